@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Map of this crate
+//! | file | idea |
+//! |---|---|
+//! | `runtime.rs` | [`runtime::Runtime`], [`runtime::Builder`], [`runtime::Handle`]: tokio's, with a `block_on` that nests |
+//! | `wait.rs` | how a thread waits for a future: make room, poll, park; the watchdog notice |
+//! | `session.rs` | the ambient runtime, the foreground thread, [`interrupt`] |
+//! | `task.rs` | [`spawn`] and [`task::spawn_blocking`] with the ambient runtime behind them |
+
+pub use tokio::*;
+
+/// The real tokio, unchanged: for comparison, and for code that must not nest.
+///
+/// ```should_panic
+/// // Outside of the kernel this line is `use tokio::original;`.
+/// use nest_tokio::original;
+///
+/// let outer = original::runtime::Runtime::new().unwrap();
+/// let inner = original::runtime::Runtime::new().unwrap();
+/// outer.block_on(async { inner.block_on(async {}) }); // "Cannot start a runtime from within a runtime"
+/// ```
+pub use tokio as original;
+
+pub mod runtime;
+mod session;
+pub mod task;
+mod wait;
+
+pub use session::{Interrupted, become_foreground, interrupt};
+pub use task::spawn;

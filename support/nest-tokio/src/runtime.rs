@@ -1,0 +1,315 @@
+//! Tokio's `runtime` module with a [`Runtime`], [`Builder`] and [`Handle`] that nest.
+//!
+//! Everything else in here is tokio's own. The three types dereference to their tokio
+//! counterparts, so they can be passed to any function that takes a reference to one.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+pub use tokio::runtime::*;
+
+use crate::{session, wait};
+
+/// Threads that tasks may block at the same time. Each nested `block_on` in a task occupies one
+/// of them while it waits; tokio's own 512 would make the 513th wait for ever.
+const MAX_BLOCKING_THREADS: usize = 16_384;
+
+/// Fewest workers of a multi-thread runtime. With a single one, a task that blocks in a way
+/// that we cannot see (another executor's `block_on`, `std::thread::sleep`) stops all others.
+const MIN_WORKERS: usize = 2;
+
+thread_local! {
+    /// Number of the runtime to whose pool this thread belongs; 0: to none.
+    static OWNER: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// [`tokio::runtime::Runtime`] whose `block_on` may be called anywhere.
+///
+/// Methods that are not listed here are tokio's, reached by dereferencing.
+///
+/// ```
+/// use nest_tokio::runtime::Runtime;
+///
+/// let outer = Runtime::new().unwrap();
+/// let inner = Runtime::new().unwrap();
+/// let n = outer.block_on(async { inner.block_on(async { 42 }) });
+/// assert_eq!(n, 42);
+/// ```
+#[derive(Debug)]
+pub struct Runtime {
+    /// Taken out when dropped, since the right way to shut down depends on where that happens.
+    inner: ManuallyDrop<tokio::runtime::Runtime>,
+    handle: Handle,
+    /// What [`OWNER`] says on the threads of this runtime.
+    number: usize,
+}
+
+impl Runtime {
+    /// A multi-thread runtime with everything enabled, as [`tokio::runtime::Runtime::new`].
+    ///
+    /// # Errors
+    /// When the operating system refuses the threads or the I/O driver.
+    pub fn new() -> io::Result<Runtime> {
+        Builder::new_multi_thread().enable_all().build()
+    }
+
+    /// Runs `future` to its end on the calling thread, wherever that is.
+    ///
+    /// In a task the worker's other tasks are handed to another thread first, as
+    /// [`tokio::task::block_in_place`] does.
+    ///
+    /// # Panics
+    /// When the future panics; with [`Interrupted`](crate::Interrupted) when this is the
+    /// foreground and [`interrupt`](crate::interrupt) is called.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.block_on(future)
+    }
+
+    /// A handle that may be cloned and sent anywhere.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Shuts down and waits at most `duration` for blocking work, as
+    /// [`tokio::runtime::Runtime::shutdown_timeout`], but from anywhere.
+    pub fn shutdown_timeout(self, duration: Duration) {
+        self.end(|inner| inner.shutdown_timeout(duration));
+    }
+
+    /// Shuts down without waiting, as [`tokio::runtime::Runtime::shutdown_background`].
+    pub fn shutdown_background(self) {
+        self.end(tokio::runtime::Runtime::shutdown_background);
+    }
+
+    fn end(self, how: impl FnOnce(tokio::runtime::Runtime)) {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is never dropped nor used again, so `inner` is taken exactly once.
+        let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
+        // SAFETY: as above; a `Handle` owns nothing that `inner` borrows.
+        drop(unsafe { std::ptr::read(&this.handle) });
+        shut_down(inner, this.number, how);
+    }
+}
+
+impl Drop for Runtime {
+    /// Ends the runtime's tasks. Where waiting for its threads is possible it does so, as tokio
+    /// does; on one of those very threads, or where no thread may block, it lets them go.
+    fn drop(&mut self) {
+        // SAFETY: `inner` is not used after `drop`.
+        let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
+        shut_down(inner, self.number, drop);
+    }
+}
+
+/// Ends `runtime` by `how` if this thread can wait for it, in the background if not.
+fn shut_down(
+    runtime: tokio::runtime::Runtime,
+    number: usize,
+    how: impl FnOnce(tokio::runtime::Runtime),
+) {
+    if OWNER.get() == number {
+        return runtime.shutdown_background();
+    }
+    wait::make_room(|room| match room {
+        wait::Room::Made => how(runtime),
+        wait::Room::Refused => runtime.shutdown_background(),
+    });
+}
+
+impl Deref for Runtime {
+    type Target = tokio::runtime::Runtime;
+
+    fn deref(&self) -> &Self::Target {
+        &self.inner
+    }
+}
+
+/// [`tokio::runtime::Handle`] whose `block_on` may be called anywhere.
+///
+/// ```
+/// use nest_tokio::runtime::Handle;
+///
+/// // On a thread without a runtime there is the ambient one.
+/// let n = Handle::current().block_on(async { Handle::current().block_on(async { 42 }) });
+/// assert_eq!(n, 42);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Handle(tokio::runtime::Handle);
+
+impl Handle {
+    /// The runtime of the calling thread or, on a thread without one, the ambient runtime.
+    pub fn current() -> Handle {
+        Handle::try_current().unwrap_or_else(|_| session::ambient().clone())
+    }
+
+    /// The runtime of the calling thread.
+    ///
+    /// # Errors
+    /// On a thread without one: the ambient runtime does not count here.
+    pub fn try_current() -> Result<Handle, TryCurrentError> {
+        tokio::runtime::Handle::try_current().map(Handle)
+    }
+
+    /// Runs `future` to its end on the calling thread, wherever that is: see
+    /// [`Runtime::block_on`].
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        wait::block_on(&self.0, future)
+    }
+}
+
+impl Deref for Handle {
+    type Target = tokio::runtime::Handle;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl From<tokio::runtime::Handle> for Handle {
+    fn from(handle: tokio::runtime::Handle) -> Handle {
+        Handle(handle)
+    }
+}
+
+impl From<Handle> for tokio::runtime::Handle {
+    fn from(handle: Handle) -> tokio::runtime::Handle {
+        handle.0
+    }
+}
+
+/// What to call on each new thread.
+type OnThreadStart = Arc<dyn Fn() + Send + Sync>;
+
+/// [`tokio::runtime::Builder`] for a [`Runtime`] that nests.
+///
+/// Two defaults differ: more blocking threads (each nested `block_on` in a task needs one), and
+/// never fewer than two workers.
+///
+/// ```
+/// use nest_tokio::runtime::Builder;
+///
+/// let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+/// let n = runtime.block_on(async { runtime.block_on(async { 42 }) });
+/// assert_eq!(n, 42);
+/// ```
+pub struct Builder {
+    inner: tokio::runtime::Builder,
+    one_worker: bool,
+    /// Kept here, since tokio holds one callback and we need one as well.
+    on_thread_start: Option<OnThreadStart>,
+}
+
+impl Builder {
+    fn new(one_worker: bool) -> Builder {
+        let mut inner = tokio::runtime::Builder::new_multi_thread();
+        inner.max_blocking_threads(MAX_BLOCKING_THREADS);
+        if one_worker {
+            inner.worker_threads(1);
+        } else if std::thread::available_parallelism().map_or(1, usize::from) < MIN_WORKERS {
+            inner.worker_threads(MIN_WORKERS);
+        }
+        Builder {
+            inner,
+            one_worker,
+            on_thread_start: None,
+        }
+    }
+
+    /// A runtime that runs its tasks one at a time.
+    ///
+    /// Unlike tokio's it has a thread for them: the caller of `block_on` polls only the future
+    /// that it passes, so that it can wait for the runtime's tasks from within one of them.
+    pub fn new_current_thread() -> Builder {
+        Builder::new(true)
+    }
+
+    /// A runtime that runs its tasks on several threads.
+    pub fn new_multi_thread() -> Builder {
+        Builder::new(false)
+    }
+
+    /// Number of workers; as in tokio without meaning for a current-thread runtime.
+    ///
+    /// # Panics
+    /// When `val` is 0.
+    pub fn worker_threads(&mut self, val: usize) -> &mut Self {
+        assert!(val > 0, "Worker threads cannot be set to 0");
+        if !self.one_worker {
+            self.inner.worker_threads(val);
+        }
+        self
+    }
+
+    /// Calls `f` on each new thread of the runtime before it does anything else.
+    pub fn on_thread_start<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
+        self.on_thread_start = Some(Arc::new(f));
+        self
+    }
+
+    /// Starts the runtime.
+    ///
+    /// # Errors
+    /// When the operating system refuses the threads or the I/O driver.
+    pub fn build(&mut self) -> io::Result<Runtime> {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let user = self.on_thread_start.clone();
+        self.inner.on_thread_start(move || {
+            OWNER.set(number);
+            if let Some(user) = &user {
+                user();
+            }
+        });
+        let inner = self.inner.build()?;
+        Ok(Runtime {
+            handle: Handle(inner.handle().clone()),
+            inner: ManuallyDrop::new(inner),
+            number,
+        })
+    }
+}
+
+/// Methods that say the same to tokio's builder.
+macro_rules! forward {
+    ($($name:ident($($arg:ident: $type:ty),*);)*) => {
+        impl Builder {
+            $(
+                #[doc = concat!("See [`tokio::runtime::Builder::", stringify!($name), "`].")]
+                pub fn $name(&mut self, $($arg: $type),*) -> &mut Self {
+                    self.inner.$name($($arg),*);
+                    self
+                }
+            )*
+        }
+    };
+}
+
+forward! {
+    enable_all();
+    enable_io();
+    enable_time();
+    event_interval(val: u32);
+    global_queue_interval(val: u32);
+    max_blocking_threads(val: usize);
+    max_io_events_per_tick(val: usize);
+    name(val: impl Into<String>);
+    on_thread_park(f: impl Fn() + Send + Sync + 'static);
+    on_thread_stop(f: impl Fn() + Send + Sync + 'static);
+    on_thread_unpark(f: impl Fn() + Send + Sync + 'static);
+    thread_keep_alive(val: Duration);
+    thread_name(val: impl Into<String>);
+    thread_name_fn(f: impl Fn() -> String + Send + Sync + 'static);
+    thread_stack_size(val: usize);
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}

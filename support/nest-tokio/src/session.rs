@@ -1,0 +1,150 @@
+//! What makes the cells of a notebook one session: a runtime that is always there, a foreground
+//! thread on which they run, and an interrupt that ends what it waits for and nothing else.
+
+use std::cell::Cell;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+
+use crate::runtime::{Handle, Runtime};
+
+/// The runtime for threads that have none, started when first needed and never ended.
+pub(crate) fn ambient() -> &'static Handle {
+    static AMBIENT: OnceLock<Runtime> = OnceLock::new();
+    AMBIENT
+        .get_or_init(|| {
+            Runtime::new().expect("the system has threads and an epoll for the ambient runtime")
+        })
+        .handle()
+}
+
+/// The payload with which an interrupted `block_on` unwinds.
+///
+/// No panic hook runs and no backtrace is made: nothing is wrong with the program. A kernel
+/// catches it as it catches panics.
+///
+/// ```
+/// nest_tokio::become_foreground();
+/// let unwound = std::panic::catch_unwind(|| {
+///     nest_tokio::runtime::Handle::current().block_on(async {
+///         nest_tokio::interrupt(); // usually called by another thread
+///         nest_tokio::task::yield_now().await;
+///     })
+/// });
+/// assert!(unwound.unwrap_err().is::<nest_tokio::Interrupted>());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Interrupted;
+
+thread_local! {
+    /// Whether this is the thread that `interrupt` ends the waits of.
+    static IS_FOREGROUND: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The foreground thread while it waits.
+static WAITING: Mutex<Option<Thread>> = Mutex::new(None);
+/// Whether the foreground is to unwind. Only true while `WAITING` is some thread.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Makes the calling thread what a kernel's main thread is: [`interrupt`] ends its waits, and
+/// the ambient runtime is its context, so that [`spawn`](crate::spawn) and
+/// [`sleep`](crate::time::sleep) work outside of any `await`.
+///
+/// In the child process of an evcxr kernel this is done for the main thread when the library is
+/// loaded. In other programs nothing happens unless they ask for it.
+pub fn become_foreground() {
+    if !IS_FOREGROUND.replace(true) {
+        // Kept until the thread ends: there is no moment at which a session is over.
+        std::mem::forget(ambient().enter());
+    }
+}
+
+/// Ends what the foreground waits for: its outermost `block_on` unwinds with [`Interrupted`],
+/// and its future is dropped. Variables, background tasks and servers live on.
+///
+/// Returns whether there was something to end. `false` means that the foreground is idle, or
+/// runs code that does not `await` (a loop, `std::thread::sleep`); nothing is remembered then,
+/// so an interrupt never hits what runs later.
+pub fn interrupt() -> bool {
+    let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(thread) = &*waiting {
+        INTERRUPTED.store(true, Ordering::Release);
+        thread.unpark();
+    }
+    waiting.is_some()
+}
+
+/// A wait, of which the outermost on the foreground thread can be interrupted together with
+/// all that are nested in it.
+pub(crate) struct Foreground {
+    on_foreground: bool,
+    outermost: bool,
+}
+
+impl Foreground {
+    pub(crate) fn enter() -> Foreground {
+        let on_foreground = IS_FOREGROUND.get();
+        let mut outermost = false;
+        if on_foreground {
+            let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+            outermost = waiting.is_none();
+            waiting.get_or_insert_with(thread::current);
+        }
+        Foreground {
+            on_foreground,
+            outermost,
+        }
+    }
+
+    pub(crate) fn unwind_if_interrupted(&self) {
+        // Not while unwinding already: a destructor may wait, and must be able to.
+        if self.on_foreground && INTERRUPTED.load(Ordering::Acquire) && !thread::panicking() {
+            resume_unwind(Box::new(Interrupted));
+        }
+    }
+}
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        if self.outermost {
+            let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+            INTERRUPTED.store(false, Ordering::Release);
+            *waiting = None;
+        }
+    }
+}
+
+/// Runs when the library is loaded.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static ON_LOAD: extern "C" fn() = on_load;
+
+extern "C" fn on_load() {
+    // What evcxr sets for the process that runs the cells; it loads us on its main thread.
+    if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
+        become_foreground();
+        thread::Builder::new()
+            .name("nest-tokio-interrupt".into())
+            .spawn(interrupt_on_sigint)
+            .expect("the system has a thread for interrupts");
+    }
+}
+
+/// Listens on a runtime of its own, so that tasks which hog the ambient one do no harm.
+fn interrupt_on_sigint() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .expect("the system has an epoll for interrupts");
+    runtime.block_on(async {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if interrupt() {
+                eprintln!("[已中断] 此单元格的等待已取消；变量和后台任务都还在。");
+            } else {
+                eprintln!("[未能中断] 没有正在 await 的单元格：它空闲着，或者在执行不会让出线程的代码；后者只能重启内核。");
+            }
+        }
+    });
+}

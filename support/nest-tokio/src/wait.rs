@@ -1,0 +1,179 @@
+//! How a thread waits for a future, wherever it is.
+//!
+//! Tokio refuses `block_on` on a thread that already drives a runtime, because that thread's
+//! other tasks would starve. The way round has two halves. First [`make_room`]: hand the
+//! worker's other tasks to another thread (tokio's `block_in_place`). Then poll the future here
+//! and park in between, as pollster does, without ever telling tokio that this thread is
+//! "inside of a runtime"; so that even tokio's own `block_on` is legal in there.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use tokio::task::{block_in_place, coop};
+
+use crate::session;
+
+/// A nested wait this long without a wake-up is reported.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs `future` on this thread in the context of `handle`.
+#[track_caller]
+pub(crate) fn block_on<F: Future>(handle: &tokio::runtime::Handle, future: F) -> F::Output {
+    let caller = Location::caller();
+    make_room(|_| {
+        let _context = handle.enter();
+        wait_for(future, caller)
+    })
+}
+
+/// Whether the thread may now run code that tokio forbids inside of a runtime.
+pub(crate) enum Room {
+    /// It may; other tasks of its worker, if any, run elsewhere.
+    Made,
+    /// Tokio knows no way: a `LocalSet` or a current-thread runtime of tokio's own is being
+    /// driven here. Waiting is possible all the same, but what that drives stands still.
+    Refused,
+}
+
+thread_local! {
+    /// Set while we ask tokio for room; it answers "no" by panicking.
+    static ASKING: Cell<bool> = const { Cell::new(false) };
+    /// How many waits are below this one on the stack.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Runs `f` after handing the tasks of this thread's worker, if it is one, to another thread.
+pub(crate) fn make_room<R>(f: impl FnOnce(Room) -> R) -> R {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return f(Room::Made); // no runtime has ever heard of this thread
+    }
+    hush_refusals();
+    let mut f = Some(f);
+    ASKING.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        block_in_place(|| {
+            ASKING.set(false);
+            f.take().expect("called once")(Room::Made)
+        })
+    }));
+    ASKING.set(false);
+    match (outcome, f) {
+        (Ok(value), _) => value,
+        (Err(_refusal), Some(f)) => f(Room::Refused),
+        (Err(panic), None) => resume_unwind(panic),
+    }
+}
+
+/// Keeps tokio's refusal, which is a panic, from being printed. All other panics are untouched.
+fn hush_refusals() {
+    static ONCE: Once = Once::new();
+    if thread::panicking() {
+        return; // the hook cannot be changed now; the worst is one message too many
+    }
+    ONCE.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !ASKING.get() {
+                hook(info);
+            }
+        }));
+    });
+}
+
+/// Wakes a parked thread.
+struct Parker {
+    thread: Thread,
+    /// Woken since the last poll. `unpark` alone would not do: anyone may use up its token.
+    woken: AtomicBool,
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Ordering::Release) {
+            self.thread.unpark();
+        }
+    }
+}
+
+/// Polls `future` to its end, parking in between.
+///
+/// Without a cooperative budget: inside of a task that has used up its own, tokio's resources
+/// would answer "pending" for ever.
+fn wait_for<F: Future>(future: F, caller: &'static Location<'static>) -> F::Output {
+    let mut future = pin!(coop::unconstrained(future));
+    let nested = Nesting::enter();
+    let foreground = session::Foreground::enter();
+    let parker = Arc::new(Parker {
+        thread: thread::current(),
+        woken: AtomicBool::new(false),
+    });
+    let waker = Waker::from(Arc::clone(&parker));
+    let mut context = Context::from_waker(&waker);
+    let mut reported = false;
+    loop {
+        foreground.unwind_if_interrupted();
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        let since = Instant::now();
+        while !parker.woken.swap(false, Ordering::Acquire) {
+            foreground.unwind_if_interrupted();
+            // One count is `parker`, one `waker`: nobody else has either, and we are parked.
+            let hopeless = Arc::strong_count(&parker) == 2 && !parker.woken.load(Ordering::Acquire);
+            let stalled = nested.0 && since.elapsed() >= PATIENCE;
+            if !reported && (hopeless || stalled) {
+                reported = true;
+                report(caller, hopeless);
+            }
+            if reported || !nested.0 {
+                thread::park();
+            } else {
+                thread::park_timeout(PATIENCE.saturating_sub(since.elapsed()));
+            }
+        }
+    }
+}
+
+/// Names a wait that cannot end, or that seems to be one.
+fn report(caller: &Location<'_>, hopeless: bool) {
+    let place = format!("{}:{}", caller.file(), caller.line());
+    if hopeless {
+        eprintln!(
+            "[nest-tokio] {place} 的等待不会结束：没有谁还能唤醒这个 future（它没有登记 waker）。中断此单元格即可继续。"
+        );
+    } else {
+        eprintln!(
+            "[nest-tokio] {place} 的嵌套 block_on 已经 {} 秒没有进展。如果它等的是同一个 LocalSet 里的另一个任务，\
+             或等的是外层要在它之后才做的事，就会一直等下去：请改用 .await，或者中断此单元格。",
+            PATIENCE.as_secs()
+        );
+    }
+}
+
+/// Counts the waits on this thread's stack. True: something waits for this wait to end.
+struct Nesting(bool);
+
+impl Nesting {
+    fn enter() -> Nesting {
+        let depth = DEPTH.get();
+        DEPTH.set(depth + 1);
+        Nesting(depth > 0 || tokio::task::try_id().is_some())
+    }
+}
+
+impl Drop for Nesting {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}

@@ -1,0 +1,326 @@
+//! Promise 1: nesting is legal everywhere. The whole matrix, each pair under a timeout, and the
+//! cases around it that are easy to get wrong.
+
+use nest_tokio as tokio;
+use std::cell::Cell;
+use std::sync::mpsc;
+use std::time::Instant;
+
+include!("matrix.rs");
+
+/// Runs `f` on a thread of its own and fails if it has not ended after half a minute.
+fn within<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::spawn(move || sender.send(f()));
+    match receiver.recv_timeout(Duration::from_secs(30)) {
+        Ok(value) => value,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("still not done after 30 s"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(thread.join().unwrap_err())
+        }
+    }
+}
+
+/// One test for each place and way.
+macro_rules! matrix {
+    ($($place:ident)*) => {
+        $(mod $place {
+            matrix! { @ways $place
+                runtime_new builder_multi_thread builder_current_thread handle_current
+                tokio_main tokio_main_current_thread futures_executor
+            }
+        })*
+    };
+    (@ways $place:ident $($way:ident)*) => {
+        $(#[test]
+        fn $way() {
+            assert_eq!(super::within(|| super::$place(super::$way)), 42);
+        })*
+    };
+}
+
+/// A cell without `await`: the foreground thread, no future around it.
+fn in_sync_cell(way: fn() -> u32) -> u32 {
+    tokio::become_foreground();
+    way()
+}
+
+/// A cell with `await`, as evcxr wraps it.
+fn in_await_cell(way: fn() -> u32) -> u32 {
+    tokio::become_foreground();
+    in_await(way)
+}
+
+matrix! {
+    top_level in_sync_cell in_await_cell in_await in_spawned_task in_current_thread_task
+    in_spawn_blocking in_std_thread in_local_set in_local_set_driven_by_tokio in_ten_nested
+}
+
+fn current_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn multi_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Runtime::new().unwrap()
+}
+
+/// Waits, nested, for a task of the runtime that is already being waited on.
+fn wait_for_a_sibling(runtime: tokio::runtime::Runtime) -> u32 {
+    runtime.block_on(async {
+        let sibling = tokio::spawn(async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            42
+        });
+        let nested =
+            tokio::spawn(
+                async move { tokio::runtime::Handle::current().block_on(sibling).unwrap() },
+            );
+        nested.await.unwrap()
+    })
+}
+
+#[test]
+fn a_nested_wait_for_a_task_of_the_same_runtime_ends() {
+    assert_eq!(within(|| wait_for_a_sibling(multi_thread())), 42);
+}
+
+#[test]
+fn a_nested_wait_for_a_task_of_the_same_current_thread_runtime_ends() {
+    assert_eq!(within(|| wait_for_a_sibling(current_thread())), 42);
+}
+
+#[test]
+fn a_timeout_that_elapses_inside_of_a_nested_wait_is_seen_there() {
+    let elapsed = within(|| {
+        multi_thread().block_on(async {
+            current_thread().block_on(async {
+                tokio::time::timeout(Duration::from_millis(10), std::future::pending::<()>()).await
+            })
+        })
+    });
+    assert!(elapsed.is_err());
+}
+
+#[test]
+fn a_timeout_around_a_nested_wait_lets_it_end_and_other_tasks_run_meanwhile() {
+    let ticks = within(|| {
+        current_thread().block_on(async {
+            let ticker = tokio::spawn(async {
+                for _ in 0..5 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                5
+            });
+            let handle = tokio::runtime::Handle::current();
+            tokio::spawn(async move { handle.block_on(ticker).unwrap() })
+                .await
+                .unwrap()
+        })
+    });
+    assert_eq!(ticks, 5);
+}
+
+tokio::task_local! {
+    static NAME: &'static str;
+}
+
+#[test]
+fn task_locals_are_visible_inside_of_a_nested_wait() {
+    let name = within(|| {
+        multi_thread().block_on(async {
+            let task = NAME.scope("outer", async {
+                multi_thread().block_on(async { NAME.get() })
+            });
+            tokio::spawn(task).await.unwrap()
+        })
+    });
+    assert_eq!(name, "outer");
+}
+
+#[test]
+fn a_thousand_tasks_wait_nested_at_once() {
+    let sum: usize = within(|| {
+        let runtime = multi_thread();
+        runtime.block_on(async {
+            let all_inside = std::sync::Arc::new(tokio::sync::Barrier::new(1000));
+            let tasks: Vec<_> = (0..1000)
+                .map(|_| {
+                    let all_inside = all_inside.clone();
+                    tokio::spawn(async move {
+                        tokio::runtime::Handle::current().block_on(async {
+                            all_inside.wait().await; // nobody leaves before all have come
+                            1
+                        })
+                    })
+                })
+                .collect();
+            let mut sum = 0;
+            for task in tasks {
+                sum += task.await.unwrap();
+            }
+            sum
+        })
+    });
+    assert_eq!(sum, 1000);
+}
+
+#[test]
+fn a_task_without_cooperative_budget_left_can_still_wait_nested() {
+    let got = within(|| {
+        multi_thread().block_on(async {
+            tokio::spawn(async {
+                while tokio::task::coop::has_budget_remaining() {
+                    let mut consume = std::pin::pin!(tokio::task::consume_budget());
+                    let _ = futures::poll!(&mut consume);
+                }
+                let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+                sender.try_send(42).unwrap();
+                tokio::runtime::Handle::current().block_on(receiver.recv())
+            })
+            .await
+            .unwrap()
+        })
+    });
+    assert_eq!(got, Some(42));
+}
+
+#[test]
+fn a_runtime_may_be_dropped_in_async_code_and_ends_its_tasks() {
+    within(|| {
+        multi_thread().block_on(async {
+            for runtime in [multi_thread(), current_thread()] {
+                let (alive, dropped) = tokio::sync::oneshot::channel::<()>();
+                runtime.spawn(async move {
+                    let _alive = alive;
+                    std::future::pending::<()>().await
+                });
+                drop(runtime);
+                assert!(dropped.await.is_err(), "the task was dropped");
+            }
+        });
+    });
+}
+
+#[test]
+fn a_runtime_may_be_dropped_in_one_of_its_own_tasks() {
+    within(|| {
+        let runtime = std::sync::Arc::new(multi_thread());
+        let (sender, receiver) = mpsc::channel();
+        let last = runtime.clone();
+        let (go, wait) = tokio::sync::oneshot::channel();
+        runtime.spawn(async move {
+            wait.await.unwrap();
+            drop(last);
+            sender.send(()).unwrap();
+        });
+        drop(runtime);
+        go.send(()).unwrap();
+        receiver.recv().unwrap();
+    });
+}
+
+#[test]
+fn a_runtime_may_be_shut_down_with_a_timeout_in_async_code() {
+    within(|| {
+        multi_thread().block_on(async {
+            let runtime = multi_thread();
+            runtime.spawn_blocking(|| std::thread::sleep(Duration::from_secs(3600)));
+            runtime.shutdown_timeout(Duration::from_millis(10));
+        });
+    });
+}
+
+#[test]
+fn blocking_reqwest_works_inside_of_a_nested_wait() {
+    let text = within(|| {
+        multi_thread().block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(async move {
+                use tokio::io::{AsyncReadExt, AsyncWriteExt};
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 1024]).await.unwrap();
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                stream.write_all(answer).await.unwrap();
+            });
+            reqwest::blocking::get(format!("http://{address}"))
+                .unwrap()
+                .text()
+                .unwrap()
+        })
+    });
+    assert_eq!(text, "ok");
+}
+
+#[test]
+fn a_panic_inside_of_a_nested_wait_reaches_the_caller() {
+    let payload = within(|| {
+        std::panic::catch_unwind(|| {
+            multi_thread().block_on(async { multi_thread().block_on(async { panic!("inner") }) })
+        })
+    });
+    assert_eq!(payload.unwrap_err().downcast_ref(), Some(&"inner"));
+}
+
+#[test]
+fn a_future_that_is_not_send_stays_on_its_thread() {
+    let n = within(|| {
+        let counter = std::rc::Rc::new(Cell::new(41));
+        multi_thread().block_on(async {
+            current_thread().block_on(async {
+                tokio::task::yield_now().await;
+                counter.set(counter.get() + 1);
+            })
+        });
+        counter.get()
+    });
+    assert_eq!(n, 42);
+}
+
+#[test]
+fn waits_nested_in_tasks_run_side_by_side() {
+    // Not a speed test: one after the other they would wait for each other for ever.
+    within(|| {
+        let runtime = current_thread();
+        runtime.block_on(async {
+            let (ping, mut pinged) = tokio::sync::mpsc::channel(1);
+            let (pong, mut ponged) = tokio::sync::mpsc::channel(1);
+            let handle = tokio::runtime::Handle::current();
+            let (one, other) = (handle.clone(), handle);
+            let first = tokio::spawn(async move {
+                one.block_on(async {
+                    ping.send(()).await.unwrap();
+                    ponged.recv().await.unwrap()
+                })
+            });
+            let second = tokio::spawn(async move {
+                other.block_on(async {
+                    pinged.recv().await.unwrap();
+                    pong.send(()).await.unwrap()
+                })
+            });
+            first.await.unwrap();
+            second.await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn nothing_is_lost_when_wakers_race_with_parking() {
+    within(|| {
+        let runtime = multi_thread();
+        let until = Instant::now() + Duration::from_millis(300);
+        let mut rounds = 0;
+        while Instant::now() < until {
+            runtime.block_on(async {
+                let task = tokio::spawn(async { tokio::task::yield_now().await });
+                runtime.block_on(task).unwrap();
+            });
+            rounds += 1;
+        }
+        assert!(rounds > 0);
+    });
+}
