@@ -1,1 +1,57 @@
-//! x
+#![doc = include_str!("../README.md")]
+//!
+//! # Map of this crate
+//! | file | idea |
+//! |---|---|
+//! | `pump.rs` | what cells print, on its way to evcxr: whole lines, and the end-of-cell marker on a line of its own |
+//! | `parent.rs` | a child whose kernel is gone ends itself |
+
+mod parent;
+mod pump;
+
+// Makes rustc link against the dylib of `nest-tokio` instead of a second copy of its contents.
+use nest_tokio as _;
+
+/// [`std::print!`], with a reference to this crate.
+///
+/// A library that no symbol of a cell refers to is not loaded. With `use notebook::{print,
+/// println};` in a notebook's first cell every later cell refers to this one, also the cells that
+/// print nothing, since evcxr's own code around a cell says `println!`.
+///
+/// ```
+/// use notebook::{print, println};
+///
+/// print!("{} ", 40 + 2);
+/// println!("is the answer");
+/// ```
+#[macro_export]
+macro_rules! print {
+    ($($arg:tt)*) => {{ $crate::linked(); ::std::print!($($arg)*) }};
+}
+
+/// [`std::println!`], with a reference to this crate: see [`print!`].
+#[macro_export]
+macro_rules! println {
+    ($($arg:tt)*) => {{ $crate::linked(); ::std::println!($($arg)*) }};
+}
+
+/// Does nothing; who calls it has this library loaded.
+#[doc(hidden)]
+#[inline(never)]
+pub fn linked() {}
+
+/// Runs when the library is loaded.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static ON_LOAD: extern "C" fn() = on_load;
+
+extern "C" fn on_load() {
+    // What evcxr sets for the process that runs the cells.
+    if std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
+        return;
+    }
+    parent::end_with_the_kernel();
+    if let Err(error) = pump::start() {
+        eprintln!("[notebook] 无法接管标准输出（{error}）：没有换行的输出可能会晚一些出现。");
+    }
+}
