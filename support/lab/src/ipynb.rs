@@ -207,11 +207,17 @@ impl Notebook {
         cell.insert("execution_count".into(), execution_count.into());
     }
 
-    /// Removes the outputs and `[n]` of every code cell.
-    pub fn clear_outputs(&mut self) {
-        for cell in self.code_cells() {
+    /// Removes the outputs and `[n]` of every code cell; returns the numbers of those that had any.
+    pub fn clear_outputs(&mut self) -> Vec<usize> {
+        let mut cells = self.code_cells();
+        cells.retain(|cell| {
+            let cell = &self.root["cells"][cell.index];
+            cell["outputs"] != json!([]) || !cell["execution_count"].is_null()
+        });
+        for cell in &cells {
             self.set_outputs(cell.index, Vec::new(), None);
         }
+        cells.iter().map(|cell| cell.number).collect()
     }
 
     /// The first-level heading of the first Markdown cell.
@@ -512,7 +518,8 @@ mod tests {
         assert_eq!(data["image/png"], "AA\n");
         assert_eq!(data["application/json"], json!({"a": "b\n"}));
 
-        notebook.clear_outputs();
+        assert_eq!(notebook.clear_outputs(), [1]);
+        assert!(notebook.clear_outputs().is_empty());
         assert_eq!(notebook.to_json(), JUPYTERS_OWN);
     }
 
