@@ -1,2 +1,24 @@
-//! x
+//! The program `lab`: sets up, opens JupyterLab, is the Rust kernel, runs and exports notebooks.
+//!
+//! # Map of this crate
+//! | file | idea |
+//! |---|---|
+//! | `project.rs` | where things lie: the clone and its cache folder |
+//! | `toolchain.rs` | the Rust toolchain that cells are compiled with |
+//! | `build_folder.rs` | warmed build folders, and a copy for each kernel |
+//! | `pinned.rs` | cells get the crate versions of the workspace's lock file |
+//! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
+//! | `client.rs` | a Jupyter client: starts kernels, runs cells |
+//! | `ipynb.rs` | notebook files |
+//! | `run.rs` | `lab run` |
+//! | `fmt.rs` | `lab fmt` |
+
+pub mod build_folder;
+pub mod client;
+pub mod fmt;
 pub mod ipynb;
+pub mod kernel;
+pub mod pinned;
+pub mod project;
+pub mod run;
+pub mod toolchain;

@@ -17,13 +17,21 @@ use std::time::{Duration, Instant};
 /// What evcxr's child prints when a cell has ended.
 const CELL_ENDED: &[u8] = b"EVCXR_EXECUTION_COMPLETE";
 
-/// What evcxr looks for at the beginning of a line.
-const OTHER_MARKERS: [&[u8]; 4] = [
-    b"EVCXR_PANIC_NOTIFICATION",
-    b"EVCXR_ERROR_OCCURRED",
-    b"EVCXR_VARIABLE_CHANGED_TYPE:",
-    b"EVCXR_BEGIN_CONTENT ",
-];
+/// What it prints when the cell panicked, and when a `?` in it returned an error.
+const FAILED: [&[u8]; 2] = [b"EVCXR_PANIC_NOTIFICATION", b"EVCXR_ERROR_OCCURRED"];
+
+/// What else evcxr looks for at the beginning of a line.
+const OTHER_MARKERS: [&[u8]; 2] = [b"EVCXR_VARIABLE_CHANGED_TYPE:", b"EVCXR_BEGIN_CONTENT "];
+
+/// Shown after a failed cell. evcxr reports such a cell as a success: with the JSON a program can
+/// tell that it is not, with the text so can a student.
+const FAILURE_NOTICE: &str = "EVCXR_BEGIN_CONTENT application/x-notebook-failure+json
+{}
+EVCXR_END_CONTENT
+EVCXR_BEGIN_CONTENT text/plain
+[此单元格没有执行完]
+EVCXR_END_CONTENT
+";
 
 /// Longest wait for the flush at a cell's end: a background task may be holding stdout's lock.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -166,14 +174,18 @@ fn pass_on(line: &[u8], destination: &mut impl Write) -> io::Result<()> {
         line.windows(marker.len())
             .position(|window| window == *marker)
     };
-    match OTHER_MARKERS.iter().filter_map(at).min() {
-        Some(start) if start > 0 => {
-            destination.write_all(&line[..start])?;
-            destination.write_all(b"\n")?;
-            destination.write_all(&line[start..])
-        }
-        _ => destination.write_all(line),
+    let failed = FAILED.iter().find_map(at);
+    let marker = failed.or_else(|| OTHER_MARKERS.iter().find_map(at));
+    let (text, marker) = line.split_at(marker.unwrap_or(0));
+    if !text.is_empty() {
+        destination.write_all(text)?;
+        destination.write_all(b"\n")?;
     }
+    destination.write_all(marker)?;
+    if failed.is_some() {
+        destination.write_all(FAILURE_NOTICE.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Starts the thread that flushes std's buffer on request and then writes a byte to `done`.
@@ -327,14 +339,14 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_line_does_not_hide_a_panic() {
-        assert_eq!(
-            pumped(
-                &["partialEVCXR_PANIC_NOTIFICATION\nEVCXR_EXECUTION_COMPLETE\n"],
-                ""
-            ),
-            "partial\nEVCXR_PANIC_NOTIFICATION\nEVCXR_EXECUTION_COMPLETE\n"
-        );
+    fn a_partial_line_does_not_hide_a_panic_and_a_notice_follows_it() {
+        let chunk = "partialEVCXR_PANIC_NOTIFICATION\nEVCXR_EXECUTION_COMPLETE\n";
+        let expected = [
+            "partial\nEVCXR_PANIC_NOTIFICATION\n",
+            FAILURE_NOTICE,
+            "EVCXR_EXECUTION_COMPLETE\n",
+        ];
+        assert_eq!(pumped(&[chunk], ""), expected.concat());
     }
 
     #[test]

@@ -1,0 +1,391 @@
+//! A Jupyter client: starts a kernel as Jupyter does and runs cells in it.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use jupyter_protocol::{
+    ConnectionInfo, ExecuteRequest, ExecutionState, JupyterMessage, JupyterMessageContent,
+    KernelInfoRequest, ReplyStatus, ShutdownRequest, Transport,
+};
+use jupyter_zmq_client::{
+    ClientControlConnection, ClientIoPubConnection, ClientShellConnection,
+    create_client_control_connection, create_client_iopub_connection,
+    create_client_shell_connection_with_identity, peek_ports, peer_identity_for_session,
+};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// How long a kernel may take to answer for the first time.
+const START: Duration = Duration::from_secs(120);
+
+/// The MIME type by which the `notebook` crate says that a cell failed although evcxr reports
+/// success: a panic, or a `?` that returned an error.
+pub const FAILURE: &str = "application/x-notebook-failure+json";
+
+/// How a cell ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran to its end.
+    Ok,
+    /// It did not compile, panicked, or a `?` returned an error; with the message.
+    Failed(String),
+    /// It ran longer than it was given.
+    TimedOut,
+    /// The kernel ended before the cell did.
+    KernelDied,
+}
+
+/// What running a cell gave.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it showed, as a notebook file stores it.
+    pub outputs: Vec<Value>,
+    /// Its number, as the kernel counts.
+    pub execution_count: Option<u64>,
+}
+
+impl Execution {
+    /// Everything of one stream, `stdout` or `stderr`.
+    pub fn stream(&self, name: &str) -> String {
+        self.outputs
+            .iter()
+            .filter(|output| output["name"] == name)
+            .filter_map(|output| output["text"].as_str())
+            .collect()
+    }
+
+    /// The value of the last expression as plain text.
+    pub fn result(&self) -> Option<&str> {
+        self.outputs
+            .iter()
+            .filter(|output| output["output_type"] == "execute_result")
+            .find_map(|output| output["data"]["text/plain"].as_str())
+    }
+}
+
+/// A running kernel. Killed, with all its processes, when dropped.
+pub struct Kernel {
+    process: Child,
+    /// Removed with the kernel.
+    _connection_file: tempfile::NamedTempFile,
+    shell: ClientShellConnection,
+    iopub: ClientIoPubConnection,
+    control: ClientControlConnection,
+    log: Log,
+}
+
+/// The last lines that a kernel wrote to its own stderr: the reason, when something goes wrong.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<VecDeque<String>>>);
+
+impl Log {
+    const LINES: usize = 40;
+
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == Log::LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(|line| format!("\n  | {line}")).collect()
+    }
+
+    /// Keeps what `source` says, and tells it to `listener`.
+    fn follow(
+        &self,
+        source: impl AsyncRead + Unpin + Send + 'static,
+        mut listener: impl FnMut(&str) + Send + 'static,
+    ) {
+        let log = self.clone();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(source).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                listener(&line);
+                log.push(line);
+            }
+        });
+    }
+}
+
+impl Kernel {
+    /// Starts `lab kernel` from the program file `lab`, for a notebook, in the notebook's folder.
+    ///
+    /// # Errors
+    /// When it does not start, or does not answer within two minutes.
+    pub async fn start(lab: &Path, notebook: &Path) -> Result<Kernel> {
+        let mut command = std::process::Command::new(lab);
+        let notebook = std::path::absolute(notebook)?;
+        command
+            .arg("kernel")
+            .env(crate::kernel::NOTEBOOK_ENV, &notebook)
+            .current_dir(notebook.parent().context("a notebook has a folder")?);
+        Kernel::start_with(command, |_| ()).await
+    }
+
+    /// Starts the kernel that `command` runs, with the connection file as its last argument.
+    /// `listener` gets each line that it writes to its own stderr.
+    ///
+    /// # Errors
+    /// When it does not start, or does not answer within two minutes.
+    pub async fn start_with(
+        mut command: std::process::Command,
+        listener: impl FnMut(&str) + Send + 'static,
+    ) -> Result<Kernel> {
+        let session = uuid::Uuid::new_v4().to_string();
+        let connection = connection().await?;
+        let file = tempfile::Builder::new().suffix(".json").tempfile()?;
+        serde_json::to_writer(&file, &connection)?;
+        command
+            .arg(file.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        // A group of its own, which is interrupted and killed as a whole.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut process = Command::from(command)
+            .spawn()
+            .context("启动不了内核：请运行 `cargo run -- setup`")?;
+        let log = Log::default();
+        log.follow(process.stderr.take().context("stderr is piped")?, listener);
+        let identity = peer_identity_for_session(&session)?;
+        let mut kernel = Kernel {
+            shell: create_client_shell_connection_with_identity(&connection, &session, identity)
+                .await?,
+            iopub: create_client_iopub_connection(&connection, "", &session).await?,
+            control: create_client_control_connection(&connection, &session).await?,
+            process,
+            _connection_file: file,
+            log,
+        };
+        kernel.wait_until_ready().await?;
+        Ok(kernel)
+    }
+
+    /// Asks who it is until it answers on both channels that matter.
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START;
+        let mut heard = false;
+        while !heard {
+            self.shell.send(KernelInfoRequest {}.into()).await?;
+            tokio::select! {
+                reply = self.shell.read() => { reply.context("内核的回答不合协议")?; }
+                status = self.process.wait() => {
+                    bail!("内核启动失败（{}）：{}", status?, self.log.text())
+                }
+                () = sleep_until(deadline) => {
+                    bail!("内核 {} 秒没有回答：{}", START.as_secs(), self.log.text())
+                }
+            }
+            // Subscribing takes a moment, and what is published before is lost.
+            heard = timeout(Duration::from_millis(500), self.iopub.read())
+                .await
+                .is_ok();
+        }
+        // What is left of the answers must not be taken for a cell's.
+        while let Ok(Ok(_)) = timeout(Duration::from_millis(50), self.iopub.read()).await {}
+        Ok(())
+    }
+
+    /// Runs `code` for at most `limit`.
+    ///
+    /// # Errors
+    /// When the kernel cannot be talked to.
+    pub async fn execute(&mut self, code: &str, limit: Duration) -> Result<Execution> {
+        let request: JupyterMessage = ExecuteRequest::new(code.to_owned()).into();
+        let id = request.header.msg_id.clone();
+        self.shell.send(request).await?;
+        let deadline = Instant::now() + limit;
+        let mut outputs = Vec::new();
+        let (mut reply, mut idle) = (None, false);
+        let outcome = loop {
+            if idle && let Some((status, _)) = &reply {
+                break ending(status, &outputs);
+            }
+            let message = tokio::select! {
+                message = self.iopub.read() => message?,
+                message = self.shell.read() => message?,
+                _ = self.process.wait() => break Outcome::KernelDied,
+                () = sleep_until(deadline) => break Outcome::TimedOut,
+            };
+            let ours = message
+                .parent_header
+                .as_ref()
+                .is_some_and(|parent| parent.msg_id == id);
+            if !ours {
+                continue;
+            }
+            match message.content {
+                JupyterMessageContent::Status(status) => {
+                    idle = status.execution_state == ExecutionState::Idle;
+                }
+                JupyterMessageContent::ExecuteReply(content) => {
+                    reply = Some((content.status, content.execution_count.0));
+                }
+                content => record(&mut outputs, content),
+            }
+        };
+        Ok(Execution {
+            outcome,
+            outputs,
+            execution_count: reply.map(|(_, count)| count as u64),
+        })
+    }
+
+    /// Interrupts as Jupyter does: SIGINT for the kernel's process group.
+    pub fn interrupt(&self) {
+        self.signal(libc::SIGINT);
+    }
+
+    fn signal(&self, signal: i32) {
+        if let Some(id) = self.process.id() {
+            // SAFETY: no memory is involved. The group's leader is not yet reaped, so the number
+            // is still its own.
+            unsafe { libc::killpg(id as i32, signal) };
+        }
+    }
+
+    /// The process that Jupyter started, as long as it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// The last lines that the kernel wrote to its own stderr, for a message.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Asks the kernel to end, and ends it if it does not within ten seconds.
+    ///
+    /// # Errors
+    /// When the kernel cannot be talked to.
+    pub async fn shutdown(mut self) -> Result<()> {
+        let request = ShutdownRequest { restart: false };
+        self.control.send(request.into()).await?;
+        if timeout(Duration::from_secs(10), self.process.wait())
+            .await
+            .is_err()
+        {
+            self.signal(libc::SIGKILL);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.signal(libc::SIGKILL);
+    }
+}
+
+/// How a cell ended that was answered.
+fn ending(status: &ReplyStatus, outputs: &[Value]) -> Outcome {
+    let errors = outputs
+        .iter()
+        .filter(|output| output["output_type"] == "error");
+    let messages: Vec<&str> = errors
+        .filter_map(|output| output["evalue"].as_str())
+        .collect();
+    if *status != ReplyStatus::Ok || !messages.is_empty() {
+        return Outcome::Failed(messages.join("；"));
+    }
+    if outputs
+        .iter()
+        .any(|output| !output["data"][FAILURE].is_null())
+    {
+        let stderr: String = outputs
+            .iter()
+            .filter(|output| output["name"] == "stderr")
+            .filter_map(|output| output["text"].as_str())
+            .collect();
+        return Outcome::Failed(reason(&stderr));
+    }
+    Outcome::Ok
+}
+
+/// The message in what a panic or a failed `?` wrote to stderr.
+fn reason(stderr: &str) -> String {
+    let panic = stderr.find("panicked at ");
+    let stack = stderr.find("stack backtrace:").unwrap_or(stderr.len());
+    let text = match panic {
+        Some(start) if start < stack => &stderr[start..stack],
+        _ => stderr
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("没有说明原因"),
+    };
+    text.trim().replace('\n', " ")
+}
+
+/// Adds an output message to what a notebook file stores.
+fn record(outputs: &mut Vec<Value>, content: JupyterMessageContent) {
+    let kind = content.message_type().to_owned();
+    let Ok(mut output) = serde_json::to_value(content) else {
+        return;
+    };
+    match kind.as_str() {
+        "stream" => {
+            let last = outputs
+                .last_mut()
+                .filter(|last| last["name"] == output["name"]);
+            match (last.map(|last| &mut last["text"]), output["text"].as_str()) {
+                (Some(Value::String(before)), Some(more)) => return before.push_str(more),
+                _ => output["output_type"] = json!("stream"),
+            }
+        }
+        "execute_result" | "display_data" | "error" => {
+            if let Some(fields) = output.as_object_mut() {
+                fields.remove("transient");
+            }
+            output["output_type"] = json!(kind);
+        }
+        _ => return,
+    }
+    outputs.push(output);
+}
+
+/// Five free ports on loopback and a key.
+async fn connection() -> Result<ConnectionInfo> {
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let ports = peek_ports(ip, 5).await.context("找不到空闲的端口")?;
+    Ok(ConnectionInfo {
+        ip: ip.to_string(),
+        transport: Transport::TCP,
+        shell_port: ports[0],
+        iopub_port: ports[1],
+        stdin_port: ports[2],
+        control_port: ports[3],
+        hb_port: ports[4],
+        key: uuid::Uuid::new_v4().to_string(),
+        signature_scheme: "hmac-sha256".to_owned(),
+        kernel_name: Some("rust".to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panics_message_is_found_in_what_it_prints() {
+        let stderr = "\nthread '<unnamed>' (1) panicked at src/lib.rs:24:30:\nboom\nstack backtrace:\n   0: x\n";
+        assert_eq!(reason(stderr), "panicked at src/lib.rs:24:30: boom");
+        assert_eq!(
+            reason("invalid digit found in string\n"),
+            "invalid digit found in string"
+        );
+    }
+}

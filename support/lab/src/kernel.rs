@@ -1,0 +1,130 @@
+//! `lab kernel CONNECTION_FILE`, which Jupyter starts: evcxr, in a build folder and an
+//! environment that are made for it.
+//!
+//! This process stays in front of evcxr, which is this program once more, and cleans up after
+//! it. (The relay of messages will stand here.)
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+
+use crate::build_folder::{self, BuildFolder};
+use crate::ipynb::Notebook;
+use crate::pinned;
+use crate::project::{PROJECT_ENV, Project};
+use crate::toolchain::Toolchain;
+
+/// Makes the kernel work in this folder instead of in a copy of its own: how set-up warms one.
+pub const BUILD_FOLDER_ENV: &str = "LAB_BUILD_FOLDER";
+/// The notebook a kernel is started for; JupyterLab and `lab run` set it.
+pub const NOTEBOOK_ENV: &str = "JPY_SESSION_NAME";
+
+/// Runs a kernel until it ends, and ends as it does.
+///
+/// # Errors
+/// When the toolchain is not usable or the build folder cannot be made.
+pub fn kernel(connection_file: &Path) -> Result<ExitCode> {
+    let project = Project::find()?;
+    let toolchain = Toolchain::find()?;
+    let own;
+    let (build, home) = match std::env::var_os(BUILD_FOLDER_ENV).map(PathBuf::from) {
+        Some(build) => {
+            let home = build.with_extension("bin");
+            (build, home)
+        }
+        None => {
+            let warmed = build_folder::warmed(&project, &toolchain, &dependencies(&project))?;
+            own = BuildFolder::new(&project, &warmed)?;
+            (own.path(), own.home().to_owned())
+        }
+    };
+    // Interrupts are for the cell: Jupyter sends them to the whole process group, and what is
+    // ignored here stays ignored in evcxr and in cargo, while `nest-tokio` handles it.
+    // SAFETY: no handler function is involved.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+    let mut evcxr = evcxr(&project, &toolchain, &build, &home)?;
+    let status = evcxr
+        .arg("--control_file")
+        .arg(connection_file)
+        .status()
+        .context("启动不了 evcxr 内核")?;
+    Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)))
+}
+
+/// The `:dep` lines of the notebook that the kernel is for; if nobody says which, of the first
+/// one, whose set is the one that most notebooks share.
+fn dependencies(project: &Project) -> Vec<String> {
+    let named = std::env::var_os(NOTEBOOK_ENV).map(PathBuf::from);
+    let notebook = named
+        .map(|path| project.notebooks().join(path))
+        .filter(|path| path.is_file())
+        .or_else(|| project.course().ok()?.into_iter().next());
+    notebook
+        .and_then(|path| Notebook::load(&path).ok())
+        .map(|notebook| notebook.dep_lines())
+        .unwrap_or_default()
+}
+
+/// evcxr with what it needs to find in its environment.
+fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) -> Result<Command> {
+    let program = std::env::current_exe().context("找不到自己的程序文件")?;
+    let tools = home.join("bin");
+    std::fs::create_dir_all(&tools)?;
+    // evcxr and rust-analyzer ask for these by name. `rustup` must not lead them past `cargo`.
+    for (name, target) in [
+        ("cargo", program.clone()),
+        ("rustup", program.clone()),
+        ("rustc", toolchain.sysroot.join("bin/rustc")),
+    ] {
+        match symlink(target, tools.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => {}
+        }
+    }
+    let libraries = [
+        toolchain.libraries(),
+        build
+            .join("target")
+            .join(&toolchain.host)
+            .join("debug/deps"),
+    ];
+    let mut command = Command::new(&program);
+    command
+        .env(PROJECT_ENV, project.root())
+        .env(pinned::CARGO_ENV, toolchain.cargo())
+        .env(pinned::LOCK_ENV, project.root().join("Cargo.lock"))
+        .env(pinned::BUILD_ENV, build)
+        .env("EVCXR_CONFIG_DIR", build_folder::configuration(project)?)
+        .env("RUST_SRC_PATH", &toolchain.sources)
+        .env(
+            "PATH",
+            prepend([tools, toolchain.sysroot.join("bin")], "PATH")?,
+        )
+        // Makes cells independent of where their libraries lie: evcxr's rpath is wrong unless
+        // the build folder and the toolchain have nothing but `/` in common.
+        .env("LD_LIBRARY_PATH", prepend(libraries, "LD_LIBRARY_PATH")?)
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO_TARGET_DIR");
+    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| {
+            // A kernel whose front was killed must not live on.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    Ok(command)
+}
+
+/// `folders`, then those that the environment variable has already.
+fn prepend<const N: usize>(folders: [PathBuf; N], variable: &str) -> Result<OsString> {
+    let present = std::env::var_os(variable).unwrap_or_default();
+    let present = std::env::split_paths(&present).filter(|path| !path.as_os_str().is_empty());
+    std::env::join_paths(folders.into_iter().chain(present))
+        .context("路径里有冒号（:），无法加入搜索路径：请把项目移到别处")
+}

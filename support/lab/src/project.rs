@@ -1,0 +1,225 @@
+//! Where things lie: the project's folder and the cache folder that belongs to it.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// Names the project's folder to a kernel, which Jupyter starts anywhere.
+pub const PROJECT_ENV: &str = "LAB_PROJECT";
+/// Overrides the folder in which caches are kept.
+pub const CACHE_ENV: &str = "LAB_CACHE";
+
+/// A clone of this repository and its cache.
+#[derive(Clone, Debug)]
+pub struct Project {
+    root: PathBuf,
+    cache: PathBuf,
+}
+
+impl Project {
+    /// The project that `$LAB_PROJECT` names, or that the working directory lies in, or that
+    /// this program was built from.
+    ///
+    /// # Errors
+    /// When there is none, or no cache folder can be made for it.
+    pub fn find() -> Result<Project> {
+        let named = std::env::var_os(PROJECT_ENV).map(PathBuf::from);
+        let working =
+            std::env::current_dir().context("当前目录已不存在：请 cd 到项目文件夹再试")?;
+        let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = named
+            .into_iter()
+            .chain(working.ancestors().map(Path::to_owned))
+            .chain(built.ancestors().map(Path::to_owned))
+            .find(|folder| folder.join("notebooks").is_dir() && folder.join("support/lab").is_dir())
+            .context("找不到项目文件夹（其中有 notebooks/ 和 support/）：请在项目里运行")?;
+        Project::at(&root)
+    }
+
+    /// The project in the folder `root`.
+    ///
+    /// # Errors
+    /// When `root` does not exist or no cache folder can be made for it.
+    pub fn at(root: &Path) -> Result<Project> {
+        let root = root
+            .canonicalize()
+            .with_context(|| format!("找不到项目文件夹 {}", root.display()))?;
+        let cache = cache_for(&root)?;
+        Ok(Project { root, cache })
+    }
+
+    /// The folder with `Cargo.toml` and `notebooks/`.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder with the notebooks.
+    pub fn notebooks(&self) -> PathBuf {
+        self.root.join("notebooks")
+    }
+
+    /// The notebooks of the course, in order.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or is empty.
+    pub fn course(&self) -> Result<Vec<PathBuf>> {
+        let folder = self.notebooks();
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("读不了文件夹 {}", folder.display()))?;
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|ext| ext == "ipynb"))
+            .collect();
+        paths.sort();
+        if paths.is_empty() {
+            bail!(
+                "{} 里没有笔记本（*.ipynb）：请重新克隆项目",
+                folder.display()
+            );
+        }
+        Ok(paths)
+    }
+
+    /// The notebooks that the words name: paths, file names, or beginnings of file names. No
+    /// words mean the whole course.
+    ///
+    /// # Errors
+    /// When a word names no notebook, or several.
+    pub fn select(&self, words: &[String]) -> Result<Vec<PathBuf>> {
+        if words.is_empty() {
+            return self.course();
+        }
+        words.iter().map(|word| self.choose(word)).collect()
+    }
+
+    fn choose(&self, word: &str) -> Result<PathBuf> {
+        let path = Path::new(word);
+        if path.is_file() {
+            return path
+                .canonicalize()
+                .with_context(|| format!("打不开 {word}"));
+        }
+        choose(word, &self.course()?)
+    }
+
+    /// The folder for what can be made anew: warmed build folders and those of kernels.
+    ///
+    /// It is outside of the project, since cargo would take a build folder in there for a member
+    /// of the workspace, and its path has no space, since evcxr cannot handle one.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+}
+
+/// The notebook of `course` whose name is or begins with `word`.
+fn choose(word: &str, course: &[PathBuf]) -> Result<PathBuf> {
+    let stem = |path: &PathBuf| {
+        path.file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let wanted = word.strip_suffix(".ipynb").unwrap_or(word);
+    let matching: Vec<&PathBuf> = match course.iter().find(|path| stem(path) == wanted) {
+        Some(exact) => vec![exact],
+        None => course
+            .iter()
+            .filter(|path| stem(path).starts_with(wanted))
+            .collect(),
+    };
+    match matching[..] {
+        [one] => Ok(one.clone()),
+        [] => {
+            let names: Vec<String> = course.iter().map(stem).collect();
+            bail!("没有叫 {word} 的笔记本。现有：{}", names.join("、"))
+        }
+        _ => {
+            let names: Vec<String> = matching.into_iter().map(stem).collect();
+            bail!(
+                "{word} 可以指好几个笔记本：{}。请写得再全一些",
+                names.join("、")
+            )
+        }
+    }
+}
+
+/// The cache folder of the project at `root`, made if it is missing, readable by the user alone.
+fn cache_for(root: &Path) -> Result<PathBuf> {
+    let named = std::env::var_os(CACHE_ENV).map(PathBuf::from);
+    let base = named
+        .or_else(|| Some(PathBuf::from(std::env::var_os("XDG_CACHE_HOME")?)))
+        .or_else(|| Some(std::env::home_dir()?.join(".cache")))
+        .filter(|path| path.is_absolute() && !path.to_string_lossy().contains(' '));
+    // SAFETY: always succeeds.
+    let user = unsafe { libc::getuid() };
+    let base = base.unwrap_or_else(|| PathBuf::from(format!("/tmp/cache-{user}")));
+    let mut hasher = DefaultHasher::new();
+    root.hash(&mut hasher);
+    let folder = base
+        .join("rust-async-notebooks")
+        .join(format!("{:016x}", hasher.finish()));
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .with_context(|| {
+            format!(
+                "建不了缓存文件夹 {}：请检查权限和磁盘空间，或用 {CACHE_ENV} 另指一处",
+                folder.display()
+            )
+        })?;
+    let owner = fs::metadata(&folder)?.uid();
+    if owner != user {
+        bail!(
+            "缓存文件夹 {} 属于别的用户：请用 {CACHE_ENV} 另指一处",
+            folder.display()
+        );
+    }
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn course() -> Vec<PathBuf> {
+        ["01-why.ipynb", "02-define.ipynb", "02-design.ipynb"]
+            .map(PathBuf::from)
+            .to_vec()
+    }
+
+    #[test]
+    fn a_notebook_is_chosen_by_the_beginning_of_its_name() {
+        assert_eq!(
+            choose("01", &course()).unwrap(),
+            PathBuf::from("01-why.ipynb")
+        );
+        assert_eq!(
+            choose("01-why.ipynb", &course()).unwrap(),
+            PathBuf::from("01-why.ipynb")
+        );
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let message = choose("07", &course()).unwrap_err().to_string();
+        assert!(
+            message.contains("07") && message.contains("01-why"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn an_ambiguous_name_lists_the_candidates() {
+        let message = choose("02", &course()).unwrap_err().to_string();
+        assert!(
+            message.contains("02-define") && message.contains("02-design"),
+            "{message}"
+        );
+        assert!(!message.contains("01-why"), "{message}");
+    }
+}

@@ -1,0 +1,128 @@
+//! `lab run`: executes notebooks without a browser, and stops at the first cell that fails.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::client::{Execution, Kernel, Outcome};
+use crate::ipynb::{Cell, Notebook};
+use crate::project::Project;
+
+/// Executes each notebook in a kernel of its own and returns it with its outputs.
+///
+/// `limit` is what a single cell may take.
+///
+/// # Errors
+/// At the first cell that fails and is not tagged `raises-exception`, or is tagged so and does
+/// not fail; with notebook, cell and cause.
+pub async fn run(lab: &Path, notebooks: &[PathBuf], limit: Duration) -> Result<Vec<Notebook>> {
+    let mut executed = Vec::new();
+    for path in notebooks {
+        executed.push(run_one(lab, path, limit).await?);
+    }
+    Ok(executed)
+}
+
+async fn run_one(lab: &Path, path: &Path, limit: Duration) -> Result<Notebook> {
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let mut notebook = Notebook::load(path)?;
+    let cells = notebook.code_cells();
+    let bar = bar(&name, cells.len());
+    let mut kernel = Kernel::start(lab, path)
+        .await
+        .with_context(|| format!("{name}：内核没有启动"))?;
+    for cell in &cells {
+        let execution = kernel.execute(&cell.source, limit).await?;
+        if let Some(cause) = failure(cell, &execution.outcome, limit) {
+            bar.abandon();
+            bail!(
+                "{name} 第 {} 个代码单元格：{cause}{}",
+                cell.number,
+                shown(cell, &execution)
+            );
+        }
+        notebook.set_outputs(cell.index, execution.outputs, execution.execution_count);
+        bar.inc(1);
+    }
+    kernel.shutdown().await?;
+    bar.finish();
+    Ok(notebook)
+}
+
+/// Why the run must not go on, if so.
+fn failure(cell: &Cell, outcome: &Outcome, limit: Duration) -> Option<String> {
+    match outcome {
+        Outcome::Ok if cell.raises_exception() => {
+            Some("它带有 raises-exception 标签，本该失败，却成功了".to_owned())
+        }
+        Outcome::Ok => None,
+        Outcome::Failed(_) if cell.raises_exception() => None,
+        Outcome::Failed(message) => Some(message.clone()),
+        Outcome::TimedOut => Some(format!(
+            "超过 {} 秒没有结束（--timeout 可以放宽）",
+            limit.as_secs()
+        )),
+        Outcome::KernelDied => Some("内核在执行它时退出了".to_owned()),
+    }
+}
+
+/// The cell and the end of what it printed, to make sense of the cause.
+fn shown(cell: &Cell, execution: &Execution) -> String {
+    const LINES: usize = 20;
+    let indented = |text: &str| -> String {
+        let lines: Vec<&str> = text.lines().collect();
+        let skipped = lines.len().saturating_sub(LINES);
+        lines[skipped..]
+            .iter()
+            .map(|line| format!("\n    {line}"))
+            .collect()
+    };
+    let mut text = format!("\n  代码：{}", indented(&cell.source));
+    for stream in ["stdout", "stderr"] {
+        let output = execution.stream(stream);
+        if !output.trim().is_empty() {
+            text += &format!("\n  {stream}：{}", indented(&output));
+        }
+    }
+    text
+}
+
+fn bar(name: &str, cells: usize) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{prefix}  [{bar:30}] {pos}/{len} 个单元格  {elapsed}")
+            .expect("the template is well-formed")
+            .progress_chars("=> ");
+    let bar = ProgressBar::new(cells as u64)
+        .with_style(style)
+        .with_prefix(name.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// `lab run [NOTEBOOK…]`.
+///
+/// # Errors
+/// See [`run`]; and when a name names no notebook.
+pub async fn command(
+    project: &Project,
+    names: &[String],
+    limit: Duration,
+    repeat: u32,
+) -> Result<()> {
+    let lab = std::env::current_exe()?;
+    let notebooks = project.select(names)?;
+    for round in 1..=repeat {
+        if repeat > 1 {
+            println!("第 {round} 遍，共 {repeat} 遍");
+        }
+        run(&lab, &notebooks, limit).await?;
+    }
+    println!("全部通过：{} 个笔记本。", notebooks.len());
+    Ok(())
+}
