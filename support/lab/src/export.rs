@@ -10,7 +10,6 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::ipynb::Notebook;
 
@@ -27,8 +26,8 @@ pub struct Page {
 
 const BOOK_TITLE: &str = "异步 Rust：对照《流畅的 Python》";
 
-/// Stands in every page, so that a later export knows the files it may replace.
-const GENERATOR: &str = "lab export";
+/// Stands in the head of every page, so that a later export knows the files it may replace.
+const MARK: &str = r#"content="lab export" name="generator""#;
 
 const CREDIT: &str = r#"改写自 <a href="https://github.com/StdioA/fluent-python-notes">StdioA/fluent-python-notes</a>，原笔记所读的书是 Luciano Ramalho 的《流畅的 Python》（<cite lang="en">Fluent Python</cite>）。本课程以 <a rel="license" href="https://creativecommons.org/licenses/by-sa/4.0/deed.zh-hans">CC BY-SA 4.0</a> 许可发布。"#;
 
@@ -37,8 +36,14 @@ const CSS: &str = include_str!("../assets/nbconvert/lab-book/book.css");
 
 /// The nbconvert template, file by file: the program must run without its sources at hand.
 const TEMPLATE: [(&str, &str); 3] = [
-    ("conf.json", include_str!("../assets/nbconvert/lab-book/conf.json")),
-    ("index.html.j2", include_str!("../assets/nbconvert/lab-book/index.html.j2")),
+    (
+        "conf.json",
+        include_str!("../assets/nbconvert/lab-book/conf.json"),
+    ),
+    (
+        "index.html.j2",
+        include_str!("../assets/nbconvert/lab-book/index.html.j2"),
+    ),
     ("book.css", CSS),
 ];
 
@@ -51,10 +56,10 @@ const TEMPLATE: [(&str, &str); 3] = [
 /// `out` holds files that are no book of ours, nbconvert cannot be started or fails (the error
 /// names the notebook), a page would load something from outside of itself, or the disk is full.
 pub fn book(pages: &[Page], jupyter_python: &Path, out: &Path) -> Result<()> {
-    let out = fs::canonicalize(out).unwrap_or_else(|_| out.to_owned());
+    ensure!(!pages.is_empty(), "没有可导出的笔记本：请给出至少一个");
+    let out = fs::canonicalize(out).or_else(|_| std::path::absolute(out))?;
     refuse_foreign_files(&out)?;
-    let work = tempfile::tempdir().context("无法创建临时文件夹：请检查 TMPDIR 和磁盘空间")?;
-    let rendered = render(pages, jupyter_python, &work)?;
+    let rendered = render(pages, jupyter_python)?;
     write_book(pages, &rendered, &out)
         .with_context(|| format!("无法写入 {}：请检查磁盘空间和写权限", out.display()))
 }
@@ -64,13 +69,14 @@ fn refuse_foreign_files(out: &Path) -> Result<()> {
     if !out.exists() {
         return Ok(());
     }
-    let entries =
-        fs::read_dir(out).with_context(|| format!("导出目录 {} 不能作为文件夹读取", out.display()))?;
-    let mark = generator_mark();
+    let entries = fs::read_dir(out)
+        .with_context(|| format!("导出目录 {} 不能作为文件夹读取", out.display()))?;
     for entry in entries {
         let path = entry?.path();
-        let is_ours = path.extension().is_some_and(|extension| extension == "html")
-            && fs::read_to_string(&path).is_ok_and(|page| page.contains(&mark));
+        let is_ours = path
+            .extension()
+            .is_some_and(|extension| extension == "html")
+            && fs::read_to_string(&path).is_ok_and(|page| page.contains(MARK));
         ensure!(
             is_ours,
             "导出目录 {} 里有不是导出生成的文件 {}：请用 --out 换一个空文件夹，或先移走它",
@@ -81,12 +87,9 @@ fn refuse_foreign_files(out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn generator_mark() -> String {
-    format!(r#"name="generator""#)
-}
-
-/// The HTML of every page, made in the folder `work`.
-fn render(pages: &[Page], python: &Path, work: &TempDir) -> Result<Vec<String>> {
+/// The HTML of every page.
+fn render(pages: &[Page], python: &Path) -> Result<Vec<String>> {
+    let work = tempfile::tempdir().context("无法创建临时文件夹：请检查 TMPDIR 和磁盘空间")?;
     let folder = |name: &str| -> Result<PathBuf> {
         let path = work.path().join(name);
         fs::create_dir_all(&path)?;
@@ -99,7 +102,9 @@ fn render(pages: &[Page], python: &Path, work: &TempDir) -> Result<Vec<String>> 
     let inputs = folder("notebooks")?;
     for (position, page) in pages.iter().enumerate() {
         let mut notebook = Notebook::load(&page.executed)?;
-        notebook.metadata_mut().insert("lab_book".into(), page_metadata(pages, position));
+        notebook
+            .metadata_mut()
+            .insert("lab_book".into(), page_metadata(pages, position));
         notebook.save(&inputs.join(format!("{}.ipynb", page.name)))?;
     }
 
@@ -117,7 +122,7 @@ fn render(pages: &[Page], python: &Path, work: &TempDir) -> Result<Vec<String>> 
                     page.name
                 );
             }
-            Ok(text)
+            Ok(with_links_between_pages(text, pages))
         })
         .collect()
 }
@@ -130,7 +135,6 @@ fn page_metadata(pages: &[Page], position: usize) -> Value {
     json!({
         "title": pages[position].title,
         "book_title": BOOK_TITLE,
-        "generator": GENERATOR,
         "credit": CREDIT,
         "previous": neighbour(position.checked_sub(1).and_then(|before| pages.get(before))),
         "next": neighbour(pages.get(position + 1)),
@@ -139,18 +143,242 @@ fn page_metadata(pages: &[Page], position: usize) -> Value {
 
 /// Runs nbconvert once for all pages, since starting it takes longer than a page does.
 fn nbconvert(pages: &[Page], python: &Path, work: &Path) -> Result<Output> {
+    let setting = |name: &str, folder: &str| format!("--{name}={}", work.join(folder).display());
+    let inputs = pages
+        .iter()
+        .map(|page| work.join(format!("notebooks/{}.ipynb", page.name)));
     Command::new(python)
         .args(["-m", "nbconvert", "--to", "html", "--template", "lab-book"])
-        .arg("--TemplateExporter.extra_template_basedirs=../templates")
+        .arg(setting(
+            "TemplateExporter.extra_template_basedirs",
+            "templates",
+        ))
+        .arg(setting("FilesWriter.build_directory", "html"))
         .arg("--TemplateExporter.exclude_output_prompt=True")
-        .args(["--output-dir", "../html"])
-        .args(pages.iter().map(|page| format!("{}.ipynb", page.name)))
-        .current_dir(work.join("notebooks"))
+        // Of a line that was redrawn with `\r`, the last state is shown.
+        .arg("--CoalesceStreamsPreprocessor.enabled=True")
+        .args(inputs)
         // Neither the user's nbconvert settings nor the locale may change the book.
         .env("JUPYTER_CONFIG_DIR", work.join("config"))
         .env("PYTHONUTF8", "1")
         .output()
-        .with_context(|| {
-            format!("无法启动 {}：请运行 `lab setup` 重新安装", python.display())
-        })
+        .with_context(|| format!("无法启动 {}：请运行 `lab setup` 重新安装", python.display()))
+}
+
+/// What is worth showing of a failed run: its traceback is long, its end says why.
+fn last_lines(output: &Output) -> String {
+    let report = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = report
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(5)..].join("\n")
+}
+
+/// Turns the notebooks' links to each other into links between pages.
+fn with_links_between_pages(html: String, pages: &[Page]) -> String {
+    pages.iter().fold(html, |html, page| {
+        let name = &page.name;
+        html.replace(
+            &format!(r#"href="{name}.ipynb"#),
+            &format!(r#"href="{name}.html"#),
+        )
+    })
+}
+
+/// The first address that a browser would fetch when it shows the page.
+///
+/// nbconvert escapes `<` in text, so that what follows one is a tag, its attributes in double
+/// quotes.
+fn loaded_from_outside(html: &str) -> Option<&str> {
+    html.split('<').find_map(|tag| {
+        let (tag, _text) = tag.split_once('>')?;
+        let attribute = match tag.split_whitespace().next()? {
+            "link" | "image" => " href=\"",
+            "object" => " data=\"",
+            _ => " src=\"",
+        };
+        let (_, value) = tag.split_once(attribute)?;
+        let (address, _) = value.split_once('"')?;
+        (!address.starts_with("data:")).then_some(address)
+    })
+}
+
+/// Writes the book beside `out` and puts it in place when it is complete.
+fn write_book(pages: &[Page], rendered: &[String], out: &Path) -> Result<()> {
+    let parent = out.parent().context("根目录不能作为导出目录")?;
+    fs::create_dir_all(parent)?;
+    let staging = tempfile::Builder::new()
+        .prefix(".lab-export-")
+        .tempdir_in(parent)?;
+    let (new, old) = (staging.path().join("new"), staging.path().join("old"));
+    fs::create_dir(&new)?;
+    for (page, html) in pages.iter().zip(rendered) {
+        fs::write(new.join(format!("{}.html", page.name)), html)?;
+    }
+    fs::write(new.join("index.html"), index(pages))?;
+
+    if out.exists() {
+        fs::rename(out, &old)?;
+    }
+    fs::rename(&new, out).inspect_err(|_| {
+        // Where there was no earlier book, there is nothing to bring back.
+        let _ = fs::rename(&old, out);
+    })?;
+    Ok(())
+}
+
+fn index(pages: &[Page]) -> String {
+    let entries: String = pages.iter().map(index_entry).collect();
+    INDEX
+        .replace("{book_title}", BOOK_TITLE)
+        .replace("{css}", CSS)
+        .replace("{credit}", CREDIT)
+        .replace("{pages}", &entries)
+}
+
+fn index_entry(page: &Page) -> String {
+    let number: String = page.name.chars().take_while(char::is_ascii_digit).collect();
+    let (name, title) = (escaped(&page.name), escaped(&page.title));
+    format!("<li><a href=\"{name}.html\"><b>{number}</b><span>{title}</span></a></li>\n")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice;
+
+    use super::*;
+
+    fn pages() -> Vec<Page> {
+        let page = |name: &str, title: &str| Page {
+            name: name.into(),
+            title: title.into(),
+            executed: PathBuf::from(format!("{name}.ipynb")),
+        };
+        vec![
+            page("01-why", "为什么 <Future> & 协程"),
+            page("02-run", "运行"),
+        ]
+    }
+
+    #[test]
+    fn the_index_lists_the_pages_in_order_with_credit_and_licence() {
+        let index = index(&pages());
+        let first = index.find(r#"href="01-why.html""#).unwrap();
+        assert!(first < index.find(r#"href="02-run.html""#).unwrap());
+        assert!(index.contains("为什么 &lt;Future&gt; &amp; 协程"));
+        for credit in [
+            "StdioA/fluent-python-notes",
+            "Luciano Ramalho",
+            "CC BY-SA 4.0",
+        ] {
+            assert!(index.contains(credit), "{credit} is missing");
+        }
+    }
+
+    #[test]
+    fn every_page_bears_the_mark_and_loads_nothing() {
+        assert!(INDEX.contains(MARK) && TEMPLATE[1].1.contains(MARK));
+        assert_eq!(loaded_from_outside(&index(&pages())), None);
+        assert!(!CSS.contains("url(") && !CSS.contains("@import"));
+    }
+
+    #[test]
+    fn pages_know_their_neighbours() {
+        let first = page_metadata(&pages(), 0);
+        assert_eq!(first["previous"], Value::Null);
+        assert_eq!(first["next"]["href"], "02-run.html");
+        assert_eq!(
+            page_metadata(&pages(), 1)["previous"]["href"],
+            "01-why.html"
+        );
+    }
+
+    #[test]
+    fn notebooks_that_link_to_each_other_become_pages_that_do() {
+        let html = r##"<a href="02-run.ipynb#练习">下一篇</a> <a href="x.ipynb">"##;
+        let linked = with_links_between_pages(html.into(), &pages());
+        assert_eq!(linked, html.replace("02-run.ipynb", "02-run.html"));
+    }
+
+    #[test]
+    fn what_a_browser_would_fetch_is_found() {
+        let fetched = |html| loaded_from_outside(html);
+        assert_eq!(
+            fetched(r#"<img alt="a" src="https://x/y.png"/>"#),
+            Some("https://x/y.png")
+        );
+        assert_eq!(
+            fetched(r#"<link rel="stylesheet" href="a.css">"#),
+            Some("a.css")
+        );
+        assert_eq!(fetched(r#"<p><script src="r.js"></script>"#), Some("r.js"));
+        assert_eq!(fetched(r#"<img src="data:image/png;base64,AA">"#), None);
+        assert_eq!(
+            fetched(r#"<a href="https://x/">x</a><code>&lt;img src="y"&gt;</code>"#),
+            None
+        );
+    }
+
+    #[test]
+    fn an_earlier_book_is_replaced_and_anything_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("深 层/book");
+        let rendered = |text: &str| vec![format!("<meta {MARK}>{text}"); 2];
+        refuse_foreign_files(&out).unwrap();
+        write_book(&pages(), &rendered("旧"), &out).unwrap();
+        refuse_foreign_files(&out).unwrap();
+        write_book(&pages()[..1], &rendered("新")[..1], &out).unwrap();
+        assert!(
+            fs::read_to_string(out.join("01-why.html"))
+                .unwrap()
+                .contains("新")
+        );
+        assert!(
+            !out.join("02-run.html").exists(),
+            "a page of the earlier book is left"
+        );
+        assert_eq!(
+            fs::read_dir(out.parent().unwrap()).unwrap().count(),
+            1,
+            "staging is left"
+        );
+
+        fs::write(out.join("mine.html"), "我的文件").unwrap();
+        let refusal = refuse_foreign_files(&out).unwrap_err().to_string();
+        assert!(refusal.contains("mine.html") && refusal.contains("--out"));
+    }
+
+    #[test]
+    fn a_failure_leaves_the_earlier_book_and_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("book");
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join("index.html"), MARK).unwrap();
+        let executed = folder.path().join("01-why.ipynb");
+        let notebook = json!({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5});
+        fs::write(&executed, notebook.to_string()).unwrap();
+        let page = Page {
+            executed,
+            ..pages().remove(0)
+        };
+
+        let no_python = book(
+            slice::from_ref(&page),
+            Path::new("/nonexistent/python"),
+            &out,
+        )
+        .unwrap_err();
+        assert!(no_python.to_string().contains("lab setup"));
+        let failing = book(&[page], Path::new("false"), &out).unwrap_err();
+        assert!(failing.to_string().contains("01-why"));
+        assert_eq!(fs::read_to_string(out.join("index.html")).unwrap(), MARK);
+    }
 }

@@ -5,7 +5,7 @@
 //! it. (The relay of messages will stand here.)
 
 use std::ffi::OsString;
-use std::io;
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -74,17 +74,16 @@ fn dependencies(project: &Project) -> Vec<String> {
 fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) -> Result<Command> {
     let program = std::env::current_exe().context("找不到自己的程序文件")?;
     let tools = home.join("bin");
-    std::fs::create_dir_all(&tools)?;
+    fs::create_dir_all(&tools)?;
     // evcxr and rust-analyzer ask for these by name. `rustup` must not lead them past `cargo`.
     for (name, target) in [
         ("cargo", program.clone()),
         ("rustup", program.clone()),
         ("rustc", toolchain.sysroot.join("bin/rustc")),
     ] {
-        match symlink(target, tools.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
-            _ => {}
-        }
+        let link = tools.join(name);
+        let _ = fs::remove_file(&link); // from an earlier attempt to warm this folder
+        symlink(target, link)?;
     }
     let libraries = [
         toolchain.libraries(),

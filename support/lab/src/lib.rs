@@ -10,15 +10,27 @@
 //! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
 //! | `client.rs` | a Jupyter client: starts kernels, runs cells |
 //! | `ipynb.rs` | notebook files |
+//! | `python.rs` | the environment with JupyterLab |
+//! | `kernelspec.rs` | the entry by which Jupyter finds the kernel |
+//! | `warm.rs` | warming a build folder |
+//! | `setup.rs` | `lab setup`: all of the above that is missing |
+//! | `open.rs` | `lab open` |
+//! | `doctor.rs` | `lab doctor` |
 //! | `run.rs` | `lab run` |
 //! | `fmt.rs` | `lab fmt` |
 
 pub mod build_folder;
 pub mod client;
+pub mod doctor;
 pub mod fmt;
 pub mod ipynb;
 pub mod kernel;
+pub mod kernelspec;
+pub mod open;
 pub mod pinned;
 pub mod project;
+pub mod python;
 pub mod run;
+pub mod setup;
 pub mod toolchain;
+pub mod warm;

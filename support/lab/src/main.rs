@@ -5,38 +5,74 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lab::project::Project;
-use lab::{kernel, pinned, run};
+use lab::{doctor, fmt, kernel, open, pinned, run, setup};
 
+const EXAMPLES: &str = "例子:
+  cargo run                          打开笔记本
+  cargo run -- open --no-browser     只打印网址，自己去浏览器里打开
+  cargo run -- run 01                执行 01 开头的笔记本
+  cargo run -- run --repeat 3        全部执行三遍";
+
+/// 会运行的中文异步 Rust 笔记本。不带命令时等于 open：缺什么先装什么，然后打开 JupyterLab
 #[derive(Parser)]
-#[command(name = "lab")]
+#[command(name = "lab", version, disable_help_subcommand = true, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
-    command: Option<Task>,
+    task: Option<Task>,
+    #[command(flatten)]
+    open: open::Options,
 }
 
 #[derive(Subcommand)]
 enum Task {
-    Run {
-        notebooks: Vec<String>,
-        #[arg(long, default_value_t = 120)]
-        timeout: u64,
-        #[arg(long, default_value_t = 1)]
-        repeat: u32,
-    },
+    /// 打开 JupyterLab；缺什么先装什么（默认）
+    Open(open::Options),
+    /// 只准备环境：JupyterLab、内核、预热好的依赖
+    Setup,
+    /// 不开浏览器，逐格执行笔记本；遇到出错的单元格就停下
+    Run(RunOptions),
+    /// 整理笔记本：去掉输出，用 rustfmt 排版代码
+    Fmt(FmtOptions),
+    /// 检查装了什么、缺什么、该怎么办
+    Doctor,
+    /// Jupyter 用它启动内核
     #[command(hide = true)]
-    Kernel { connection_file: PathBuf },
+    Kernel {
+        /// Jupyter 写好的连接文件
+        connection_file: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct RunOptions {
+    /// 笔记本：路径、文件名，或文件名的开头，例如 01；不写就是全部
+    #[arg(value_name = "笔记本")]
+    notebooks: Vec<String>,
+    /// 每个单元格最多执行多少秒
+    #[arg(long, value_name = "秒", default_value_t = 120)]
+    timeout: u64,
+    /// 执行多少遍，用来找时好时坏的单元格
+    #[arg(long, value_name = "遍", default_value_t = 1)]
+    repeat: u32,
+}
+
+#[derive(Args)]
+struct FmtOptions {
+    /// 笔记本：路径、文件名，或文件名的开头，例如 01；不写就是全部
+    #[arg(value_name = "笔记本")]
+    notebooks: Vec<String>,
+    /// 只检查，不改动；有需要整理的就以非零状态退出
+    #[arg(long)]
+    check: bool,
 }
 
 fn main() -> ExitCode {
-    match start() {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("错误：{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    start().unwrap_or_else(|error| {
+        eprintln!("错误：{error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// evcxr starts this program again under other names and with arguments of its own.
@@ -54,23 +90,68 @@ fn start() -> Result<ExitCode> {
         {
             evcxr_jupyter::main().map(|()| ExitCode::SUCCESS)
         }
-        _ => perform(Arguments::parse()),
+        _ => {
+            let matches = in_chinese(Arguments::command()).get_matches();
+            let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+            perform(arguments)
+        }
     }
 }
 
+/// The headings that clap writes by itself.
+fn in_chinese(command: clap::Command) -> clap::Command {
+    const TEMPLATE: &str = "{about-with-newline}\n用法：{usage}\n\n{all-args}{after-help}";
+    command
+        .help_template(TEMPLATE)
+        .subcommand_help_heading("命令")
+        .subcommand_value_name("命令")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .mut_args(|argument| {
+            let heading = if argument.is_positional() {
+                "参数"
+            } else {
+                "选项"
+            };
+            argument.help_heading(heading)
+        })
+        .arg(
+            clap::Arg::new("help")
+                .short('h')
+                .long("help")
+                .action(clap::ArgAction::Help)
+                .help("显示这段说明")
+                .help_heading("选项"),
+        )
+        .mut_subcommands(in_chinese)
+}
+
 fn perform(arguments: Arguments) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Runtime::new()?;
-    match arguments.command.unwrap() {
-        Task::Kernel { connection_file } => kernel::kernel(&connection_file),
-        Task::Run {
-            notebooks,
-            timeout,
-            repeat,
-        } => {
-            let project = Project::find()?;
-            let limit = Duration::from_secs(timeout);
-            runtime.block_on(run::command(&project, &notebooks, limit, repeat))?;
-            Ok(ExitCode::SUCCESS)
-        }
+    let task = arguments.task.unwrap_or(Task::Open(arguments.open));
+    if let Task::Kernel { connection_file } = task {
+        return kernel::kernel(&connection_file);
     }
+    let project = Project::find()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let well = match task {
+        Task::Open(options) => runtime
+            .block_on(open::open(&project, &options))
+            .map(|()| true)?,
+        Task::Setup => runtime.block_on(setup::setup(&project)).map(|_| true)?,
+        Task::Run(options) => {
+            let limit = Duration::from_secs(options.timeout);
+            let run = run::command(&project, &options.notebooks, limit, options.repeat);
+            runtime.block_on(run).map(|()| true)?
+        }
+        Task::Fmt(options) => {
+            fmt::fmt(&project.select(&options.notebooks)?, options.check)? || !options.check
+        }
+        Task::Doctor => doctor::doctor(&project)?,
+        Task::Kernel { .. } => unreachable!("handled above, before anything else is looked for"),
+    };
+    Ok(if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -53,7 +53,10 @@ impl Toolchain {
 
     /// The folder with the standard library as a shared object.
     pub fn libraries(&self) -> PathBuf {
-        self.sysroot.join("lib/rustlib").join(&self.host).join("lib")
+        self.sysroot
+            .join("lib/rustlib")
+            .join(&self.host)
+            .join("lib")
     }
 
     /// The real cargo, not rustup's proxy.

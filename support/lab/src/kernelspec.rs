@@ -1,0 +1,91 @@
+//! The entry by which Jupyter finds the kernel.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::project::{CACHE_ENV, PROJECT_ENV, Project};
+use crate::python::Environment;
+
+/// As a stock evcxr kernel is called, so that the notebooks open with either.
+const NAME: &str = "rust";
+const LOGO: &str = include_str!("../assets/logo.svg");
+
+/// Where the entry is, or will be.
+pub fn folder(environment: &Environment) -> PathBuf {
+    environment.jupyter_data().join("kernels").join(NAME)
+}
+
+/// Writes the entry, with a copy of this program: one in `target/` is gone after `cargo clean`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn install(project: &Project, environment: &Environment) -> Result<()> {
+    let folder = folder(environment);
+    fs::create_dir_all(&folder).with_context(|| format!("建不了 {}", folder.display()))?;
+    let program = folder.join("lab");
+    let here = std::env::current_exe().context("找不到自己的程序文件")?;
+    if !same(&here, &program) {
+        replace(&program, |new| {
+            fs::copy(&here, new)?;
+            File::options()
+                .write(true)
+                .open(new)?
+                .set_modified(fs::metadata(&here)?.modified()?)?;
+            Ok(())
+        })?;
+    }
+    replace(&folder.join("logo-svg.svg"), |new| {
+        Ok(fs::write(new, LOGO)?)
+    })?;
+    let spec = serde_json::to_string_pretty(&spec(project, &program))?;
+    replace(&folder.join("kernel.json"), |new| {
+        Ok(fs::write(new, &spec)?)
+    })
+}
+
+/// Whether the entry is there, complete, and for this project and this program.
+pub fn is_installed(project: &Project, environment: &Environment) -> bool {
+    let folder = folder(environment);
+    let program = folder.join("lab");
+    let found: Option<Value> = fs::read(folder.join("kernel.json"))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    found == Some(spec(project, &program))
+        && std::env::current_exe().is_ok_and(|here| same(&here, &program))
+}
+
+fn spec(project: &Project, program: &Path) -> Value {
+    let mut environment = json!({ PROJECT_ENV: project.root() });
+    if let Some(cache) = std::env::var_os(CACHE_ENV) {
+        environment[CACHE_ENV] = json!(cache.to_string_lossy());
+    }
+    json!({
+        "argv": [program, "kernel", "{connection_file}"],
+        "display_name": "Rust",
+        "language": "rust",
+        // SIGINT for the whole group, which reaches the process that runs the cells.
+        "interrupt_mode": "signal",
+        "env": environment,
+    })
+}
+
+/// Whether `copy` is a copy of `program`, made by [`install`]; or that file itself.
+fn same(program: &Path, copy: &Path) -> bool {
+    let facts = |path| {
+        fs::metadata(path)
+            .and_then(|m| Ok((m.len(), m.modified()?)))
+            .ok()
+    };
+    facts(program).is_some() && facts(program) == facts(copy)
+}
+
+/// Writes a new file and puts it in the place of the old one, which may be in use.
+fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    let written = write(&new).and_then(|()| Ok(fs::rename(&new, path)?));
+    let _ = fs::remove_file(&new);
+    written.with_context(|| format!("写不了 {}：请检查权限和磁盘空间", path.display()))
+}

@@ -1,0 +1,106 @@
+//! Warming build folders: what a first cell would have to wait for is done at set-up.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
+
+use crate::build_folder;
+use crate::client::{Kernel, Outcome};
+use crate::ipynb::Notebook;
+use crate::kernel::BUILD_FOLDER_ENV;
+use crate::project::{PROJECT_ENV, Project};
+use crate::toolchain::Toolchain;
+
+/// How long compiling everything may take, on a slow machine.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// Cells that make the compiler do, once, what every notebook needs: the first inferred type,
+/// the first await, and a compile error, for which `cargo check` reads all dependencies.
+const REHEARSAL: [(&str, bool); 4] = [
+    ("let warm = vec![1, 2, 3];", true),
+    ("warm.len()", true),
+    ("tokio::task::yield_now().await;", true),
+    ("let wrong: i32 = \"\";", false),
+];
+
+/// The folders that the course's notebooks need, each with a notebook that needs it.
+///
+/// # Errors
+/// When a notebook cannot be read.
+pub fn wanted(project: &Project, toolchain: &Toolchain) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let mut folders: Vec<(PathBuf, PathBuf)> = Vec::new();
+    for path in project.course()? {
+        let deps = Notebook::load(&path)?.dep_lines();
+        let folder = build_folder::warmed(project, toolchain, &deps)?;
+        if !folders.iter().any(|(known, _)| *known == folder) {
+            folders.push((folder, path));
+        }
+    }
+    Ok(folders)
+}
+
+/// Warms `folder` by running the first cell of `notebook` and a few more in it. Interrupted, it
+/// goes on from there the next time.
+///
+/// # Errors
+/// When a crate cannot be downloaded or compiled.
+pub async fn warm(
+    project: &Project,
+    folder: &Path,
+    notebook: &Path,
+    bar: &ProgressBar,
+) -> Result<()> {
+    fs::create_dir_all(folder).context("建不了构建文件夹：请检查磁盘空间")?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg("kernel")
+        .env(PROJECT_ENV, project.root())
+        .env(BUILD_FOLDER_ENV, folder)
+        .current_dir(project.notebooks());
+    let (progress, mut compiled) = (bar.clone(), 0);
+    let listener = move |line: &str| {
+        if let Some(package) = line.trim_start().strip_prefix("Compiling ") {
+            compiled += 1;
+            progress.set_message(format!("编译第 {compiled} 个包：{package}"));
+        }
+    };
+    bar.set_message("启动内核");
+    let mut kernel = Kernel::start_with(command, listener).await?;
+    let first = Notebook::load(notebook)?
+        .code_cells()
+        .first()
+        .map(|cell| cell.source.clone())
+        .context("笔记本没有代码单元格")?;
+    for (code, succeeds) in [(first.as_str(), true)].into_iter().chain(REHEARSAL) {
+        let outcome = kernel.execute(code, LIMIT).await?.outcome;
+        if (outcome == Outcome::Ok) != succeeds {
+            bail!(
+                "预热时这个单元格的结果是 {outcome:?}：{code}{}",
+                kernel.log()
+            );
+        }
+    }
+    kernel.shutdown().await?;
+    build_folder::set_ready(folder)
+}
+
+/// Removes warmed folders that no notebook needs any more.
+pub fn forget_others(wanted: &[(PathBuf, PathBuf)]) {
+    let wanted: BTreeSet<&Path> = wanted.iter().map(|(folder, _)| folder.as_path()).collect();
+    let Some(parent) = wanted.first().and_then(|folder| folder.parent()) else {
+        return;
+    };
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        if !wanted
+            .iter()
+            .any(|folder| entry.path().with_extension("") == **folder)
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
