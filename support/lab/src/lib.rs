@@ -18,10 +18,12 @@
 //! | `doctor.rs` | `lab doctor` |
 //! | `run.rs` | `lab run` |
 //! | `fmt.rs` | `lab fmt` |
+//! | `export.rs` | `lab export`: pages of HTML |
 
 pub mod build_folder;
 pub mod client;
 pub mod doctor;
+pub mod export;
 pub mod fmt;
 pub mod ipynb;
 pub mod kernel;
