@@ -3,11 +3,15 @@
 
 use std::cell::Cell;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use crate::runtime::{Handle, Runtime};
+
+/// How long an interrupted cell may take to stop before it is said to be stuck.
+const REACTION: Duration = Duration::from_millis(300);
 
 /// The runtime for threads that have none, started when first needed and never ended.
 pub(crate) fn ambient() -> &'static Handle {
@@ -47,6 +51,8 @@ thread_local! {
 static WAITING: Mutex<Option<Thread>> = Mutex::new(None);
 /// Whether the foreground is to unwind. Only true while `WAITING` is some thread.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// How many times a wait of the foreground has begun to unwind.
+static UNWOUND: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the calling thread what a kernel's main thread is: [`interrupt`] ends its waits, and
 /// the ambient runtime is its context, so that [`spawn`](crate::spawn) and
@@ -101,6 +107,7 @@ impl Foreground {
     pub(crate) fn unwind_if_interrupted(&self) {
         // Not while unwinding already: a destructor may wait, and must be able to.
         if self.on_foreground && INTERRUPTED.load(Ordering::Acquire) && !thread::panicking() {
+            UNWOUND.fetch_add(1, Ordering::AcqRel);
             resume_unwind(Box::new(Interrupted));
         }
     }
@@ -140,11 +147,33 @@ fn interrupt_on_sigint() {
         .expect("the system has an epoll for interrupts");
     runtime.block_on(async {
         while tokio::signal::ctrl_c().await.is_ok() {
-            if interrupt() {
+            let before = UNWOUND.load(Ordering::Acquire);
+            if !interrupt() {
+                eprintln!(
+                    "[未能中断] 没有单元格在 await：要么它空闲着，要么在执行不会让出线程的代码；后者只能重启内核。"
+                );
+                continue;
+            }
+            // It stops where it next awaits, which may be never.
+            let since = Instant::now();
+            while is_waiting() && UNWOUND.load(Ordering::Acquire) == before && since.elapsed() < REACTION {
+                thread::sleep(Duration::from_millis(5));
+            }
+            if UNWOUND.load(Ordering::Acquire) != before {
                 eprintln!("[已中断] 此单元格的等待已取消；变量和后台任务都还在。");
-            } else {
-                eprintln!("[未能中断] 没有正在 await 的单元格：它空闲着，或者在执行不会让出线程的代码；后者只能重启内核。");
+            } else if is_waiting() {
+                eprintln!(
+                    "[等待中断] 此单元格正在执行不会让出线程的代码，到它的下一个 .await 才会停下；等不及就只能重启内核。"
+                );
             }
         }
     });
+}
+
+/// Whether the foreground waits for something.
+fn is_waiting() -> bool {
+    WAITING
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_some()
 }
