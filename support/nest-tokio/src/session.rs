@@ -3,10 +3,10 @@
 
 use std::cell::Cell;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::runtime::{Handle, Runtime};
 
@@ -51,8 +51,8 @@ thread_local! {
 static WAITING: Mutex<Option<Thread>> = Mutex::new(None);
 /// Whether the foreground is to unwind. Only true while `WAITING` is some thread.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// How many times a wait of the foreground has begun to unwind.
-static UNWOUND: AtomicUsize = AtomicUsize::new(0);
+/// Whether to say so when it does: the interrupt came from a person.
+static ANNOUNCE: AtomicBool = AtomicBool::new(false);
 
 /// Makes the calling thread what a kernel's main thread is: [`interrupt`] ends its waits, and
 /// the ambient runtime is its context, so that [`spawn`](crate::spawn) and
@@ -107,7 +107,10 @@ impl Foreground {
     pub(crate) fn unwind_if_interrupted(&self) {
         // Not while unwinding already: a destructor may wait, and must be able to.
         if self.on_foreground && INTERRUPTED.load(Ordering::Acquire) && !thread::panicking() {
-            UNWOUND.fetch_add(1, Ordering::AcqRel);
+            // Here and not in the thread that heard the signal: the cell's output ends with it.
+            if ANNOUNCE.swap(false, Ordering::AcqRel) {
+                eprintln!("[已中断] 此单元格的等待已取消；变量和后台任务都还在。");
+            }
             resume_unwind(Box::new(Interrupted));
         }
     }
@@ -118,6 +121,7 @@ impl Drop for Foreground {
         if self.outermost {
             let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
             INTERRUPTED.store(false, Ordering::Release);
+            ANNOUNCE.store(false, Ordering::Release);
             *waiting = None;
         }
     }
@@ -142,38 +146,26 @@ extern "C" fn on_load() {
 /// Listens on a runtime of its own, so that tasks which hog the ambient one do no harm.
 fn interrupt_on_sigint() {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build()
         .expect("the system has an epoll for interrupts");
     runtime.block_on(async {
         while tokio::signal::ctrl_c().await.is_ok() {
-            let before = UNWOUND.load(Ordering::Acquire);
+            ANNOUNCE.store(true, Ordering::Release);
             if !interrupt() {
+                ANNOUNCE.store(false, Ordering::Release);
                 eprintln!(
                     "[未能中断] 没有单元格在 await：要么它空闲着，要么在执行不会让出线程的代码；后者只能重启内核。"
                 );
                 continue;
             }
             // It stops where it next awaits, which may be never.
-            let since = Instant::now();
-            while is_waiting() && UNWOUND.load(Ordering::Acquire) == before && since.elapsed() < REACTION {
-                thread::sleep(Duration::from_millis(5));
-            }
-            if UNWOUND.load(Ordering::Acquire) != before {
-                eprintln!("[已中断] 此单元格的等待已取消；变量和后台任务都还在。");
-            } else if is_waiting() {
+            tokio::time::sleep(REACTION).await;
+            if ANNOUNCE.load(Ordering::Acquire) {
                 eprintln!(
                     "[等待中断] 此单元格正在执行不会让出线程的代码，到它的下一个 .await 才会停下；等不及就只能重启内核。"
                 );
             }
         }
     });
-}
-
-/// Whether the foreground waits for something.
-fn is_waiting() -> bool {
-    WAITING
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .is_some()
 }

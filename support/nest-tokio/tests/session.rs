@@ -326,8 +326,12 @@ fn callbacks_of_the_builder_are_all_called() {
     let (on_start, on_stop) = (started.clone(), stopped.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(3)
-        .on_thread_start(move || drop(on_start.fetch_add(1, Ordering::SeqCst)))
-        .on_thread_stop(move || drop(on_stop.fetch_add(1, Ordering::SeqCst)))
+        .on_thread_start(move || {
+            on_start.fetch_add(1, Ordering::SeqCst);
+        })
+        .on_thread_stop(move || {
+            on_stop.fetch_add(1, Ordering::SeqCst);
+        })
         .build()
         .unwrap();
     drop(runtime); // waits for its threads, as tokio does
