@@ -1,1 +1,328 @@
-//! To come.
+//! Our kernel, alive: output, interrupts, failures, versions, build folders.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{LIMIT, failure, notebook_kernel, ok, project, run};
+use lab::client::{Kernel, Outcome};
+use lab::toolchain::Toolchain;
+
+/// Waits until `condition` holds, for at most half a minute.
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < Duration::from_secs(30), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Runs `code`, interrupts the kernel once the cell has made the file `started`, and returns how
+/// the cell ended and what it wrote to stderr.
+async fn interrupted(kernel: &mut Kernel, code: &str) -> (Outcome, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let started = folder.path().join("started");
+    let code = format!("std::fs::write({started:?}, \"\").unwrap();\n{code}");
+    let group = kernel.id().unwrap();
+    let interrupt = async {
+        until("the cell starts", || started.exists()).await;
+        let status = Command::new("kill")
+            .args(["-INT", "--", &format!("-{group}")])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    let (execution, ()) = tokio::join!(kernel.execute(&code, LIMIT), interrupt);
+    let execution = execution.unwrap();
+    (execution.outcome.clone(), execution.stream("stderr"))
+}
+
+#[test]
+fn a_partial_line_at_the_end_of_a_cell_never_hangs_the_kernel() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let flushed =
+            "{ use std::io::Write; print!(\"flushed\"); std::io::stdout().flush().unwrap(); }";
+        for _ in 0..2 {
+            let unflushed = ok(&mut kernel, "print!(\"unflushed\");").await;
+            assert_eq!(unflushed.stream("stdout"), "unflushed\n");
+            assert_eq!(ok(&mut kernel, flushed).await.stream("stdout"), "flushed\n");
+            // And now once more in async mode.
+            ok(&mut kernel, "tokio::task::yield_now().await;").await;
+        }
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn much_output_from_a_background_task_does_not_hang_the_end_of_a_cell() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let flood = "let flood = tokio::spawn(async {\n    \
+                for i in 0..20_000 { print!(\"{i} \"); if i % 100 == 0 { println!(); tokio::task::yield_now().await; } }\n\
+            });";
+        ok(&mut kernel, flood).await;
+        ok(&mut kernel, "print!(\"meanwhile\");").await;
+        ok(&mut kernel, "flood.await.unwrap();").await;
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn what_a_cell_prints_before_it_exits_is_not_lost() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let execution = kernel.execute("println!(\"last words\"); std::process::exit(3)", LIMIT);
+        let execution = execution.await.unwrap();
+        assert!(
+            matches!(execution.outcome, Outcome::Failed(_)),
+            "{execution:?}"
+        );
+        assert_eq!(execution.stream("stdout"), "last words\n");
+        ok(&mut kernel, "println!(\"the kernel goes on\");").await;
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn an_interrupt_ends_the_cell_and_keeps_variables_and_background_tasks() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        ok(
+            &mut kernel,
+            "let (sender, receiver) = tokio::sync::oneshot::channel::<u32>();",
+        )
+        .await;
+        ok(
+            &mut kernel,
+            "let task = tokio::spawn(receiver); let x = 41;",
+        )
+        .await;
+        for wait in [
+            "std::future::pending::<()>().await;",
+            "tokio::runtime::Runtime::new().unwrap().block_on(std::future::pending::<()>());",
+            "tokio::spawn(async { std::future::pending::<()>().await }).await.unwrap();",
+        ] {
+            let (outcome, stderr) = interrupted(&mut kernel, wait).await;
+            assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}: {wait}");
+            assert!(stderr.contains("已中断"), "{stderr}");
+            assert!(
+                !stderr.contains("panicked"),
+                "no panic is reported: {stderr}"
+            );
+        }
+        assert_eq!(ok(&mut kernel, "x + 1").await.result(), Some("42"));
+        ok(&mut kernel, "sender.send(7).unwrap();").await;
+        assert_eq!(
+            ok(&mut kernel, "task.await.unwrap().unwrap()")
+                .await
+                .result(),
+            Some("7")
+        );
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn an_interrupt_while_idle_does_not_hit_the_next_cell() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        ok(&mut kernel, "let x = 42;").await;
+        ok(&mut kernel, "tokio::task::yield_now().await;").await;
+        kernel.interrupt();
+        let cell = "tokio::time::sleep(std::time::Duration::from_millis(500)).await; x";
+        assert_eq!(ok(&mut kernel, cell).await.result(), Some("42"));
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn an_interrupt_of_code_that_never_awaits_says_that_it_cannot() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let busy = "std::thread::sleep(std::time::Duration::from_secs(2));";
+        let (outcome, stderr) = interrupted(&mut kernel, busy).await;
+        assert_eq!(outcome, Outcome::Ok);
+        assert!(stderr.contains("未能中断"), "{stderr}");
+        ok(&mut kernel, "tokio::task::yield_now().await;").await;
+        let (_, stderr) = interrupted(&mut kernel, busy).await;
+        assert!(stderr.contains("等待中断"), "{stderr}");
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_panic_and_a_failed_question_mark_are_failures_with_their_message() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        ok(&mut kernel, "let x = 42;").await;
+        for before in ["", "tokio::task::yield_now().await;\n"] {
+            let panic =
+                format!("{before}print!(\"partial\"); if x == 42 {{ panic!(\"as announced\") }}");
+            let message = failure(&mut kernel, &panic).await;
+            assert!(message.contains("as announced"), "{message}");
+            let question = format!("{before}let n: i32 = \"abc\".parse()?;");
+            let message = failure(&mut kernel, &question).await;
+            assert!(message.contains("invalid digit"), "{message}");
+            assert_eq!(ok(&mut kernel, "x").await.result(), Some("42"));
+        }
+        let message = failure(&mut kernel, "let n: i32 = \"\";").await;
+        assert!(message.contains("mismatched types"), "{message}");
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn cells_get_the_versions_of_the_lock_file_transitive_ones_too() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        // Not in the lock file: resolved and downloaded as ever.
+        ok(
+            &mut kernel,
+            ":dep fnv = \"1\"\nlet map: fnv::FnvHashMap<u8, u8> = Default::default();",
+        )
+        .await;
+        ok(&mut kernel, "map.len()").await;
+        let wanted = fs::read_to_string(project().root().join("Cargo.lock")).unwrap();
+        let used = fs::read_to_string(build_folder(&kernel).join("Cargo.lock")).unwrap();
+        let wanted: Vec<String> = packages(&wanted);
+        let strays: Vec<String> = packages(&used)
+            .into_iter()
+            .filter(|package| !wanted.contains(package))
+            .collect();
+        assert!(strays.len() == 2, "only `ctx` and `fnv`: {strays:?}");
+        assert!(
+            packages(&used)
+                .iter()
+                .any(|package| package.starts_with("hyper "))
+        );
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+/// "name version" of each package in a lock file.
+fn packages(lock: &str) -> Vec<String> {
+    let lock: toml::Table = lock.parse().unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    packages
+        .iter()
+        .map(|package| {
+            let text = |key| package[key].as_str().unwrap();
+            format!("{} {}", text("name"), text("version"))
+        })
+        .collect()
+}
+
+/// Where the kernel builds its cells.
+fn build_folder(kernel: &Kernel) -> PathBuf {
+    let evcxr = child(kernel.id().unwrap()).expect("evcxr runs");
+    let environment = fs::read(format!("/proc/{evcxr}/environ")).unwrap();
+    let environment = String::from_utf8(environment).unwrap();
+    let folder = environment
+        .split('\0')
+        .find_map(|entry| entry.strip_prefix("EVCXR_TMPDIR="));
+    folder.expect("evcxr is told where to build").into()
+}
+
+/// A child process of `parent`.
+fn child(parent: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+fn runs(process: u32) -> bool {
+    fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .starts_with(" Z")
+    })
+}
+
+#[test]
+fn a_kernel_that_ends_leaves_no_folder_and_no_process() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        ok(&mut kernel, "println!(\"here\");").await;
+        let folder = build_folder(&kernel);
+        let evcxr = child(kernel.id().unwrap()).unwrap();
+        let cells = child(evcxr).unwrap();
+        assert!(folder.is_dir());
+        kernel.shutdown().await.unwrap();
+        assert!(!folder.exists());
+        until("all processes end", || !runs(evcxr) && !runs(cells)).await;
+    });
+}
+
+#[test]
+fn a_killed_kernel_leaves_no_process_and_the_next_one_clears_its_folder() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        ok(&mut kernel, "println!(\"here\");").await;
+        let folder = build_folder(&kernel);
+        let front = kernel.id().unwrap();
+        let evcxr = child(front).unwrap();
+        let cells = child(evcxr).unwrap();
+        // In the middle of a cell that never ends by itself.
+        let endless = tokio::spawn(async move {
+            let _ = kernel.execute("loop {}", LIMIT).await;
+            kernel
+        });
+        until("the cell runs", || busy(cells)).await;
+        let killed = Command::new("kill")
+            .args(["-KILL", &front.to_string()])
+            .status();
+        assert!(killed.unwrap().success());
+        until("all processes end", || !runs(evcxr) && !runs(cells)).await;
+        assert!(folder.exists());
+        let next = common::kernel().await;
+        assert!(!folder.exists());
+        next.shutdown().await.unwrap();
+        drop(endless.await);
+    });
+}
+
+/// Whether a process has used a good part of a second of processor time.
+fn busy(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    fields
+        .get(11)
+        .and_then(|ticks| ticks.parse::<u64>().ok())
+        .unwrap_or(0)
+        > 30
+}
+
+#[test]
+fn cells_of_other_opt_levels_use_the_same_compiled_dependencies() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        ok(&mut kernel, ":opt 2").await;
+        let since = Instant::now();
+        ok(&mut kernel, "println!(\"optimised\");").await;
+        let deps = build_folder(&kernel)
+            .join("target")
+            .join(Toolchain::find().unwrap().host)
+            .join("debug/deps");
+        let copies = fs::read_dir(deps).unwrap().flatten();
+        let copies = copies.filter(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.starts_with("libtokio-") && name.ends_with(".rlib")
+        });
+        assert_eq!(
+            copies.count(),
+            1,
+            "tokio was compiled again, in {:?}",
+            since.elapsed()
+        );
+        kernel.shutdown().await.unwrap();
+    });
+}

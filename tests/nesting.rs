@@ -1,1 +1,110 @@
-//! To come.
+//! `nest-tokio`'s promises in live kernels: a stock evcxr kernel with the one line, and ours.
+
+mod common;
+
+use common::{FIRST_CELL, failure, ok, run};
+use lab::client::Kernel;
+
+/// The one line, and what the matrix itself uses.
+const ONE_LINE: &str = r#":dep tokio = { package = "nest-tokio", path = "../support/nest-tokio" }
+:dep futures = "0.3"
+:dep reqwest = { version = "0.13", default-features = false, features = ["blocking"] }"#;
+
+const MATRIX: &str = include_str!("../support/nest-tokio/tests/nesting/matrix.rs");
+
+const PLACES: [&str; 8] = [
+    "top_level",
+    "in_await",
+    "in_spawned_task",
+    "in_current_thread_task",
+    "in_spawn_blocking",
+    "in_std_thread",
+    "in_local_set",
+    "in_ten_nested",
+];
+
+/// Tries every way in every place from a cell, which `before` makes a sync or an await cell.
+async fn try_matrix(kernel: &mut Kernel, before: &str) {
+    for place in PLACES {
+        let cell = format!(
+            "{before}for (name, way) in WAYS {{\n    \
+                 assert_eq!({place}(way), 42, \"{{name}}\");\n\
+             }}\nprintln!(\"all well\");"
+        );
+        assert_eq!(
+            ok(kernel, &cell).await.stream("stdout"),
+            "all well\n",
+            "{place}"
+        );
+    }
+}
+
+/// What lives on from cell to cell, and what a sync cell may do.
+async fn try_session(kernel: &mut Kernel) {
+    ok(kernel, "let task = tokio::spawn(async { tokio::time::sleep(Duration::from_millis(50)).await; 42 });").await;
+    ok(
+        kernel,
+        "let sleep = tokio::time::sleep(Duration::from_millis(1));",
+    )
+    .await;
+    ok(kernel, "let handle = tokio::runtime::Handle::current();").await;
+    ok(kernel, "handle.block_on(sleep);").await;
+    assert_eq!(
+        ok(kernel, "handle.block_on(task).unwrap()").await.result(),
+        Some("42")
+    );
+}
+
+#[test]
+fn with_the_one_line_a_stock_kernel_nests_everywhere() {
+    run(async {
+        let mut kernel = common::stock_kernel(&common::stock_folder("one-line")).await;
+        ok(&mut kernel, ONE_LINE).await;
+        ok(&mut kernel, MATRIX).await;
+        try_matrix(&mut kernel, "").await;
+        try_session(&mut kernel).await;
+        // From here on every cell is an await cell.
+        ok(&mut kernel, "tokio::task::yield_now().await;").await;
+        try_matrix(&mut kernel, "tokio::task::yield_now().await;\n").await;
+        try_session(&mut kernel).await;
+        let blocking = r#"
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            std::thread::spawn(move || {
+                use std::io::{Read, Write};
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 1024]).unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+            });
+            reqwest::blocking::get(format!("http://{address}")).unwrap().text().unwrap()"#;
+        assert_eq!(ok(&mut kernel, blocking).await.result(), Some("\"ok\""));
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn in_our_kernel_the_matrix_holds_in_await_cells_too() {
+    run(async {
+        let mut kernel = common::kernel().await;
+        ok(&mut kernel, FIRST_CELL).await;
+        ok(&mut kernel, MATRIX).await;
+        try_matrix(&mut kernel, "tokio::task::yield_now().await;\n").await;
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn tokios_own_runtime_still_refuses_to_nest() {
+    run(async {
+        let mut kernel = common::notebook_kernel().await;
+        let cell = "tokio::spawn(async {\n    \
+                tokio::original::runtime::Runtime::new().unwrap().block_on(async {});\n\
+            }).await.unwrap();";
+        let message = failure(&mut kernel, cell).await;
+        assert!(
+            message.contains("Cannot start a runtime from within a runtime"),
+            "{message}"
+        );
+        kernel.shutdown().await.unwrap();
+    });
+}

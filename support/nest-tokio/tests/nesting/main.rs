@@ -1,5 +1,6 @@
 //! Promise 1: nesting is legal everywhere. The whole matrix, each pair under a timeout, and the
-//! cases around it that are easy to get wrong.
+//! cases around it that are easy to get wrong. `tests/nesting.rs` of the workspace runs the same
+//! cells in a live kernel.
 
 use nest_tokio as tokio;
 use std::cell::Cell;
@@ -37,6 +38,11 @@ macro_rules! matrix {
             assert_eq!(super::within(|| super::$place(super::$way)), 42);
         })*
     };
+}
+
+#[test]
+fn the_matrix_has_no_way_that_live_kernels_do_not_try() {
+    assert_eq!(WAYS.len(), 7, "as many as `matrix!` names");
 }
 
 /// A cell without `await`: the foreground thread, no future around it.

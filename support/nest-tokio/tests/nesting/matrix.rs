@@ -1,5 +1,5 @@
 // The nesting matrix: every place where code may stand × every way to block on a future.
-// `nesting.rs` includes this file as a program; `tests/live_nesting.rs` sends it to a live kernel
+// `main.rs` includes this file; `tests/nesting.rs` of the workspace sends it to a live kernel
 // as a cell. Hence no doc comments and no attributes for the whole file.
 
 use std::time::Duration;
@@ -60,6 +60,16 @@ fn futures_executor() -> u32 {
     std::thread::spawn(move || sender.send(42));
     futures::executor::block_on(receiver).unwrap()
 }
+
+const WAYS: [(&str, fn() -> u32); 7] = [
+    ("Runtime::new", runtime_new),
+    ("Builder::new_multi_thread", builder_multi_thread),
+    ("Builder::new_current_thread", builder_current_thread),
+    ("Handle::current", handle_current),
+    ("#[tokio::main]", tokio_main),
+    ("#[tokio::main(flavor = \"current_thread\")]", tokio_main_current_thread),
+    ("futures::executor::block_on", futures_executor),
+];
 
 // Places where a way is tried.
 

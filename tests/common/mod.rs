@@ -1,0 +1,141 @@
+//! What the integration tests share: the program, kernels in a clean environment, and cells.
+#![allow(dead_code)] // each test target uses a part of it
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Once;
+use std::time::Duration;
+
+use lab::client::{Execution, Kernel, Outcome};
+use lab::project::Project;
+use lab::toolchain::Toolchain;
+
+/// What a single cell may take here.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// The first cell of every notebook of the course.
+pub const FIRST_CELL: &str = r#":dep tokio = { package = "nest-tokio", path = "../support/nest-tokio" }
+:dep notebook = { path = "../support/notebook" }
+:dep futures = "0.3"
+:dep reqwest = { version = "0.13", default-features = false, features = ["json"] }
+use notebook::{print, println};"#;
+
+/// The program under test.
+pub fn lab() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_lab"))
+}
+
+/// This clone.
+pub fn project() -> Project {
+    Project::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()
+}
+
+/// A command in a clean environment: `cargo test` sets variables that would hide faults.
+pub fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    const KEPT: [&str; 12] = [
+        "CARGO_HOME",
+        "HOME",
+        "LAB_CACHE",
+        "LANG",
+        "PATH",
+        "PIP_CERT",
+        "PIP_DEFAULT_TIMEOUT",
+        "PIP_FIND_LINKS",
+        "PIP_INDEX_URL",
+        "RUSTUP_HOME",
+        "RUST_SRC_PATH",
+        "XDG_CACHE_HOME",
+    ];
+    for name in KEPT {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+/// Sets this clone up, once; says so, since the first time takes minutes.
+pub fn set_up() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let status = clean(lab())
+            .arg("setup")
+            .current_dir(project().root())
+            .status()
+            .unwrap();
+        assert!(status.success(), "`lab setup` failed: {status}");
+    });
+}
+
+/// Runs a test with kernels in it, for at most ten minutes.
+pub fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime
+        .block_on(tokio::time::timeout(Duration::from_secs(600), test))
+        .expect("the test ends within ten minutes");
+}
+
+/// Our kernel, in the notebooks' folder, its first cell not yet run.
+pub async fn kernel() -> Kernel {
+    set_up();
+    let mut command = clean(lab());
+    command.arg("kernel").current_dir(project().notebooks());
+    Kernel::start_with(command, |_| ()).await.unwrap()
+}
+
+/// Our kernel with the first cell run.
+pub async fn notebook_kernel() -> Kernel {
+    let mut kernel = kernel().await;
+    ok(&mut kernel, FIRST_CELL).await;
+    kernel
+}
+
+/// A stock kernel: the same program as plain evcxr, with nothing of ours around it. It builds in
+/// `build`, and can find the standard library's sources.
+pub async fn stock_kernel(build: &Path) -> Kernel {
+    let toolchain = Toolchain::find().unwrap();
+    let libraries = [
+        toolchain.libraries(),
+        build
+            .join("target")
+            .join(&toolchain.host)
+            .join("debug/deps"),
+    ];
+    let mut command = clean(lab());
+    command
+        .arg("--control_file")
+        .env("EVCXR_TMPDIR", build)
+        .env("RUST_SRC_PATH", &toolchain.sources)
+        .env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap())
+        .current_dir(project().notebooks());
+    Kernel::start_with(command, |_| ()).await.unwrap()
+}
+
+/// A folder for a stock kernel that is still warm the next time.
+pub fn stock_folder(name: &str) -> PathBuf {
+    let folder = project().cache().join("stock").join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Runs a cell that must succeed.
+pub async fn ok(kernel: &mut Kernel, code: &str) -> Execution {
+    let execution = kernel.execute(code, LIMIT).await.unwrap();
+    assert_eq!(
+        execution.outcome,
+        Outcome::Ok,
+        "{code}\n{:#?}",
+        execution.outputs
+    );
+    execution
+}
+
+/// Runs a cell that must fail, and returns its message.
+pub async fn failure(kernel: &mut Kernel, code: &str) -> String {
+    match kernel.execute(code, LIMIT).await.unwrap().outcome {
+        Outcome::Failed(message) => message,
+        other => panic!("{other:?} instead of a failure: {code}"),
+    }
+}
