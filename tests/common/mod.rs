@@ -73,7 +73,7 @@ pub fn set_up() {
 pub fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime
-        .block_on(tokio::time::timeout(Duration::from_secs(600), test))
+        .block_on(async { tokio::time::timeout(Duration::from_secs(600), test).await })
         .expect("the test ends within ten minutes");
 }
 

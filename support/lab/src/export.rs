@@ -7,11 +7,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::ipynb::Notebook;
+use crate::project::Project;
+use crate::run;
+use crate::setup::setup;
 
 /// One page of the book.
 #[derive(Clone, Debug)]
@@ -46,6 +50,44 @@ const TEMPLATE: [(&str, &str); 3] = [
     ),
     ("book.css", CSS),
 ];
+
+/// `lab export [NOTEBOOK…]`: executes the notebooks and renders them into `out`.
+///
+/// # Errors
+/// When set-up fails, at the first cell that fails, and see [`book`].
+pub async fn command(
+    project: &Project,
+    names: &[String],
+    limit: Duration,
+    out: &Path,
+) -> Result<()> {
+    let notebooks = project.select(names)?;
+    let environment = setup(project).await?;
+    let executed = run::run(&std::env::current_exe()?, &notebooks, limit).await?;
+    let folder = tempfile::tempdir().context("无法创建临时文件夹：请检查 TMPDIR 和磁盘空间")?;
+    let mut pages = Vec::new();
+    for (path, notebook) in notebooks.iter().zip(executed) {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let saved = folder.path().join(format!("{name}.ipynb"));
+        notebook.save(&saved)?;
+        pages.push(Page {
+            title: notebook.title().unwrap_or_else(|| name.clone()),
+            name,
+            executed: saved,
+        });
+    }
+    book(&pages, &environment.python(), out)?;
+    println!(
+        "已导出 {} 页：{}",
+        pages.len(),
+        out.join("index.html").display()
+    );
+    Ok(())
+}
 
 /// Renders the pages and an `index.html` into the folder `out`, replacing an earlier book there.
 ///

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lab::project::Project;
-use lab::{doctor, fmt, kernel, open, pinned, run, setup};
+use lab::{doctor, export, fmt, kernel, open, pinned, run, setup};
 
 const EXAMPLES: &str = "例子:
   cargo run                          打开笔记本
   cargo run -- open --no-browser     只打印网址，自己去浏览器里打开
   cargo run -- run 01                执行 01 开头的笔记本
-  cargo run -- run --repeat 3        全部执行三遍";
+  cargo run -- export --out 讲义      执行全部笔记本，导出 HTML 到文件夹 讲义";
 
 /// 会运行的中文异步 Rust 笔记本。不带命令时等于 open：缺什么先装什么，然后打开 JupyterLab
 #[derive(Parser)]
@@ -33,6 +33,8 @@ enum Task {
     Setup,
     /// 不开浏览器，逐格执行笔记本；遇到出错的单元格就停下
     Run(RunOptions),
+    /// 执行笔记本，导出成可以分发的 HTML
+    Export(ExportOptions),
     /// 整理笔记本：去掉输出，用 rustfmt 排版代码
     Fmt(FmtOptions),
     /// 检查装了什么、缺什么、该怎么办
@@ -56,6 +58,19 @@ struct RunOptions {
     /// 执行多少遍，用来找时好时坏的单元格
     #[arg(long, value_name = "遍", default_value_t = 1)]
     repeat: u32,
+}
+
+#[derive(Args)]
+struct ExportOptions {
+    /// 笔记本：路径、文件名，或文件名的开头，例如 01；不写就是全部
+    #[arg(value_name = "笔记本")]
+    notebooks: Vec<String>,
+    /// 放进哪个文件夹：空的、还没有的，或者是以前导出的
+    #[arg(long, value_name = "文件夹", default_value = "book")]
+    out: PathBuf,
+    /// 每个单元格最多执行多少秒
+    #[arg(long, value_name = "秒", default_value_t = 120)]
+    timeout: u64,
 }
 
 #[derive(Args)]
@@ -142,6 +157,11 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
             let limit = Duration::from_secs(options.timeout);
             let run = run::command(&project, &options.notebooks, limit, options.repeat);
             runtime.block_on(run).map(|()| true)?
+        }
+        Task::Export(options) => {
+            let limit = Duration::from_secs(options.timeout);
+            let export = export::command(&project, &options.notebooks, limit, &options.out);
+            runtime.block_on(export).map(|()| true)?
         }
         Task::Fmt(options) => {
             fmt::fmt(&project.select(&options.notebooks)?, options.check)? || !options.check

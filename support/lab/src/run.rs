@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::client::{Execution, Kernel, Outcome};
 use crate::ipynb::{Cell, Notebook};
 use crate::project::Project;
+use crate::setup::setup;
 
 /// Executes each notebook in a kernel of its own and returns it with its outputs.
 ///
@@ -108,7 +109,7 @@ fn bar(name: &str, cells: usize) -> ProgressBar {
 /// `lab run [NOTEBOOK…]`.
 ///
 /// # Errors
-/// See [`run`]; and when a name names no notebook.
+/// See [`run`]; when a name names no notebook, and when set-up fails.
 pub async fn command(
     project: &Project,
     names: &[String],
@@ -117,6 +118,7 @@ pub async fn command(
 ) -> Result<()> {
     let lab = std::env::current_exe()?;
     let notebooks = project.select(names)?;
+    setup(project).await?;
     for round in 1..=repeat {
         if repeat > 1 {
             println!("第 {round} 遍，共 {repeat} 遍");
