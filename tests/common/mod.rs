@@ -96,19 +96,15 @@ pub async fn notebook_kernel() -> Kernel {
 /// `build`, and can find the standard library's sources.
 pub async fn stock_kernel(build: &Path) -> Kernel {
     let toolchain = Toolchain::find().unwrap();
-    let libraries = [
-        toolchain.libraries(),
-        build
-            .join("target")
-            .join(&toolchain.host)
-            .join("debug/deps"),
-    ];
+    let stock = lab::kernel::stock(lab(), &toolchain, build);
     let mut command = clean(lab());
     command
-        .arg("--control_file")
-        .env("EVCXR_TMPDIR", build)
-        .env("RUST_SRC_PATH", &toolchain.sources)
-        .env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap())
+        .args(stock.get_args())
+        .envs(
+            stock
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
         .current_dir(project().notebooks());
     Kernel::start_with(command, |_| ()).await.unwrap()
 }

@@ -120,6 +120,28 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
     Ok(command)
 }
 
+/// Plain evcxr: this program without anything of ours around it, building in `build`. What our
+/// kernel is compared with. It is only told what it could not run without on any machine: where
+/// the standard library and its sources are.
+pub fn stock(lab: &Path, toolchain: &Toolchain, build: &Path) -> Command {
+    let libraries = [
+        toolchain.libraries(),
+        build
+            .join("target")
+            .join(&toolchain.host)
+            .join("debug/deps"),
+    ];
+    let mut command = Command::new(lab);
+    command
+        .arg("--control_file")
+        .env(pinned::BUILD_ENV, build)
+        .env("RUST_SRC_PATH", &toolchain.sources);
+    if let Ok(libraries) = std::env::join_paths(libraries) {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
+    command
+}
+
 /// `folders`, then those that the environment variable has already.
 fn prepend<const N: usize>(folders: [PathBuf; N], variable: &str) -> Result<OsString> {
     let present = std::env::var_os(variable).unwrap_or_default();

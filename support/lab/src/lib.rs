@@ -16,10 +16,12 @@
 //! | `setup.rs` | `lab setup`: all of the above that is missing |
 //! | `open.rs` | `lab open` |
 //! | `doctor.rs` | `lab doctor` |
+//! | `bench.rs` | `lab bench`: our kernel against stock evcxr |
 //! | `run.rs` | `lab run` |
 //! | `fmt.rs` | `lab fmt` |
 //! | `export.rs` | `lab export`: pages of HTML |
 
+pub mod bench;
 pub mod build_folder;
 pub mod client;
 pub mod doctor;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lab::project::Project;
-use lab::{doctor, export, fmt, kernel, open, pinned, run, setup};
+use lab::{bench, doctor, export, fmt, kernel, open, pinned, run, setup};
 
 const EXAMPLES: &str = "例子:
   cargo run                          打开笔记本
@@ -39,6 +39,8 @@ enum Task {
     Fmt(FmtOptions),
     /// 检查装了什么、缺什么、该怎么办
     Doctor,
+    /// 与原版 evcxr 并排测量启动和单元格的快慢，约需五分钟
+    Bench,
     /// Jupyter 用它启动内核
     #[command(hide = true)]
     Kernel {
@@ -166,6 +168,7 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
         Task::Fmt(options) => {
             fmt::fmt(&project.select(&options.notebooks)?, options.check)? || !options.check
         }
+        Task::Bench => runtime.block_on(bench::bench(&project)).map(|()| true)?,
         Task::Doctor => doctor::doctor(&project)?,
         Task::Kernel { .. } => unreachable!("handled above, before anything else is looked for"),
     };

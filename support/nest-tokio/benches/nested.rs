@@ -71,8 +71,14 @@ fn main() {
 
     let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
     println!("tokio's block_on, not nested              {plainly:>10.1?}");
-    println!("nested in a block_on                      {nested:>10.1?}  {:.2}× tokio's (goal: ≤ 2×)", ratio(nested, plainly));
-    println!("nested in a task (hands its worker over)  {in_task:>10.1?}  {:.1}× tokio's", ratio(in_task, plainly));
+    println!(
+        "nested in a block_on                      {nested:>10.1?}  {:.2}× tokio's (goal: ≤ 2×)",
+        ratio(nested, plainly)
+    );
+    println!(
+        "nested in a task (hands its worker over)  {in_task:>10.1?}  {:.1}× tokio's",
+        ratio(in_task, plainly)
+    );
     match nest_asyncio() {
         Some(python) => println!(
             "nest_asyncio's run_until_complete, nested {python:>10.1?}  we are {:.0}× faster (goal: ≥ 50×)",

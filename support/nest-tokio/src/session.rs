@@ -51,8 +51,10 @@ thread_local! {
 static WAITING: Mutex<Option<Thread>> = Mutex::new(None);
 /// Whether the foreground is to unwind. Only true while `WAITING` is some thread.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// Whether to say so when it does: the interrupt came from a person.
+/// Whether to say so when it does: only in a kernel, where somebody reads it.
 static ANNOUNCE: AtomicBool = AtomicBool::new(false);
+/// Whether this is the process in which a kernel runs cells.
+static IN_KERNEL: AtomicBool = AtomicBool::new(false);
 
 /// Makes the calling thread what a kernel's main thread is: [`interrupt`] ends its waits, and
 /// the ambient runtime is its context, so that [`spawn`](crate::spawn) and
@@ -76,6 +78,7 @@ pub fn become_foreground() {
 pub fn interrupt() -> bool {
     let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(thread) = &*waiting {
+        ANNOUNCE.store(IN_KERNEL.load(Ordering::Acquire), Ordering::Release);
         INTERRUPTED.store(true, Ordering::Release);
         thread.unpark();
     }
@@ -107,7 +110,7 @@ impl Foreground {
     pub(crate) fn unwind_if_interrupted(&self) {
         // Not while unwinding already: a destructor may wait, and must be able to.
         if self.on_foreground && INTERRUPTED.load(Ordering::Acquire) && !thread::panicking() {
-            // Here and not in the thread that heard the signal: the cell's output ends with it.
+            // Here and not in the thread that interrupts: the cell's output ends with it.
             if ANNOUNCE.swap(false, Ordering::AcqRel) {
                 eprintln!("[已中断] 此单元格的等待已取消；变量和后台任务都还在。");
             }
@@ -135,6 +138,7 @@ static ON_LOAD: extern "C" fn() = on_load;
 extern "C" fn on_load() {
     // What evcxr sets for the process that runs the cells; it loads us on its main thread.
     if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
+        IN_KERNEL.store(true, Ordering::Release);
         become_foreground();
         thread::Builder::new()
             .name("nest-tokio-interrupt".into())
@@ -151,9 +155,7 @@ fn interrupt_on_sigint() {
         .expect("the system has an epoll for interrupts");
     runtime.block_on(async {
         while tokio::signal::ctrl_c().await.is_ok() {
-            ANNOUNCE.store(true, Ordering::Release);
             if !interrupt() {
-                ANNOUNCE.store(false, Ordering::Release);
                 eprintln!(
                     "[未能中断] 没有单元格在 await：要么它空闲着，要么在执行不会让出线程的代码；后者只能重启内核。"
                 );
