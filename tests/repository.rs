@@ -1,1 +1,261 @@
-//! To come.
+//! What the repository promises to whoever clones it: complete, consistent, and in order.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{FIRST_CELL, clean, lab, project};
+use lab::ipynb::Notebook;
+use lab::python::PACKAGES;
+use serde_json::Value;
+
+/// The files under version control, relative to the top level.
+fn tracked() -> Vec<PathBuf> {
+    let listed = finish(clean("git").args(["ls-files", "-z"]), 60);
+    assert!(listed.status.success(), "this is no clone: {listed:?}");
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    listed
+        .split_terminator('\0')
+        .map(PathBuf::from)
+        .filter(|path| project().root().join(path).exists()) // deleted, not yet committed
+        .collect()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = project().root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Runs a command at the top level, for at most so many seconds.
+fn finish(command: &Command, seconds: u32) -> Output {
+    let mut limited = clean("timeout");
+    limited
+        .args(["--kill-after=5", &seconds.to_string()])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(project().root());
+    let output = limited.output().unwrap();
+    assert_ne!(
+        output.status.code(),
+        Some(124),
+        "{command:?} took {seconds} s"
+    );
+    output
+}
+
+/// The lines under `pip:` in `environment.yml`.
+fn pip_lines() -> Vec<String> {
+    let text = read("environment.yml");
+    let (_, pip) = text.split_once("- pip:\n").expect("a pip section");
+    pip.lines()
+        .map_while(|line| line.strip_prefix("      - "))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn environment_yml_names_the_versions_that_setup_installs() {
+    let installed = PACKAGES.map(|(name, version)| format!("{name}=={version}"));
+    assert_eq!(pip_lines(), installed);
+}
+
+#[test]
+fn the_pip_part_of_environment_yml_installs_into_a_fresh_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = finish(
+        clean("python3")
+            .args(["-m", "venv"])
+            .arg(folder.path().join("fresh")),
+        120,
+    );
+    assert!(made.status.success(), "{made:?}");
+    let python = folder.path().join("fresh/bin/python");
+    let installed = finish(
+        clean(&python)
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(pip_lines()),
+        540,
+    );
+    assert!(installed.status.success(), "{installed:?}");
+    let consistent = finish(clean(&python).args(["-m", "pip", "check"]), 60);
+    assert!(consistent.status.success(), "{consistent:?}");
+}
+
+#[test]
+fn the_top_level_holds_nothing_else() {
+    let found: BTreeSet<String> = tracked()
+        .iter()
+        .filter_map(|path| Some(path.iter().next()?.to_string_lossy().into_owned()))
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    let wanted = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "README.md",
+        "environment.yml",
+        "notebooks",
+        "support",
+        "tests",
+    ];
+    assert_eq!(found, wanted.map(str::to_owned).into());
+}
+
+#[test]
+fn the_licences_lie_beside_what_they_are_for() {
+    for (path, phrase) in [
+        ("notebooks/LICENSE", "Attribution-ShareAlike 4.0"),
+        ("support/LICENSE-MIT", "Permission is hereby granted"),
+        ("support/LICENSE-APACHE", "Version 2.0, January 2004"),
+    ] {
+        assert!(read(path).contains(phrase), "{path}");
+    }
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let licence = &manifest["workspace"]["package"]["license"];
+    assert_eq!(licence.as_str(), Some("MIT OR Apache-2.0"));
+}
+
+#[test]
+fn the_first_screen_of_the_readme_names_the_three_commands() {
+    let first_screen: String = read("README.md").lines().take(45).collect();
+    for command in ["`cargo run`", "`cargo test`", "`cargo run -- export`"] {
+        assert!(first_screen.contains(command), "{command}");
+    }
+}
+
+/// The targets of links in Markdown.
+fn links(markdown: &str) -> Vec<&str> {
+    let inline = markdown
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
+    let referenced = markdown
+        .lines()
+        .filter(|line| line.starts_with('['))
+        .filter_map(|line| Some(line.split_once("]: ")?.1));
+    inline.chain(referenced).collect()
+}
+
+/// The Markdown cells of a notebook.
+fn prose(notebook: &str) -> String {
+    let notebook: Value = serde_json::from_str(notebook).unwrap();
+    let cells = notebook["cells"].as_array().unwrap().iter();
+    cells
+        .filter(|cell| cell["cell_type"] == "markdown")
+        .flat_map(|cell| cell["source"].as_array().unwrap())
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+#[test]
+fn relative_links_lead_to_tracked_files() {
+    let tracked = tracked();
+    let mut followed = 0;
+    for path in &tracked {
+        let text = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("md") => read(path),
+            Some("ipynb") => prose(&read(path)),
+            _ => continue,
+        };
+        let folder = project().root().join(path.parent().unwrap());
+        for link in links(&text) {
+            let target = link.split('#').next().unwrap();
+            // Doc comments' links into the crate itself, such as `crate::interrupt`, are rustdoc's.
+            let elsewhere = target.contains("://") || target.contains("::");
+            if target.is_empty() || elsewhere || !target.contains(['.', '/']) {
+                continue;
+            }
+            let found = folder.join(target).canonicalize();
+            let found = found.unwrap_or_else(|error| panic!("{}: {link}: {error}", path.display()));
+            let found = found.strip_prefix(project().root()).unwrap().to_owned();
+            assert!(
+                tracked.iter().any(|path| path.starts_with(&found)),
+                "{}: {link} is not under version control",
+                path.display()
+            );
+            followed += 1;
+        }
+    }
+    assert!(followed >= 5, "the README has links, {followed} were found");
+}
+
+#[test]
+fn no_file_names_a_package_registry() {
+    // Where packages come from is for the user's own configuration to say (mirrors, proxies).
+    // Put together here, or this file would be the first to break the promise.
+    let hosts = [
+        ["index.crates", "io"],
+        ["static.crates", "io"],
+        ["pypi", "org"],
+        ["files.pythonhosted", "org"],
+        ["registry.npmjs", "org"],
+        ["deb.debian", "org"],
+        ["archive.ubuntu", "com"],
+        ["conda.anaconda", "org"],
+    ]
+    .map(|parts| parts.join("."));
+    // This is how every lock file names the default registry, whatever serves it.
+    let index = concat!(
+        "registry+https://github.com/rust-lang/",
+        "crates",
+        ".io-index"
+    );
+    for path in tracked() {
+        let Ok(text) = String::from_utf8(fs::read(project().root().join(&path)).unwrap()) else {
+            continue;
+        };
+        for host in &hosts {
+            assert!(!text.contains(host), "{} names {host}", path.display());
+        }
+        if path.ends_with("Cargo.lock") {
+            let sources = text.lines().filter(|line| line.starts_with("source"));
+            for source in sources {
+                assert_eq!(source, format!("source = {index:?}"));
+            }
+        } else {
+            assert!(!text.contains(index), "{} names {index}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_notebook_begins_with_the_same_first_cell() {
+    for path in project().course().unwrap() {
+        let notebook = Notebook::load(&path).unwrap();
+        let cells = notebook.code_cells();
+        assert_eq!(cells[0].source, FIRST_CELL, "{}", path.display());
+        for cell in &cells[1..] {
+            let more = cell.source.lines().any(|line| line.starts_with(":dep"));
+            assert!(!more, "{}, code cell {}", path.display(), cell.number);
+        }
+    }
+}
+
+#[test]
+fn every_notebook_has_an_ascii_file_name_with_a_number_and_a_chinese_title() {
+    for path in project().course().unwrap() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(name.is_ascii(), "{name}");
+        assert!(
+            name.bytes().take(2).all(|byte| byte.is_ascii_digit()),
+            "{name}"
+        );
+        let title = Notebook::load(&path).unwrap().title();
+        let title = title.unwrap_or_else(|| panic!("{name} has no title"));
+        let chinese = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+        assert!(title.chars().any(chinese), "{name}: {title}");
+    }
+}
+
+#[test]
+fn notebooks_are_stored_formatted_and_without_outputs() {
+    let checked = finish(clean(lab()).args(["fmt", "--check"]), 120);
+    assert!(
+        checked.status.success(),
+        "run `cargo run -- fmt`: {}{}",
+        String::from_utf8_lossy(&checked.stdout),
+        String::from_utf8_lossy(&checked.stderr)
+    );
+}
