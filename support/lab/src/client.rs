@@ -318,9 +318,14 @@ fn ending(status: &ReplyStatus, outputs: &[Value]) -> Outcome {
 /// The message in what a panic or a failed `?` wrote to stderr.
 fn reason(stderr: &str) -> String {
     let panic = stderr.find("panicked at ");
-    let stack = stderr.find("stack backtrace:").unwrap_or(stderr.len());
+    let ends = ["stack backtrace:", "note: run with `RUST_BACKTRACE"];
+    let end = ends
+        .iter()
+        .filter_map(|end| stderr.find(end))
+        .min()
+        .unwrap_or(stderr.len());
     let text = match panic {
-        Some(start) if start < stack => &stderr[start..stack],
+        Some(start) if start < end => &stderr[start..end],
         _ => stderr
             .lines()
             .rev()
@@ -383,6 +388,8 @@ mod tests {
     fn a_panics_message_is_found_in_what_it_prints() {
         let stderr = "\nthread '<unnamed>' (1) panicked at src/lib.rs:24:30:\nboom\nstack backtrace:\n   0: x\n";
         assert_eq!(reason(stderr), "panicked at src/lib.rs:24:30: boom");
+        let brief = "\nthread 'x' (1) panicked at src/lib.rs:1:1:\nboom\nnote: run with `RUST_BACKTRACE=1`\n";
+        assert_eq!(reason(brief), "panicked at src/lib.rs:1:1: boom");
         assert_eq!(
             reason("invalid digit found in string\n"),
             "invalid digit found in string"
