@@ -24,7 +24,9 @@ pub fn folder(environment: &Environment) -> PathBuf {
 /// When a file cannot be written.
 pub fn install(project: &Project, environment: &Environment) -> Result<()> {
     let folder = folder(environment);
-    fs::create_dir_all(&folder).with_context(|| format!("建不了 {}", folder.display()))?;
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", folder.display()))?;
+    remove_leftovers(&folder);
     let program = folder.join("lab");
     let here = std::env::current_exe().context("找不到自己的程序文件")?;
     if !same(&here, &program) {
@@ -80,6 +82,19 @@ fn same(program: &Path, copy: &Path) -> bool {
             .ok()
     };
     facts(program).is_some() && facts(program) == facts(copy)
+}
+
+/// Removes what a killed [`replace`] left behind.
+fn remove_leftovers(folder: &Path) {
+    for path in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = path.path();
+        let writer = path
+            .extension()
+            .and_then(|extension| extension.to_str()?.strip_prefix("new-"));
+        if writer.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 /// Writes a new file and puts it in the place of the old one, which may be in use.

@@ -8,6 +8,8 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lab::project::Project;
 use lab::{bench, doctor, export, fmt, kernel, open, pinned, run, setup};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 const EXAMPLES: &str = "例子:
   cargo run                          打开笔记本
@@ -150,31 +152,72 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
     }
     let project = Project::find()?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let well = match task {
-        Task::Open(options) => runtime
-            .block_on(open::open(&project, &options))
-            .map(|()| true)?,
-        Task::Setup => runtime.block_on(setup::setup(&project)).map(|_| true)?,
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let code = tokio::select! {
+            biased;
+            code = signals.next() => code,
+            well = carry_out(&project, task) => match well {
+                Ok(true) => return Ok(ExitCode::SUCCESS),
+                Ok(false) => return Ok(ExitCode::FAILURE),
+                // Perhaps it only failed because the signal hit a program that it ran, too.
+                Err(error) => match timeout(Duration::from_millis(100), signals.next()).await {
+                    Ok(code) => code,
+                    Err(_) => return Err(error),
+                },
+            },
+        };
+        eprintln!("已中断。做完的步骤不会丢失，再运行一次就接着做");
+        Ok(ExitCode::from(code))
+    })
+}
+
+/// The signals that end a program, which would otherwise end it without any clean-up: kernels and
+/// pip have process groups of their own, and would go on.
+struct Signals([(Signal, SignalKind); 3]);
+
+impl Signals {
+    fn new() -> Result<Signals> {
+        let listen = |kind| Ok::<_, std::io::Error>((signal(kind)?, kind));
+        Ok(Signals([
+            listen(SignalKind::interrupt())?,
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::hangup())?,
+        ]))
+    }
+
+    /// Waits for the next one, and returns the exit status that shells expect after it.
+    async fn next(&mut self) -> u8 {
+        let [(interrupt, a), (terminate, b), (hangup, c)] = &mut self.0;
+        let kind = tokio::select! {
+            _ = interrupt.recv() => a,
+            _ = terminate.recv() => b,
+            _ = hangup.recv() => c,
+        };
+        128 + kind.as_raw_value() as u8
+    }
+}
+
+/// Does what was asked for. Returns whether all is well.
+async fn carry_out(project: &Project, task: Task) -> Result<bool> {
+    match task {
+        Task::Open(options) => open::open(project, &options).await?,
+        Task::Setup => drop(setup::setup(project).await?),
         Task::Run(options) => {
             let limit = Duration::from_secs(options.timeout);
-            let run = run::command(&project, &options.notebooks, limit, options.repeat);
-            runtime.block_on(run).map(|()| true)?
+            run::command(project, &options.notebooks, limit, options.repeat).await?;
         }
         Task::Export(options) => {
             let limit = Duration::from_secs(options.timeout);
-            let export = export::command(&project, &options.notebooks, limit, &options.out);
-            runtime.block_on(export).map(|()| true)?
+            export::command(project, &options.notebooks, limit, &options.out).await?;
         }
         Task::Fmt(options) => {
-            fmt::fmt(&project.select(&options.notebooks)?, options.check)? || !options.check
+            let changed = !fmt::fmt(&project.select(&options.notebooks)?, options.check)?;
+            return Ok(!(changed && options.check));
         }
-        Task::Bench => runtime.block_on(bench::bench(&project)).map(|()| true)?,
-        Task::Doctor => doctor::doctor(&project)?,
+        Task::Bench => bench::bench(project).await?,
+        Task::Doctor => return doctor::doctor(project),
         Task::Kernel { .. } => unreachable!("handled above, before anything else is looked for"),
-    };
-    Ok(if well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    }
+    Ok(true)
 }

@@ -62,11 +62,30 @@ impl Project {
         self.root.join("notebooks")
     }
 
-    /// The notebooks of the course, in order.
+    /// The notebooks of the course, in order: those with a number in front. What readers add
+    /// under other names, in whatever state, is their own.
     ///
     /// # Errors
-    /// When the folder cannot be read or is empty.
+    /// When the folder cannot be read or holds none.
     pub fn course(&self) -> Result<Vec<PathBuf>> {
+        let mut paths = self.all()?;
+        paths.retain(|path| {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes()
+                .first()
+                .is_some_and(u8::is_ascii_digit)
+        });
+        if paths.is_empty() {
+            bail!(
+                "{} 里没有课程的笔记本（01-….ipynb）：请重新克隆项目",
+                self.notebooks().display()
+            );
+        }
+        Ok(paths)
+    }
+
+    /// All notebooks in the folder, in order.
+    fn all(&self) -> Result<Vec<PathBuf>> {
         let folder = self.notebooks();
         let entries =
             fs::read_dir(&folder).with_context(|| format!("读不了文件夹 {}", folder.display()))?;
@@ -75,12 +94,6 @@ impl Project {
             .filter(|path| path.extension().is_some_and(|ext| ext == "ipynb"))
             .collect();
         paths.sort();
-        if paths.is_empty() {
-            bail!(
-                "{} 里没有笔记本（*.ipynb）：请重新克隆项目",
-                folder.display()
-            );
-        }
         Ok(paths)
     }
 
@@ -103,7 +116,7 @@ impl Project {
                 .canonicalize()
                 .with_context(|| format!("打不开 {word}"));
         }
-        choose(word, &self.course()?)
+        choose(word, &self.all()?)
     }
 
     /// The folder for what can be made anew: warmed build folders and those of kernels.
@@ -115,8 +128,8 @@ impl Project {
     }
 }
 
-/// The notebook of `course` whose name is or begins with `word`.
-fn choose(word: &str, course: &[PathBuf]) -> Result<PathBuf> {
+/// The one of `notebooks` whose name is or begins with `word`.
+fn choose(word: &str, notebooks: &[PathBuf]) -> Result<PathBuf> {
     let stem = |path: &PathBuf| {
         path.file_stem()
             .unwrap_or_default()
@@ -124,9 +137,9 @@ fn choose(word: &str, course: &[PathBuf]) -> Result<PathBuf> {
             .into_owned()
     };
     let wanted = word.strip_suffix(".ipynb").unwrap_or(word);
-    let matching: Vec<&PathBuf> = match course.iter().find(|path| stem(path) == wanted) {
+    let matching: Vec<&PathBuf> = match notebooks.iter().find(|path| stem(path) == wanted) {
         Some(exact) => vec![exact],
-        None => course
+        None => notebooks
             .iter()
             .filter(|path| stem(path).starts_with(wanted))
             .collect(),
@@ -134,7 +147,7 @@ fn choose(word: &str, course: &[PathBuf]) -> Result<PathBuf> {
     match matching[..] {
         [one] => Ok(one.clone()),
         [] => {
-            let names: Vec<String> = course.iter().map(stem).collect();
+            let names: Vec<String> = notebooks.iter().map(stem).collect();
             bail!("没有叫 {word} 的笔记本。现有：{}", names.join("、"))
         }
         _ => {

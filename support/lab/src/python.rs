@@ -1,15 +1,19 @@
 //! The Python side: an environment with JupyterLab, nbconvert and the Chinese language pack.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Child;
 
 use crate::project::Project;
+use crate::setup::end_with_us;
 
 /// What is installed. `environment.yml` names the same versions; a test compares them.
 pub const PACKAGES: [(&str, &str); 3] = [
@@ -36,6 +40,9 @@ pub struct Environment {
     folder: PathBuf,
     /// Whether it is the project's own, to be made when it is missing.
     own: bool,
+    /// Names the environment that pip is writing to. Found at the start, it says that pip was
+    /// killed in the middle: packages then look complete and are not.
+    unfinished: PathBuf,
 }
 
 impl Environment {
@@ -47,15 +54,11 @@ impl Environment {
         let conda_base = variable("CONDA_DEFAULT_ENV").is_some_and(|name| name == "base");
         let active =
             variable("VIRTUAL_ENV").or_else(|| variable("CONDA_PREFIX").filter(|_| !conda_base));
-        match active {
-            Some(folder) => Environment {
-                folder: folder.into(),
-                own: false,
-            },
-            None => Environment {
-                folder: project.root().join(".venv"),
-                own: true,
-            },
+        let own = active.is_none();
+        Environment {
+            folder: active.map_or_else(|| project.root().join(".venv"), PathBuf::from),
+            own,
+            unfinished: project.cache().join("python-unfinished"),
         }
     }
 
@@ -77,6 +80,9 @@ impl Environment {
     /// The packages that are missing or of another version, as pip takes them.
     pub fn missing(&self) -> Vec<String> {
         let wanted = |(name, version): &(&str, &str)| format!("{name}=={version}");
+        if self.is_unfinished() {
+            return PACKAGES.iter().map(wanted).collect();
+        }
         let script = "import sys, importlib.metadata as m\n\
             for name in sys.argv[1:]:\n    \
                 try: print(name, m.version(name))\n    \
@@ -104,26 +110,31 @@ impl Environment {
     ///
     /// # Errors
     /// Without a usable Python, without network, or on a full disk.
-    pub fn install(&self, bar: &ProgressBar) -> Result<()> {
+    pub async fn install(&self, bar: &ProgressBar) -> Result<()> {
         let missing = self.missing();
         if !missing.is_empty() {
             if self.own {
-                self.make(bar)?;
+                self.make(bar).await?;
             }
-            self.pip(&missing, bar)?;
+            println!("  安装 JupyterLab 到 {}，约需一分钟", self.folder.display());
+            self.pip(&missing, bar).await?;
         }
         self.set_defaults()
     }
 
-    fn make(&self, bar: &ProgressBar) -> Result<()> {
+    fn is_unfinished(&self) -> bool {
+        fs::read_to_string(&self.unfinished).is_ok_and(|folder| Path::new(&folder) == self.folder)
+    }
+
+    async fn make(&self, bar: &ProgressBar) -> Result<()> {
         let version = python_version()?;
         bar.set_message(format!("建立虚拟环境（{version}）"));
-        let output = Command::new("python3")
-            .args(["-m", "venv"])
-            .arg(&self.folder)
-            .stdin(Stdio::null())
-            .output()
-            .context("运行不了 python3")?;
+        let mut venv = Command::new("python3");
+        venv.args(["-m", "venv"]).arg(&self.folder);
+        if self.is_unfinished() {
+            venv.arg("--clear");
+        }
+        let output = finish(venv, |_| ()).await.context("运行不了 python3")?;
         if !output.status.success() {
             bail!(
                 "建不了虚拟环境 {}：{}\n（Debian/Ubuntu 上需要先 `apt install python3-venv`；也可以激活 environment.yml 里的 conda 环境）",
@@ -134,46 +145,47 @@ impl Environment {
         Ok(())
     }
 
-    fn pip(&self, packages: &[String], bar: &ProgressBar) -> Result<()> {
+    async fn pip(&self, packages: &[String], bar: &ProgressBar) -> Result<()> {
         bar.set_message(format!("下载并安装 {}", packages.join("、")));
-        let mut pip = Command::new(self.python())
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--disable-pip-version-check",
-                "--progress-bar=off",
-            ])
-            .args(packages)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| {
-                format!(
-                    "运行不了 {}：请删除 {} 后重试",
-                    self.python().display(),
-                    self.folder.display()
-                )
-            })?;
-        let mut stderr = pip.stderr.take().context("stderr is piped")?;
-        let errors = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            text
-        });
-        for line in BufReader::new(pip.stdout.take().context("stdout is piped")?).lines() {
-            if let Some(package) = line?.strip_prefix("Collecting ") {
-                bar.set_message(format!("下载 {package}"));
-            }
+        let mut pip = Command::new(self.python());
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--progress-bar=off",
+        ])
+        .args(packages);
+        if self.is_unfinished() && !self.own {
+            pip.arg("--force-reinstall");
         }
-        let errors = errors.join().unwrap_or_default();
-        if !pip.wait()?.success() {
+        let output = finish(pip, |line| {
+            if let Some(package) = line.strip_prefix("Collecting ") {
+                bar.set_message(format!("下载 {package}"));
+            } else if line.starts_with("Installing collected packages") {
+                bar.set_message("安装");
+                // On a disk too full even for this, pip fails by itself, and says so.
+                let _ = fs::write(&self.unfinished, self.folder.as_os_str().as_encoded_bytes());
+            }
+        });
+        let output = output.await.with_context(|| match self.own {
+            true => format!(
+                "运行不了 {}：请删除 {} 后重试",
+                self.python().display(),
+                self.folder.display()
+            ),
+            false => format!(
+                "激活的环境里没有可用的 {}：请重新激活环境，或先 deactivate",
+                self.python().display()
+            ),
+        })?;
+        if !output.status.success() {
             bail!(
                 "安装 Python 包失败：{}\n（请检查网络和磁盘空间，然后重试；已下载的不会丢失）",
-                last_lines(&errors)
+                last_lines(&output.stderr)
             );
         }
+        let _ = fs::remove_file(&self.unfinished);
         Ok(())
     }
 
@@ -194,6 +206,51 @@ impl Environment {
         }
         Ok(())
     }
+}
+
+/// A program that is killed, with all that it started, when nobody waits for it any longer.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.0.id() {
+            // SAFETY: no memory is involved. The group's leader is not yet reaped, so the number
+            // is still its own.
+            unsafe { libc::killpg(id as i32, libc::SIGKILL) };
+        }
+    }
+}
+
+/// Runs `command` to its end; `listener` gets each line of its stdout.
+async fn finish(mut command: Command, mut listener: impl FnMut(&str)) -> io::Result<Output> {
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    end_with_us(&mut command);
+    let mut group = Group(tokio::process::Command::from(command).spawn()?);
+    let pipes = (group.0.stdout.take(), group.0.stderr.take());
+    let (Some(stdout), Some(mut stderr)) = pipes else {
+        return Err(io::Error::other("stdout and stderr are piped"));
+    };
+    let mut lines = BufReader::new(stdout).lines();
+    let (mut text, mut errors) = (Vec::new(), Vec::new());
+    let read_lines = async {
+        while let Some(line) = lines.next_line().await? {
+            listener(&line);
+            text.extend(line.into_bytes());
+            text.push(b'\n');
+        }
+        Ok(())
+    };
+    tokio::try_join!(read_lines, stderr.read_to_end(&mut errors))?;
+    let status = group.0.wait().await?;
+    Ok(Output {
+        status,
+        stdout: text,
+        stderr: errors,
+    })
 }
 
 /// What `python3 --version` prints.

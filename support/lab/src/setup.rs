@@ -1,6 +1,8 @@
 //! `lab setup`: installs what is missing, step by step. What is there already is not touched.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -18,18 +20,24 @@ use crate::{build_folder, kernelspec, warm};
 /// # Errors
 /// When something is missing that only the user can install, without network, or on a full disk.
 pub async fn setup(project: &Project) -> Result<Environment> {
-    let lock = File::create(project.cache().join("setup.lock"))
-        .context("写不了缓存文件夹：请检查磁盘空间")?;
-    if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-        println!("另一个 lab 正在准备环境，等它结束……");
-        lock.lock()?;
-    }
+    let (environment, warmed) = attempt(project).await?;
+    warmed?;
+    Ok(environment)
+}
+
+/// Sets up as [`setup`] does, and tells apart what JupyterLab cannot do without from what only
+/// saves waiting: the second result is that of warming the build folders.
+///
+/// # Errors
+/// When JupyterLab or the kernel cannot be installed.
+pub async fn attempt(project: &Project) -> Result<(Environment, Result<()>)> {
+    let _lock = lock(project).await?;
     let toolchain = Toolchain::find()?;
     done(&format!("Rust：{}", toolchain.version));
 
     let environment = Environment::find(project);
     let bar = spinner("Python");
-    let installed = environment.install(&bar);
+    let installed = environment.install(&bar).await;
     bar.finish_and_clear();
     installed?;
     done(&format!("JupyterLab：{}", environment.folder().display()));
@@ -42,8 +50,33 @@ pub async fn setup(project: &Project) -> Result<Environment> {
         kernelspec::folder(&environment).display()
     ));
 
+    let warmed = warm_all(project, &toolchain).await;
+    Ok((environment, warmed))
+}
+
+/// Waits until no other set-up of this project runs.
+async fn lock(project: &Project) -> Result<File> {
+    let lock = File::create(project.cache().join("setup.lock")).with_context(|| {
+        format!(
+            "写不了缓存文件夹 {}：请检查权限和磁盘空间",
+            project.cache().display()
+        )
+    })?;
+    let mut told = false;
+    // Not `File::lock`, which would keep Ctrl-C waiting too.
+    while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+        if !told {
+            println!("另一个 lab 正在准备环境，等它结束……");
+            told = true;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(lock)
+}
+
+async fn warm_all(project: &Project, toolchain: &Toolchain) -> Result<()> {
     build_folder::configuration(project)?;
-    let wanted = warm::wanted(project, &toolchain)?;
+    let wanted = warm::wanted(project, toolchain)?;
     for (folder, notebook) in &wanted {
         if !is_ready(folder) {
             println!("  预热构建文件夹：笔记本用到的依赖只在这里编译一次，约需一两分钟");
@@ -55,7 +88,21 @@ pub async fn setup(project: &Project) -> Result<Environment> {
     }
     warm::forget_others(&wanted);
     done(&format!("构建文件夹：{} 个，已预热", wanted.len()));
-    Ok(environment)
+    Ok(())
+}
+
+/// Lets the system kill the program when we are killed: a download or a compiler that nobody
+/// waits for would be in the next set-up's way.
+///
+/// "We" is the thread that starts it; set-up runs on the main thread.
+pub(crate) fn end_with_us(command: &mut Command) {
+    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
 }
 
 fn done(what: &str) {

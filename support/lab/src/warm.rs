@@ -14,6 +14,7 @@ use crate::client::{Kernel, Outcome};
 use crate::ipynb::Notebook;
 use crate::kernel::BUILD_FOLDER_ENV;
 use crate::project::{PROJECT_ENV, Project};
+use crate::setup::end_with_us;
 use crate::toolchain::Toolchain;
 
 /// How long compiling everything may take, on a slow machine.
@@ -62,6 +63,7 @@ pub async fn warm(
         .env(PROJECT_ENV, project.root())
         .env(BUILD_FOLDER_ENV, folder)
         .current_dir(project.notebooks());
+    end_with_us(&mut command);
     let (progress, mut compiled) = (bar.clone(), 0);
     let listener = move |line: &str| {
         if let Some(package) = line.trim_start().strip_prefix("Compiling ") {
