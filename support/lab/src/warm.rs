@@ -79,16 +79,28 @@ pub async fn warm(
         .map(|cell| cell.source.clone())
         .context("笔记本没有代码单元格")?;
     for (code, succeeds) in [(first.as_str(), true)].into_iter().chain(REHEARSAL) {
-        let outcome = kernel.execute(code, LIMIT).await?.outcome;
+        let execution = kernel.execute(code, LIMIT).await;
+        let outcome = execution.map_or(Outcome::KernelDied, |execution| execution.outcome);
         if (outcome == Outcome::Ok) != succeeds {
             bail!(
-                "预热时这个单元格的结果是 {outcome:?}：{code}{}",
-                kernel.log()
+                "预热 {} 的依赖失败：{}\n（请检查网络、磁盘空间和这个笔记本的第一格，然后重试；编译好的不会丢失）",
+                notebook.file_name().unwrap_or_default().display(),
+                cause(&outcome, &kernel)
             );
         }
     }
     kernel.shutdown().await?;
     build_folder::set_ready(folder)
+}
+
+fn cause(outcome: &Outcome, kernel: &Kernel) -> String {
+    match outcome {
+        Outcome::Failed(message) if message.trim().is_empty() => kernel.log(),
+        Outcome::Failed(message) => message.lines().map(|line| format!("\n  {line}")).collect(),
+        Outcome::TimedOut => format!("超过 {} 分钟没有结束", LIMIT.as_secs() / 60),
+        Outcome::KernelDied => format!("内核退出了{}", kernel.log()),
+        Outcome::Ok => "本该编译失败的单元格却成功了".to_owned(),
+    }
 }
 
 /// Removes warmed folders that no notebook needs any more.
