@@ -17,6 +17,7 @@ use crate::build_folder::{self, BuildFolder};
 use crate::ipynb::Notebook;
 use crate::pinned;
 use crate::project::{PROJECT_ENV, Project};
+use crate::sources;
 use crate::toolchain::Toolchain;
 
 /// Makes the kernel work in this folder instead of in a copy of its own: how set-up warms one.
@@ -99,7 +100,10 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
         .env(pinned::LOCK_ENV, project.root().join("Cargo.lock"))
         .env(pinned::BUILD_ENV, build)
         .env("EVCXR_CONFIG_DIR", build_folder::configuration(project)?)
-        .env("RUST_SRC_PATH", &toolchain.sources)
+        .env(
+            "RUST_SRC_PATH",
+            sources::pruned(project, &toolchain.sources)?,
+        )
         .env(
             "PATH",
             prepend([tools, toolchain.sysroot.join("bin")], "PATH")?,

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `project.rs` | where things lie: the clone and its cache folder |
 //! | `toolchain.rs` | the Rust toolchain that cells are compiled with |
+//! | `sources.rs` | the standard library's sources, without what nobody needs |
 //! | `build_folder.rs` | warmed build folders, and a copy for each kernel |
 //! | `pinned.rs` | cells get the crate versions of the workspace's lock file |
 //! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
@@ -36,5 +37,6 @@ pub mod project;
 pub mod python;
 pub mod run;
 pub mod setup;
+pub mod sources;
 pub mod toolchain;
 pub mod warm;

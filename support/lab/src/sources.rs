@@ -1,0 +1,73 @@
+//! The standard library's sources, as rust-analyzer gets to see them.
+//!
+//! Most of what it would read is never completed on in a notebook: the vendor intrinsics of every
+//! processor (`stdarch`, half of it all), the library's own dependencies and their tests. Without
+//! them a kernel starts sooner and is lighter. So it is pointed to a folder of links to the crates
+//! that matter; without the library's `Cargo.toml` rust-analyzer takes them as they lie and does
+//! not ask cargo first.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::project::Project;
+
+/// The crates that rust-analyzer sees.
+const CRATES: [&str; 8] = [
+    "alloc",
+    "core",
+    "panic_abort",
+    "panic_unwind",
+    "proc_macro",
+    "std",
+    "test",
+    "unwind",
+];
+
+/// The folder of links to `sources`, made if it is missing.
+///
+/// # Errors
+/// When the links cannot be made.
+pub fn pruned(project: &Project, sources: &Path) -> Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    sources.hash(&mut hasher);
+    let parent = project.cache().join("library");
+    let folder = parent.join(format!("{:016x}", hasher.finish()));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    fs::create_dir_all(&parent)?;
+    // By renaming, so that it is complete when it is there.
+    let new = tempfile::tempdir_in(&parent).context("建不了文件夹：请检查磁盘空间")?;
+    for name in CRATES {
+        symlink(sources.join(name), new.path().join(name))?;
+    }
+    match fs::rename(new.path(), &folder) {
+        Err(_) if folder.is_dir() => Ok(folder), // another kernel was quicker
+        renamed => renamed.map(|()| folder).context("建不了标准库源码的链接"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_matters_is_there_and_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let sources = folder.path().join("library");
+        for part in ["core/src", "std/src", "stdarch/crates"] {
+            fs::create_dir_all(sources.join(part)).unwrap();
+        }
+        let project = Project::at(folder.path()).unwrap();
+        let pruned = super::pruned(&project, &sources).unwrap();
+        assert!(pruned.join("core/src").is_dir() && pruned.join("std/src").is_dir());
+        assert!(!pruned.join("stdarch").exists());
+        assert_eq!(super::pruned(&project, &sources).unwrap(), pruned);
+        fs::remove_dir_all(project.cache()).unwrap();
+    }
+}
