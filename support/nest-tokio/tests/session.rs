@@ -58,9 +58,10 @@ fn tasks_outlive_the_block_on_that_started_them() {
     foreground(|| {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (sender, receiver) = tokio::sync::oneshot::channel::<u32>();
-        let task = runtime.block_on(async { tokio::spawn(receiver) });
+        let mut task = None;
+        runtime.block_on(async { task = Some(tokio::spawn(receiver)) });
         sender.send(42).unwrap();
-        assert_eq!(runtime.block_on(task).unwrap(), Ok(42));
+        assert_eq!(runtime.block_on(task.unwrap()).unwrap(), Ok(42));
     });
 }
 

@@ -61,7 +61,9 @@ fn futures_executor() -> u32 {
     futures::executor::block_on(receiver).unwrap()
 }
 
-const WAYS: [(&str, fn() -> u32); 7] = [
+type Way = fn() -> u32;
+
+const WAYS: [(&str, Way); 7] = [
     ("Runtime::new", runtime_new),
     ("Builder::new_multi_thread", builder_multi_thread),
     ("Builder::new_current_thread", builder_current_thread),
@@ -73,11 +75,11 @@ const WAYS: [(&str, fn() -> u32); 7] = [
 
 // Places where a way is tried.
 
-fn top_level(way: fn() -> u32) -> u32 {
+fn top_level(way: Way) -> u32 {
     way()
 }
 
-fn in_await(way: fn() -> u32) -> u32 {
+fn in_await(way: Way) -> u32 {
     tokio::runtime::Runtime::new()
         .unwrap()
         .block_on(async move {
@@ -86,14 +88,14 @@ fn in_await(way: fn() -> u32) -> u32 {
         })
 }
 
-fn in_spawned_task(way: fn() -> u32) -> u32 {
+fn in_spawned_task(way: Way) -> u32 {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime
         .block_on(runtime.spawn(async move { way() }))
         .unwrap()
 }
 
-fn in_current_thread_task(way: fn() -> u32) -> u32 {
+fn in_current_thread_task(way: Way) -> u32 {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build().unwrap();
     runtime
@@ -101,16 +103,16 @@ fn in_current_thread_task(way: fn() -> u32) -> u32 {
         .unwrap()
 }
 
-fn in_spawn_blocking(way: fn() -> u32) -> u32 {
+fn in_spawn_blocking(way: Way) -> u32 {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(runtime.spawn_blocking(way)).unwrap()
 }
 
-fn in_std_thread(way: fn() -> u32) -> u32 {
+fn in_std_thread(way: Way) -> u32 {
     std::thread::spawn(way).join().unwrap()
 }
 
-fn in_local_set(way: fn() -> u32) -> u32 {
+fn in_local_set(way: Way) -> u32 {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let local = tokio::task::LocalSet::new();
     runtime.block_on(local.run_until(async move {
@@ -120,7 +122,7 @@ fn in_local_set(way: fn() -> u32) -> u32 {
     }))
 }
 
-fn in_local_set_driven_by_tokio(way: fn() -> u32) -> u32 {
+fn in_local_set_driven_by_tokio(way: Way) -> u32 {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
@@ -130,8 +132,8 @@ fn in_local_set_driven_by_tokio(way: fn() -> u32) -> u32 {
     })
 }
 
-fn in_ten_nested(way: fn() -> u32) -> u32 {
-    fn descend(depth: u32, way: fn() -> u32) -> u32 {
+fn in_ten_nested(way: Way) -> u32 {
+    fn descend(depth: u32, way: Way) -> u32 {
         if depth == 0 {
             return way();
         }
