@@ -110,11 +110,34 @@ fn start() -> Result<ExitCode> {
             evcxr_jupyter::main().map(|()| ExitCode::SUCCESS)
         }
         _ => {
-            let matches = in_chinese(Arguments::command()).get_matches();
+            let matches = in_chinese(Arguments::command()).try_get_matches();
+            let matches = matches.unwrap_or_else(|error| refuse(&error));
             let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
             perform(arguments)
         }
     }
+}
+
+/// Says in Chinese what is wrong with the command line, and ends; or shows the help text.
+fn refuse(error: &clap::Error) -> ! {
+    use clap::error::{ContextKind, ErrorKind};
+    let named = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let argument = named(ContextKind::InvalidArg);
+    let message = match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            format!("没有 {} 这个命令", named(ContextKind::InvalidSubcommand))
+        }
+        ErrorKind::UnknownArgument => format!("这里不能用 {argument}"),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            match named(ContextKind::InvalidValue) {
+                value if value.is_empty() => format!("{argument} 后面缺一个值"),
+                value => format!("{argument} 的值不能是 {value}"),
+            }
+        }
+        _ => error.exit(),
+    };
+    eprintln!("错误：{message}。用法见 --help");
+    std::process::exit(2)
 }
 
 /// The headings that clap writes by itself.
