@@ -401,7 +401,9 @@ fn set_up_through_all_kinds_of_trouble(clone: &Clone) {
     let mark = setup.mark.clone();
     setup.until("a compiler runs", LONG, || {
         let processes = Running::processes(&mark);
-        processes.iter().any(|line| line.contains("--crate-name"))
+        // Cargo asks about the compiler itself under the name `___`.
+        let compiles = |line: &String| line.contains("--crate-name") && !line.contains("___");
+        processes.iter().any(compiles)
     });
     setup.signal("KILL");
     assert_eq!(setup.finish(SHORT).status.code(), None);
@@ -816,6 +818,10 @@ fn a_full_disk_leaves_no_half_kernel() {
         .arg("setup");
     sandbox.settle(&mut setup);
     sandbox.activate(true, "exit 1", &mut setup);
+    // From a set-up that was killed: no process has such a number.
+    let kernel = sandbox.path("environment/share/jupyter/kernels/rust");
+    fs::create_dir_all(&kernel).unwrap();
+    fs::write(kernel.join("lab.new-99999999"), "half").unwrap();
     let ended = finish(&mut setup, SHORT);
     ended.failed_with(&["kernels/rust/lab", "磁盘空间"]);
     sandbox.has_no_kernel();
@@ -893,6 +899,47 @@ fn an_interrupt_while_pip_runs_ends_pip_and_half_installed_packages_are_installe
         let arguments = fs::read_to_string(&pids).unwrap();
         assert!(arguments.contains("--force-reinstall"), "{arguments}");
     }
+}
+
+#[test]
+fn a_set_up_that_waits_for_another_says_so_and_can_be_interrupted() {
+    let sandbox = Sandbox::new();
+    let mut setup = sandbox.lab(&["setup"]);
+    let started = sandbox.path("started");
+    let pip = format!(": > {}; exec /bin/sleep 600", started.display());
+    sandbox.activate(false, &pip, &mut setup);
+    let mut first = start(&mut setup);
+    first.until("pip runs", SHORT, || started.exists());
+    let mut second = start(&mut sandbox.lab(&["setup"]));
+    let output = second.output.clone();
+    second.until("it waits", SHORT, || {
+        let text = fs::read_to_string(&output).unwrap_or_default();
+        text.contains("另一个 lab 正在准备环境")
+    });
+    interrupted(second);
+    assert!(
+        first.child.try_wait().unwrap().is_none(),
+        "{}",
+        first.text()
+    );
+    interrupted(first);
+}
+
+#[test]
+fn an_interrupted_run_leaves_no_kernel() {
+    common::set_up();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, started) = (
+        folder.path().join("endless.ipynb"),
+        folder.path().join("started"),
+    );
+    let endless = format!("std::fs::write({started:?}, \"\").unwrap(); loop {{}}");
+    fs::write(&file, notebook(&[(&endless, false)])).unwrap();
+    let mut run = clean(lab());
+    run.arg("run").arg(&file).current_dir(project().root());
+    let mut running = start(&mut run);
+    running.until("the cell runs", LONG, || started.exists());
+    interrupted(running);
 }
 
 /// Whether a file of this name is somewhere below `folder`.
