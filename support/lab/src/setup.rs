@@ -75,7 +75,12 @@ async fn lock(project: &Project) -> Result<File> {
 }
 
 async fn warm_all(project: &Project, toolchain: &Toolchain) -> Result<()> {
-    build_folder::configuration(project)?;
+    build_folder::configuration(project).with_context(|| {
+        format!(
+            "写不了缓存文件夹 {}：请检查权限和磁盘空间",
+            project.cache().display()
+        )
+    })?;
     let wanted = warm::wanted(project, toolchain)?;
     for (folder, notebook) in &wanted {
         if !is_ready(folder) {
