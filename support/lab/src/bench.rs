@@ -64,30 +64,48 @@ pub async fn bench(project: &Project) -> Result<()> {
 
     let mut of_ours = open(project, ours(), &first).await?;
     let mut of_stock = open(project, stock(&lab, &toolchain, warm.path()), &first).await?;
-    for (name, cell, goal) in [
-        ("println! 单元格", "println!(\"{}\", 40 + 2);", "≤ 0.65"),
-        ("表达式单元格", "40 + 2", ""),
+    for (state, preparation) in [
+        ("还没有变量", None),
+        (
+            "有变量、用过 await",
+            Some("let kept = vec![1, 2, 3]; tokio::task::yield_now().await;"),
+        ),
     ] {
-        println!("{name}（每种 {CELLS} 次，交替执行，取中位数）");
-        let (mut mine, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..CELLS {
-            mine.push(run(&mut of_ours, cell, true).await?);
-            theirs.push(run(&mut of_stock, cell, true).await?);
+        for kernel in [&mut of_ours, &mut of_stock] {
+            if let Some(cell) = preparation {
+                run(kernel, cell, true).await?;
+            }
         }
-        let (mine, theirs) = (median(mine), median(theirs));
-        row("本课程的内核", mine, None);
-        row("原版 evcxr", theirs, Some((mine, goal)));
+        for (name, cell, goal) in [
+            ("println! 单元格", "println!(\"{}\", 40 + 2);", "≤ 0.65"),
+            ("表达式单元格", "40 + 2", ""),
+        ] {
+            println!("{name}，{state}（每种 {CELLS} 次，交替执行，取中位数）");
+            let (mut mine, mut theirs) = (Vec::new(), Vec::new());
+            for _ in 0..CELLS {
+                mine.push(run(&mut of_ours, cell, true).await?);
+                theirs.push(run(&mut of_stock, cell, true).await?);
+            }
+            let (mine, theirs) = (median(mine), median(theirs));
+            row("本课程的内核", mine, None);
+            row("原版 evcxr", theirs, Some((mine, goal)));
+        }
     }
 
-    println!("编译错误（本课程的内核）");
-    let wrong = "let wrong: i32 = \"\";";
-    let first_error = run(&mut of_ours, wrong, false).await?;
-    let mut later = Vec::new();
-    for _ in 0..5 {
-        later.push(run(&mut of_ours, wrong, false).await?);
+    println!("编译错误（第一个与以后的，以后的取中位数）");
+    for (name, kernel) in [
+        ("本课程的内核", &mut of_ours),
+        ("原版 evcxr", &mut of_stock),
+    ] {
+        let wrong = "let wrong: i32 = \"\";";
+        let first_error = run(kernel, wrong, false).await?;
+        let mut later = Vec::new();
+        for _ in 0..5 {
+            later.push(run(kernel, wrong, false).await?);
+        }
+        row(&format!("{name}，以后的"), median(later), None);
+        row(&format!("{name}，第一个"), first_error, None);
     }
-    row("以后的", median(later.clone()), Some((first_error, "≈ 1")));
-    row("第一个", first_error, None);
     of_ours.shutdown().await?;
     of_stock.shutdown().await
 }

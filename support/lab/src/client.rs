@@ -155,17 +155,32 @@ impl Kernel {
             .stderr(Stdio::piped());
         // A group of its own, which is interrupted and killed as a whole.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        // Nor does it outlive us when nothing of ours is run any more.
+        crate::setup::end_with_us(&mut command);
         let mut process = Command::from(command)
             .spawn()
             .context("启动不了内核：请运行 `cargo run -- setup`")?;
         let log = Log::default();
         log.follow(process.stderr.take().context("stderr is piped")?, listener);
         let identity = peer_identity_for_session(&session)?;
+        let connect = async {
+            anyhow::Ok((
+                create_client_shell_connection_with_identity(&connection, &session, identity)
+                    .await?,
+                create_client_iopub_connection(&connection, "", &session).await?,
+                create_client_control_connection(&connection, &session).await?,
+            ))
+        };
+        // Nobody listens for a kernel that has ended: connecting would try for half a minute, and
+        // not know why.
+        let (shell, iopub, control) = tokio::select! {
+            connected = connect => connected?,
+            status = process.wait() => bail!("内核启动失败（{}）：{}", status?, log.text()),
+        };
         let mut kernel = Kernel {
-            shell: create_client_shell_connection_with_identity(&connection, &session, identity)
-                .await?,
-            iopub: create_client_iopub_connection(&connection, "", &session).await?,
-            control: create_client_control_connection(&connection, &session).await?,
+            shell,
+            iopub,
+            control,
             process,
             _connection_file: file,
             log,

@@ -6,7 +6,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -76,16 +75,8 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
     let program = std::env::current_exe().context("找不到自己的程序文件")?;
     let tools = home.join("bin");
     fs::create_dir_all(&tools)?;
-    // evcxr and rust-analyzer ask for these by name. `rustup` must not lead them past `cargo`.
-    for (name, target) in [
-        ("cargo", program.clone()),
-        ("rustup", program.clone()),
-        ("rustc", toolchain.sysroot.join("bin/rustc")),
-    ] {
-        let link = tools.join(name);
-        let _ = fs::remove_file(&link); // from an earlier attempt to warm this folder
-        symlink(target, link)?;
-    }
+    // evcxr asks for these by name.
+    pinned::write_tools(&tools)?;
     let libraries = [
         toolchain.libraries(),
         build
@@ -96,6 +87,7 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
     let mut command = Command::new(&program);
     command
         .env(PROJECT_ENV, project.root())
+        .env(pinned::LAB_ENV, &program)
         .env(pinned::CARGO_ENV, toolchain.cargo())
         .env(pinned::LOCK_ENV, project.root().join("Cargo.lock"))
         .env(pinned::BUILD_ENV, build)

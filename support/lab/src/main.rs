@@ -1,6 +1,7 @@
 //! The command line of `lab`.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -94,21 +95,18 @@ fn main() -> ExitCode {
     })
 }
 
-/// evcxr starts this program again under other names and with arguments of its own.
+/// evcxr starts this program again: to run cells, and in the place of cargo.
 fn start() -> Result<ExitCode> {
-    let mut arguments = std::env::args_os();
-    let name = arguments.next().unwrap_or_default();
-    match Path::new(&name).file_name().and_then(|name| name.to_str()) {
-        Some("cargo") => pinned::become_cargo(arguments).map(|()| ExitCode::SUCCESS),
-        // Whoever asks rustup for the real cargo would get round ours: there is no rustup here.
-        Some("rustup") => Ok(ExitCode::FAILURE),
-        _ if std::env::var_os("EVCXR_IS_RUNTIME").is_some()
-            || arguments
-                .next()
-                .is_some_and(|argument| argument == "--control_file") =>
-        {
-            evcxr_jupyter::main().map(|()| ExitCode::SUCCESS)
-        }
+    let mut arguments = std::env::args_os().skip(1);
+    if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
+        // evcxr asks for backtraces; all of one but a line or two is its own and tokio's.
+        // SAFETY: there is no other thread yet.
+        unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
+        return evcxr_jupyter::main().map(|()| ExitCode::SUCCESS);
+    }
+    match arguments.next().as_deref().and_then(OsStr::to_str) {
+        Some("--control_file") => evcxr_jupyter::main().map(|()| ExitCode::SUCCESS),
+        Some("cargo") => pinned::cargo(arguments),
         _ => {
             let matches = in_chinese(Arguments::command()).try_get_matches();
             let matches = matches.unwrap_or_else(|error| refuse(&error));

@@ -2,20 +2,23 @@
 //!
 //! evcxr writes a new manifest at its start and for each `:dep`, and cargo then drops from the
 //! build folder's lock file whatever that manifest does not need; the next `:dep` would bring
-//! today's newest versions. So evcxr's `cargo` is this program: before it becomes the real cargo
-//! it puts the workspace's versions back. Cargo prefers versions that a lock file names, and is
-//! free for crates that it does not name: those are resolved and downloaded as ever.
+//! today's newest versions. So evcxr's `cargo` is a script that, when manifest or lock file have
+//! changed, calls `lab cargo`: this puts the workspace's versions back before it calls the real
+//! cargo. Cargo prefers versions that a lock file names, and is free for crates that it does not
+//! name: those are resolved and downloaded as ever.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
+/// This program.
+pub const LAB_ENV: &str = "LAB_PROGRAM";
 /// The real cargo.
 pub const CARGO_ENV: &str = "LAB_CARGO";
 /// The lock file with the versions to use.
@@ -23,57 +26,78 @@ pub const LOCK_ENV: &str = "LAB_LOCK";
 /// evcxr's build folder; cargo is left alone everywhere else.
 pub const BUILD_ENV: &str = "EVCXR_TMPDIR";
 
-/// Becomes the real cargo, with the build folder's lock file put right if that is where it runs.
+/// What the lock file was after the last call of cargo.
+const SEEN: &str = ".lab-lock";
+
+/// A script, since it runs for every cell: this program would take a tenth of a second to start.
+const CARGO: &str = r#"#!/bin/sh
+if [ "$PWD" = "$EVCXR_TMPDIR" ] && { [ Cargo.toml -nt .lab-lock ] || ! cmp -s Cargo.lock .lab-lock; }
+then exec "$LAB_PROGRAM" cargo "$@"
+fi
+exec "$LAB_CARGO" "$@"
+"#;
+
+/// Whoever asks rustup for the real cargo would get round ours: there is no rustup here.
+const RUSTUP: &str = "#!/bin/sh\nexit 1\n";
+
+/// Writes the programs that evcxr finds first, into the folder `tools`.
 ///
 /// # Errors
-/// When there is no real cargo to become.
-pub fn become_cargo(arguments: impl Iterator<Item = OsString>) -> Result<()> {
-    if let (Some(lock), Some(build)) = (std::env::var_os(LOCK_ENV), std::env::var_os(BUILD_ENV))
-        && std::env::current_dir().is_ok_and(|here| here == build)
-        && let Err(error) = pin(Path::new(&build), Path::new(&lock))
-    {
-        eprintln!("[lab] 没能固定依赖的版本：{error:#}");
+/// When a file cannot be written.
+pub fn write_tools(tools: &Path) -> Result<()> {
+    for (name, script) in [("cargo", CARGO), ("rustup", RUSTUP)] {
+        let path = tools.join(name);
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
     }
-    let cargo = PathBuf::from(std::env::var_os(CARGO_ENV).unwrap_or_else(|| "cargo".into()));
-    let error = Command::new(&cargo).args(arguments).exec();
-    Err(error).with_context(|| format!("运行不了 {}", cargo.display()))
-}
-
-/// Makes the lock file in `build` agree with the one at `wanted`.
-fn pin(build: &Path, wanted: &Path) -> Result<()> {
-    let (manifest, lock) = (build.join("Cargo.toml"), build.join("Cargo.lock"));
-    let current = match fs::read_to_string(&lock) {
-        Ok(text) if fs::metadata(&lock)?.modified()? >= fs::metadata(&manifest)?.modified()? => {
-            text
-        }
-        Ok(text) => return replace(&lock, Some(&text), wanted),
-        Err(_) => return replace(&lock, None, wanted),
-    };
-    // Unchanged since cargo last wrote it; but that may have been a cargo that we were not.
-    let wanted_text = fs::read_to_string(wanted)?;
-    match strays(&current, &wanted_text)? {
-        true => replace(&lock, Some(&current), wanted),
-        false => Ok(()),
-    }
-}
-
-/// Writes the merged lock file.
-fn replace(lock: &Path, current: Option<&str>, wanted: &Path) -> Result<()> {
-    let wanted =
-        fs::read_to_string(wanted).with_context(|| format!("读不了 {}", wanted.display()))?;
-    fs::write(lock, merge(current.unwrap_or_default(), &wanted)?)?;
     Ok(())
 }
 
-/// The versions of each crate in a lock file.
-fn versions(lock: &Table) -> HashMap<&str, Vec<&str>> {
-    let mut versions: HashMap<&str, Vec<&str>> = HashMap::new();
-    for package in packages(lock) {
-        if let (Some(name), Some(version)) = (text(package, "name"), text(package, "version")) {
-            versions.entry(name).or_default().push(version);
-        }
+/// `lab cargo …`: the real cargo, with the lock file in the working directory put right first.
+///
+/// # Errors
+/// When there is no real cargo to call.
+pub fn cargo(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+    let wanted = std::env::var_os(LOCK_ENV).map(PathBuf::from);
+    if let Some(Err(error)) = wanted.map(|wanted| pin(Path::new(""), &wanted)) {
+        eprintln!("[lab] 没能固定依赖的版本：{error:#}");
     }
-    versions
+    let cargo = PathBuf::from(std::env::var_os(CARGO_ENV).unwrap_or_else(|| "cargo".into()));
+    let status = Command::new(&cargo)
+        .args(arguments)
+        .status()
+        .with_context(|| format!("运行不了 {}", cargo.display()))?;
+    let _ = fs::copy("Cargo.lock", SEEN);
+    Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)))
+}
+
+/// Makes the lock file in `build` name the versions of the one at `wanted`.
+fn pin(build: &Path, wanted: &Path) -> Result<()> {
+    let lock = build.join("Cargo.lock");
+    let current = fs::read_to_string(&lock).unwrap_or_default();
+    let wanted =
+        fs::read_to_string(wanted).with_context(|| format!("读不了 {}", wanted.display()))?;
+    fs::write(lock, merge(&current, &wanted)?)?;
+    Ok(())
+}
+
+/// `wanted`, and from `current` the crates that it does not know.
+fn merge(current: &str, wanted: &str) -> Result<String> {
+    let current: Table = current.parse().context("构建文件夹的 Cargo.lock 已损坏")?;
+    let mut merged: Table = wanted.parse().context("项目的 Cargo.lock 已损坏")?;
+    let known: HashSet<String> = packages(&merged)
+        .iter()
+        .filter_map(|package| name(package).map(str::to_owned))
+        .collect();
+    let added: Vec<Value> = packages(&current)
+        .iter()
+        .filter(|package| name(package).is_some_and(|name| !known.contains(name)))
+        .cloned()
+        .collect();
+    if let Some(Value::Array(packages)) = merged.get_mut("package") {
+        packages.extend(added);
+    }
+    Ok(toml::to_string(&merged)?)
 }
 
 fn packages(lock: &Table) -> &[Value] {
@@ -82,36 +106,8 @@ fn packages(lock: &Table) -> &[Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-fn text<'a>(package: &'a Value, key: &str) -> Option<&'a str> {
-    package.get(key)?.as_str()
-}
-
-/// Whether `current` has a version that `wanted` has not, of a crate that it has.
-fn strays(current: &str, wanted: &str) -> Result<bool> {
-    let (current, wanted) = (current.parse::<Table>()?, wanted.parse::<Table>()?);
-    let (current, wanted) = (versions(&current), versions(&wanted));
-    Ok(current.iter().any(|(name, versions)| {
-        wanted
-            .get(name)
-            .is_some_and(|pinned| versions.iter().any(|version| !pinned.contains(version)))
-    }))
-}
-
-/// `wanted`, and from `current` the crates that it does not know.
-fn merge(current: &str, wanted: &str) -> Result<String> {
-    let current: Table = current.parse().context("构建文件夹的 Cargo.lock 已损坏")?;
-    let mut merged: Table = wanted.parse().context("项目的 Cargo.lock 已损坏")?;
-    let known: Vec<String> = versions(&merged).into_keys().map(str::to_owned).collect();
-    let added = packages(&current)
-        .iter()
-        .filter(|package| {
-            text(package, "name").is_some_and(|name| !known.iter().any(|k| k == name))
-        })
-        .cloned();
-    if let Some(Value::Array(packages)) = merged.get_mut("package") {
-        packages.extend(added);
-    }
-    Ok(toml::to_string(&merged)?)
+fn name(package: &Value) -> Option<&str> {
+    package.get("name")?.as_str()
 }
 
 #[cfg(test)]
@@ -126,36 +122,91 @@ mod tests {
         text
     }
 
-    #[test]
-    fn a_newer_version_of_a_pinned_crate_is_a_stray() {
-        let wanted = lock(&[("itoa", "1.0.9"), ("syn", "1.0.1"), ("syn", "2.0.1")]);
-        assert!(strays(&lock(&[("itoa", "1.0.18")]), &wanted).unwrap());
-        assert!(!strays(&lock(&[("itoa", "1.0.9"), ("syn", "2.0.1")]), &wanted).unwrap());
+    fn versions(lock: &str) -> Vec<String> {
+        let lock: Table = lock.parse().unwrap();
+        let text = |package: &Value, key| package[key].as_str().unwrap().to_owned();
+        packages(&lock)
+            .iter()
+            .map(|package| format!("{} {}", text(package, "name"), text(package, "version")))
+            .collect()
     }
 
     #[test]
-    fn a_crate_that_is_not_pinned_is_no_stray_and_keeps_its_version() {
-        let wanted = lock(&[("itoa", "1.0.9")]);
+    fn pinned_crates_get_their_versions_and_others_keep_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let wanted = folder.path().join("wanted.lock");
+        fs::write(
+            &wanted,
+            lock(&[("itoa", "1.0.9"), ("syn", "1.0.1"), ("syn", "2.0.1")]),
+        )
+        .unwrap();
         let current = lock(&[("ctx", "1.0.0"), ("hex", "0.4.3"), ("itoa", "1.0.18")]);
-        assert!(!strays(&lock(&[("hex", "0.4.3")]), &wanted).unwrap());
-        let merged: Table = merge(&current, &wanted).unwrap().parse().unwrap();
-        let merged = versions(&merged);
-        assert_eq!(merged["hex"], ["0.4.3"]);
-        assert_eq!(merged["itoa"], ["1.0.9"]);
+        fs::write(folder.path().join("Cargo.lock"), current).unwrap();
+        pin(folder.path(), &wanted).unwrap();
+        let merged = fs::read_to_string(folder.path().join("Cargo.lock")).unwrap();
+        assert_eq!(
+            versions(&merged),
+            [
+                "itoa 1.0.9",
+                "syn 1.0.1",
+                "syn 2.0.1",
+                "ctx 1.0.0",
+                "hex 0.4.3"
+            ]
+        );
     }
 
     #[test]
-    fn a_lock_file_older_than_its_manifest_is_filled_up() {
+    fn a_build_folder_without_a_lock_file_gets_the_wanted_one() {
         let folder = tempfile::tempdir().unwrap();
         let wanted = folder.path().join("wanted.lock");
         fs::write(&wanted, lock(&[("itoa", "1.0.9")])).unwrap();
-        fs::write(folder.path().join("Cargo.lock"), lock(&[])).unwrap();
-        fs::write(folder.path().join("Cargo.toml"), "").unwrap();
-        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
-        let manifest = fs::File::open(folder.path().join("Cargo.toml")).unwrap();
-        manifest.set_modified(later).unwrap();
         pin(folder.path(), &wanted).unwrap();
-        let text = fs::read_to_string(folder.path().join("Cargo.lock")).unwrap();
-        assert!(text.contains("1.0.9"), "{text}");
+        let merged = fs::read_to_string(folder.path().join("Cargo.lock")).unwrap();
+        assert_eq!(versions(&merged), ["itoa 1.0.9"]);
+    }
+
+    /// Runs the script in `build`, with programs in the place of cargo and of this one that say
+    /// who they are.
+    fn who_is_called(build: &Path) -> String {
+        let tools = tempfile::tempdir().unwrap();
+        write_tools(tools.path()).unwrap();
+        let echo = |name: &str| {
+            let path = tools.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\necho {name} $*\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        let output = Command::new(tools.path().join("cargo"))
+            .arg("build")
+            .current_dir(build)
+            .env(BUILD_ENV, build)
+            .env(LAB_ENV, echo("lab"))
+            .env(CARGO_ENV, echo("real"))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn only_a_changed_manifest_or_lock_file_costs_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let build = folder.path().canonicalize().unwrap();
+        let write = |name: &str, text: &str| fs::write(build.join(name), text).unwrap();
+        write("Cargo.toml", "");
+        write("Cargo.lock", "one");
+        assert_eq!(who_is_called(&build), "lab cargo build\n");
+        write(SEEN, "one");
+        assert_eq!(who_is_called(&build), "real build\n");
+        write("Cargo.lock", "another");
+        assert_eq!(who_is_called(&build), "lab cargo build\n");
+        write(SEEN, "another");
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+        let manifest = fs::File::options()
+            .write(true)
+            .open(build.join("Cargo.toml"))
+            .unwrap();
+        manifest.set_modified(later).unwrap();
+        assert_eq!(who_is_called(&build), "lab cargo build\n");
     }
 }
