@@ -75,6 +75,9 @@ impl Execution {
 /// A running kernel. Killed, with all its processes, when dropped.
 pub struct Kernel {
     process: Child,
+    /// Its process group. Kept, since a process that has been waited for has no number any more,
+    /// while its children may live.
+    group: i32,
     /// Removed with the kernel.
     _connection_file: tempfile::NamedTempFile,
     shell: ClientShellConnection,
@@ -100,7 +103,7 @@ impl Log {
 
     fn text(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().map(|line| format!("\n  | {line}")).collect()
+        lines.iter().map(|line| format!("\n    {line}")).collect()
     }
 
     /// Keeps what `source` says, and tells it to `listener`.
@@ -181,6 +184,9 @@ impl Kernel {
             shell,
             iopub,
             control,
+            group: process
+                .id()
+                .context("the process has not been waited for")? as i32,
             process,
             _connection_file: file,
             log,
@@ -265,11 +271,8 @@ impl Kernel {
     }
 
     fn signal(&self, signal: i32) {
-        if let Some(id) = self.process.id() {
-            // SAFETY: no memory is involved. The group's leader is not yet reaped, so the number
-            // is still its own.
-            unsafe { libc::killpg(id as i32, signal) };
-        }
+        // SAFETY: no memory is involved. A group's number is not given away while it has members.
+        unsafe { libc::killpg(self.group, signal) };
     }
 
     /// The process that Jupyter started, as long as it runs.

@@ -77,13 +77,6 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
     fs::create_dir_all(&tools)?;
     // evcxr asks for these by name.
     pinned::write_tools(&tools)?;
-    let libraries = [
-        toolchain.libraries(),
-        build
-            .join("target")
-            .join(&toolchain.host)
-            .join("debug/deps"),
-    ];
     let mut command = Command::new(&program);
     command
         .env(PROJECT_ENV, project.root())
@@ -102,7 +95,10 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
         )
         // Makes cells independent of where their libraries lie: evcxr's rpath is wrong unless
         // the build folder and the toolchain have nothing but `/` in common.
-        .env("LD_LIBRARY_PATH", prepend(libraries, "LD_LIBRARY_PATH")?)
+        .env(
+            "LD_LIBRARY_PATH",
+            prepend(libraries(toolchain, build), "LD_LIBRARY_PATH")?,
+        )
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO_TARGET_DIR");
     // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
@@ -120,22 +116,21 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
 /// kernel is compared with. It is only told what it could not run without on any machine: where
 /// the standard library and its sources are.
 pub fn stock(lab: &Path, toolchain: &Toolchain, build: &Path) -> Command {
-    let libraries = [
-        toolchain.libraries(),
-        build
-            .join("target")
-            .join(&toolchain.host)
-            .join("debug/deps"),
-    ];
     let mut command = Command::new(lab);
     command
         .arg("--control_file")
         .env(pinned::BUILD_ENV, build)
         .env("RUST_SRC_PATH", &toolchain.sources);
-    if let Ok(libraries) = std::env::join_paths(libraries) {
+    if let Ok(libraries) = std::env::join_paths(libraries(toolchain, build)) {
         command.env("LD_LIBRARY_PATH", libraries);
     }
     command
+}
+
+/// Where the shared objects are that cells are linked with.
+fn libraries(toolchain: &Toolchain, build: &Path) -> [PathBuf; 2] {
+    let target = build.join("target").join(&toolchain.host);
+    [toolchain.libraries(), target.join("debug/deps")]
 }
 
 /// `folders`, then those that the environment variable has already.

@@ -138,32 +138,52 @@ fn refuse(error: &clap::Error) -> ! {
     std::process::exit(2)
 }
 
-/// The headings that clap writes by itself.
+/// The words that clap writes by itself.
 fn in_chinese(command: clap::Command) -> clap::Command {
     const TEMPLATE: &str = "{about-with-newline}\n用法：{usage}\n\n{all-args}{after-help}";
-    command
+    let flag = |name: &'static str, action, help| {
+        let short = name.chars().next();
+        let flag = clap::Arg::new(name).long(name).action(action).help(help);
+        flag.short(short).help_heading("选项")
+    };
+    let top = command.get_name() == "lab";
+    let usage = match (top, command.get_positionals().next()) {
+        (true, _) => "lab [选项] [命令]".to_owned(),
+        (false, None) => format!("lab {} [选项]", command.get_name()),
+        (false, Some(_)) => format!("lab {} [选项] [笔记本]...", command.get_name()),
+    };
+    let command = command
         .help_template(TEMPLATE)
+        .override_usage(usage)
         .subcommand_help_heading("命令")
-        .subcommand_value_name("命令")
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .mut_args(|argument| {
-            let heading = if argument.is_positional() {
-                "参数"
-            } else {
-                "选项"
-            };
-            argument.help_heading(heading)
-        })
-        .arg(
-            clap::Arg::new("help")
-                .short('h')
-                .long("help")
-                .action(clap::ArgAction::Help)
-                .help("显示这段说明")
-                .help_heading("选项"),
-        )
-        .mut_subcommands(in_chinese)
+        .mut_args(argument_in_chinese)
+        .arg(flag("help", clap::ArgAction::Help, "显示这段说明"))
+        .mut_subcommands(in_chinese);
+    match top {
+        true => command.arg(flag("version", clap::ArgAction::Version, "显示版本").short('V')),
+        false => command,
+    }
+}
+
+fn argument_in_chinese(argument: clap::Arg) -> clap::Arg {
+    let heading = match argument.is_positional() {
+        true => "参数",
+        false => "选项",
+    };
+    let argument = argument.help_heading(heading);
+    let default = argument
+        .get_default_values()
+        .first()
+        .and_then(|value| value.to_str());
+    match (default, argument.get_help()) {
+        (Some(default), Some(help)) => {
+            let help = format!("{help}（默认 {default}）");
+            argument.help(help).hide_default_value(true)
+        }
+        _ => argument,
+    }
 }
 
 fn perform(arguments: Arguments) -> Result<ExitCode> {

@@ -43,9 +43,13 @@ async fn run_one(lab: &Path, path: &Path, limit: Duration) -> Result<Notebook> {
         if let Some(cause) = failure(cell, &execution.outcome, limit) {
             bar.abandon();
             bail!(
-                "{name} 第 {} 个代码单元格：{cause}{}",
+                "{name} 第 {} 个代码单元格：{cause}{}{}",
                 cell.number,
-                shown(cell, &execution)
+                shown(cell, &execution),
+                match execution.outcome {
+                    Outcome::KernelDied => format!("\n  内核最后的话：{}", kernel.log()),
+                    _ => String::new(),
+                }
             );
         }
         notebook.set_outputs(cell.index, execution.outputs, execution.execution_count);
@@ -69,7 +73,9 @@ fn failure(cell: &Cell, outcome: &Outcome, limit: Duration) -> Option<String> {
             "超过 {} 秒没有结束（--timeout 可以放宽）",
             limit.as_secs()
         )),
-        Outcome::KernelDied => Some("内核在执行它时退出了".to_owned()),
+        Outcome::KernelDied => {
+            Some("内核在执行它时退出了：看看它有没有结束内核进程，或者用完了内存".to_owned())
+        }
     }
 }
 
