@@ -12,7 +12,7 @@ const ONE_LINE: &str = r#":dep tokio = { package = "nest-tokio", path = "../supp
 
 const MATRIX: &str = include_str!("../support/nest-tokio/tests/nesting/matrix.rs");
 
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     "top_level",
     "in_await",
     "in_spawned_task",
@@ -20,6 +20,7 @@ const PLACES: [&str; 8] = [
     "in_spawn_blocking",
     "in_std_thread",
     "in_local_set",
+    "in_local_set_driven_by_tokio",
     "in_ten_nested",
 ];
 
@@ -37,6 +38,16 @@ async fn try_matrix(kernel: &mut Kernel, before: &str) {
             "{place}"
         );
     }
+}
+
+/// Tries the cases that are easy to get wrong from a cell.
+async fn try_cases(kernel: &mut Kernel, before: &str) {
+    let cell = format!(
+        "{before}for (name, case) in CASES {{\n    \
+             assert_eq!(case(), 42, \"{{name}}\");\n\
+         }}\nprintln!(\"all well\");"
+    );
+    assert_eq!(ok(kernel, &cell).await.stream("stdout"), "all well\n");
 }
 
 /// What lives on from cell to cell, and what a sync cell may do.
@@ -62,10 +73,12 @@ fn with_the_one_line_a_stock_kernel_nests_everywhere() {
         ok(&mut kernel, ONE_LINE).await;
         ok(&mut kernel, MATRIX).await;
         try_matrix(&mut kernel, "").await;
+        try_cases(&mut kernel, "").await;
         try_session(&mut kernel).await;
         // From here on every cell is an await cell.
         ok(&mut kernel, "tokio::task::yield_now().await;").await;
         try_matrix(&mut kernel, "tokio::task::yield_now().await;\n").await;
+        try_cases(&mut kernel, "tokio::task::yield_now().await;\n").await;
         try_session(&mut kernel).await;
         let blocking = r#"
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

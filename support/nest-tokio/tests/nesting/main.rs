@@ -40,9 +40,35 @@ macro_rules! matrix {
     };
 }
 
+/// One test for each case.
+macro_rules! cases {
+    ($($case:ident)*) => {
+        $(#[test]
+        fn $case() {
+            assert_eq!(super::within(super::$case), 42);
+        })*
+    };
+}
+
+mod cases {
+    cases! {
+        wait_for_a_task_of_the_same_runtime
+        wait_for_a_task_of_the_same_current_thread_runtime
+        timeout_elapses_inside
+        task_local_is_visible_inside
+        thousand_tasks_wait_at_once
+        task_without_cooperative_budget
+        runtime_dropped_in_async_code
+    }
+}
+
 #[test]
-fn the_matrix_has_no_way_that_live_kernels_do_not_try() {
-    assert_eq!(WAYS.len(), 7, "as many as `matrix!` names");
+fn live_kernels_try_all_of_this() {
+    assert_eq!(
+        (WAYS.len(), CASES.len()),
+        (7, 7),
+        "as many as the macros name"
+    );
 }
 
 /// A cell without `await`: the foreground thread, no future around it.
@@ -62,54 +88,6 @@ matrix! {
     in_spawn_blocking in_std_thread in_local_set in_local_set_driven_by_tokio in_ten_nested
 }
 
-fn current_thread() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-}
-
-fn multi_thread() -> tokio::runtime::Runtime {
-    tokio::runtime::Runtime::new().unwrap()
-}
-
-/// Waits, nested, for a task of the runtime that is already being waited on.
-fn wait_for_a_sibling(runtime: tokio::runtime::Runtime) -> u32 {
-    runtime.block_on(async {
-        let sibling = tokio::spawn(async {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            42
-        });
-        let nested =
-            tokio::spawn(
-                async move { tokio::runtime::Handle::current().block_on(sibling).unwrap() },
-            );
-        nested.await.unwrap()
-    })
-}
-
-#[test]
-fn a_nested_wait_for_a_task_of_the_same_runtime_ends() {
-    assert_eq!(within(|| wait_for_a_sibling(multi_thread())), 42);
-}
-
-#[test]
-fn a_nested_wait_for_a_task_of_the_same_current_thread_runtime_ends() {
-    assert_eq!(within(|| wait_for_a_sibling(current_thread())), 42);
-}
-
-#[test]
-fn a_timeout_that_elapses_inside_of_a_nested_wait_is_seen_there() {
-    let elapsed = within(|| {
-        multi_thread().block_on(async {
-            current_thread().block_on(async {
-                tokio::time::timeout(Duration::from_millis(10), std::future::pending::<()>()).await
-            })
-        })
-    });
-    assert!(elapsed.is_err());
-}
-
 #[test]
 fn a_timeout_around_a_nested_wait_lets_it_end_and_other_tasks_run_meanwhile() {
     let ticks = within(|| {
@@ -127,87 +105,6 @@ fn a_timeout_around_a_nested_wait_lets_it_end_and_other_tasks_run_meanwhile() {
         })
     });
     assert_eq!(ticks, 5);
-}
-
-tokio::task_local! {
-    static NAME: &'static str;
-}
-
-#[test]
-fn task_locals_are_visible_inside_of_a_nested_wait() {
-    let name = within(|| {
-        multi_thread().block_on(async {
-            let task = NAME.scope("outer", async {
-                multi_thread().block_on(async { NAME.get() })
-            });
-            tokio::spawn(task).await.unwrap()
-        })
-    });
-    assert_eq!(name, "outer");
-}
-
-#[test]
-fn a_thousand_tasks_wait_nested_at_once() {
-    let sum: usize = within(|| {
-        let runtime = multi_thread();
-        runtime.block_on(async {
-            let all_inside = std::sync::Arc::new(tokio::sync::Barrier::new(1000));
-            let tasks: Vec<_> = (0..1000)
-                .map(|_| {
-                    let all_inside = all_inside.clone();
-                    tokio::spawn(async move {
-                        tokio::runtime::Handle::current().block_on(async {
-                            all_inside.wait().await; // nobody leaves before all have come
-                            1
-                        })
-                    })
-                })
-                .collect();
-            let mut sum = 0;
-            for task in tasks {
-                sum += task.await.unwrap();
-            }
-            sum
-        })
-    });
-    assert_eq!(sum, 1000);
-}
-
-#[test]
-fn a_task_without_cooperative_budget_left_can_still_wait_nested() {
-    let got = within(|| {
-        multi_thread().block_on(async {
-            tokio::spawn(async {
-                while tokio::task::coop::has_budget_remaining() {
-                    let mut consume = std::pin::pin!(tokio::task::consume_budget());
-                    let _ = futures::poll!(&mut consume);
-                }
-                let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
-                sender.try_send(42).unwrap();
-                tokio::runtime::Handle::current().block_on(receiver.recv())
-            })
-            .await
-            .unwrap()
-        })
-    });
-    assert_eq!(got, Some(42));
-}
-
-#[test]
-fn a_runtime_may_be_dropped_in_async_code_and_ends_its_tasks() {
-    within(|| {
-        multi_thread().block_on(async {
-            for runtime in [multi_thread(), current_thread()] {
-                let (alive, dropped) = tokio::sync::oneshot::channel::<()>();
-                runtime.spawn(async move {
-                    let _alive = alive;
-                    std::future::pending::<()>().await
-                });
-                drop(runtime);
-                assert!(dropped.await.is_err(), "the task was dropped");
-            }
-        });
-    });
 }
 
 #[test]

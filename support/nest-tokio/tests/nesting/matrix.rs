@@ -146,3 +146,111 @@ fn in_ten_nested(way: Way) -> u32 {
     }
     descend(10, way)
 }
+
+// Cases that are easy to get wrong. Each gives 42.
+
+fn multi_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Runtime::new().unwrap()
+}
+
+fn current_thread() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+// Waits, nested, for a task of the runtime that is already being waited on.
+fn wait_for_sibling(runtime: tokio::runtime::Runtime) -> u32 {
+    runtime.block_on(async {
+        let sibling = tokio::spawn(async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            42
+        });
+        let handle = tokio::runtime::Handle::current();
+        let nested = tokio::spawn(async move { handle.block_on(sibling).unwrap() });
+        nested.await.unwrap()
+    })
+}
+
+fn wait_for_a_task_of_the_same_runtime() -> u32 {
+    wait_for_sibling(multi_thread())
+}
+
+fn wait_for_a_task_of_the_same_current_thread_runtime() -> u32 {
+    wait_for_sibling(current_thread())
+}
+
+fn timeout_elapses_inside() -> u32 {
+    let elapsed = multi_thread().block_on(async {
+        current_thread().block_on(async {
+            tokio::time::timeout(Duration::from_millis(10), std::future::pending::<()>()).await
+        })
+    });
+    42 * elapsed.is_err() as u32
+}
+
+fn task_local_is_visible_inside() -> u32 {
+    tokio::task_local! {
+        static NUMBER: u32;
+    }
+    multi_thread().block_on(async {
+        let task = NUMBER.scope(42, async { multi_thread().block_on(async { NUMBER.get() }) });
+        tokio::spawn(task).await.unwrap()
+    })
+}
+
+fn thousand_tasks_wait_at_once() -> u32 {
+    multi_thread().block_on(async {
+        let all_inside = std::sync::Arc::new(tokio::sync::Barrier::new(1000));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..1000 {
+            let all_inside = all_inside.clone();
+            tasks.spawn(async move {
+                tokio::runtime::Handle::current().block_on(async {
+                    all_inside.wait().await; // nobody leaves before all have come
+                })
+            });
+        }
+        let ended = tasks.join_all().await.len() as u32;
+        ended - 958
+    })
+}
+
+fn task_without_cooperative_budget() -> u32 {
+    multi_thread().block_on(async {
+        let task = tokio::spawn(async {
+            while tokio::task::coop::has_budget_remaining() {
+                let mut consume = std::pin::pin!(tokio::task::consume_budget());
+                let _ = futures::poll!(&mut consume);
+            }
+            let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+            sender.try_send(42).unwrap();
+            tokio::runtime::Handle::current().block_on(receiver.recv())
+        });
+        task.await.unwrap().unwrap()
+    })
+}
+
+fn runtime_dropped_in_async_code() -> u32 {
+    multi_thread().block_on(async {
+        for runtime in [multi_thread(), current_thread()] {
+            let (alive, dropped) = tokio::sync::oneshot::channel::<()>();
+            runtime.spawn(async move {
+                let _alive = alive;
+                std::future::pending::<()>().await
+            });
+            drop(runtime);
+            assert!(dropped.await.is_err(), "its task was dropped");
+        }
+        42
+    })
+}
+
+const CASES: [(&str, Way); 7] = [
+    ("a task of the same runtime", wait_for_a_task_of_the_same_runtime),
+    ("the same current-thread runtime", wait_for_a_task_of_the_same_current_thread_runtime),
+    ("a timeout", timeout_elapses_inside),
+    ("a task-local", task_local_is_visible_inside),
+    ("a thousand tasks", thousand_tasks_wait_at_once),
+    ("no budget left", task_without_cooperative_budget),
+    ("a dropped runtime", runtime_dropped_in_async_code),
+];
