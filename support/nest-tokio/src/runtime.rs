@@ -1,7 +1,7 @@
 //! Tokio's `runtime` module with a [`Runtime`], [`Builder`] and [`Handle`] that nest.
 //!
-//! Everything else in here is tokio's own. The three types dereference to their tokio
-//! counterparts, so they can be passed to any function that takes a reference to one.
+//! Everything else in here is tokio's own. A `Runtime` and a `Handle` dereference to tokio's, so
+//! they can be passed to any function that takes a reference to one.
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -297,6 +297,7 @@ forward! {
     event_interval(val: u32);
     global_queue_interval(val: u32);
     max_blocking_threads(val: usize);
+    max_io_events_per_busy_tick(val: usize);
     max_io_events_per_tick(val: usize);
     name(val: impl Into<String>);
     on_thread_park(f: impl Fn() + Send + Sync + 'static);

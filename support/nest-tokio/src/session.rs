@@ -8,6 +8,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::runtime::{Handle, Runtime};
 
 /// How long an interrupted cell may take to stop before it is said to be stuck.
@@ -154,10 +156,13 @@ fn interrupt_on_sigint() {
         .build()
         .expect("the system has an epoll for interrupts");
     runtime.block_on(async {
-        while tokio::signal::ctrl_c().await.is_ok() {
+        let Ok(mut signals) = signal(SignalKind::interrupt()) else {
+            return;
+        };
+        while signals.recv().await.is_some() {
             if !interrupt() {
                 eprintln!(
-                    "[未能中断] 没有单元格在 await：要么它空闲着，要么在执行不会让出线程的代码；后者只能重启内核。"
+                    "[未能中断] 没有单元格在 await：它空闲着，正在编译，或者在执行不会让出线程的代码；最后一种只能重启内核。"
                 );
                 continue;
             }

@@ -21,7 +21,11 @@ const CELL_ENDED: &[u8] = b"EVCXR_EXECUTION_COMPLETE";
 const FAILED: [&[u8]; 2] = [b"EVCXR_PANIC_NOTIFICATION", b"EVCXR_ERROR_OCCURRED"];
 
 /// What else evcxr looks for at the beginning of a line.
-const OTHER_MARKERS: [&[u8]; 2] = [b"EVCXR_VARIABLE_CHANGED_TYPE:", b"EVCXR_BEGIN_CONTENT "];
+const OTHER_MARKERS: [&[u8]; 3] = [
+    b"EVCXR_VARIABLE_CHANGED_TYPE:",
+    b"EVCXR_BEGIN_CONTENT ",
+    b"EVCXR_INPUT_REQUEST",
+];
 
 /// Shown after a failed cell. evcxr reports such a cell as a success: with the JSON a program can
 /// tell that it is not, with the text so can a student.
@@ -89,6 +93,8 @@ fn pump(
     let mut reader = File::from(reader);
     let mut chunk = [0; 1 << 16];
     let mut line = Vec::new();
+    // Flushes asked for and not yet answered: more than one after one took too long.
+    let mut awaited = 0;
     loop {
         let n = reader.read(&mut chunk)?;
         if n == 0 {
@@ -100,20 +106,30 @@ fn pump(
         };
         // The cell has ended. What its own std still holds comes before the marker.
         line = before_marker;
+        awaited += usize::from(flush.send(()).is_ok());
         let deadline = Instant::now() + FLUSH;
-        let mut wait_for_flush = flush.send(()).is_ok();
-        while wait_for_flush {
+        while awaited > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
-            let (output, done) = poll(&reader, &flushed, left)?;
+            if left.is_zero() {
+                break;
+            }
+            let (output, answered) = poll(&reader, &flushed, left)?;
+            if answered {
+                awaited -= flushed.read(&mut [0; 16])?;
+            }
             if output {
                 let n = reader.read(&mut chunk)?;
                 append_lines(&mut line, &chunk[..n], &mut destination)?;
-            } else if done {
-                flushed.read_exact(&mut [0])?;
-                wait_for_flush = false;
-            } else if left.is_zero() {
-                wait_for_flush = false;
             }
+        }
+        // What was flushed is in the pipe by now. No more than that: a background task may never
+        // stop printing.
+        let mut rest = readable(&reader)?;
+        while rest > 0 {
+            let most = rest.min(chunk.len());
+            let n = reader.read(&mut chunk[..most])?;
+            append_lines(&mut line, &chunk[..n], &mut destination)?;
+            rest -= n;
         }
         if !line.is_empty() {
             line.push(b'\n');
@@ -240,6 +256,16 @@ fn poll(reader: &File, flushed: &File, limit: Duration) -> io::Result<(bool, boo
     }
 }
 
+/// How many bytes can be read without waiting.
+fn readable(file: &File) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: `FIONREAD` writes one `c_int`.
+    match unsafe { libc::ioctl(file.as_raw_fd(), libc::FIONREAD, &mut bytes) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(bytes as usize),
+    }
+}
+
 /// A pipe, reader first, closed in programs that cells start (or they would keep it open).
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [0; 2];
@@ -361,6 +387,65 @@ mod tests {
         assert_eq!(
             pumped(&["a", "EVCXR_EXECUTION_COMPLETE\n"], "b\nc"),
             "ab\nc\nEVCXR_EXECUTION_COMPLETE\n"
+        );
+    }
+
+    #[test]
+    fn a_background_task_that_never_stops_printing_does_not_hold_the_marker_up() {
+        let (reader, writer) = pipe().unwrap();
+        let mut background = File::from(writer.try_clone().unwrap());
+        let mut cell = File::from(writer);
+        let (sender, received) = mpsc::channel();
+        thread::spawn(move || pump(reader, Channel(sender), start_flusher));
+        cell.write_all(b"EVCXR_EXECUTION_COMPLETE\n").unwrap();
+        let (stop, stopped) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                let _ = background.write_all(b"on and on\n");
+            }
+        });
+        let mut output = Vec::new();
+        while !output.ends_with(b"EVCXR_EXECUTION_COMPLETE\n") {
+            output.extend::<Vec<u8>>(received.recv_timeout(Duration::from_secs(30)).unwrap());
+            assert!(output.len() < 1 << 26, "no end of it");
+        }
+        drop(stop);
+    }
+
+    #[test]
+    fn a_flush_that_took_too_long_is_not_taken_for_the_next_one() {
+        let (reader, writer) = pipe().unwrap();
+        let mut std_buffer = File::from(writer.try_clone().unwrap());
+        let mut cell = File::from(writer);
+        let flusher = move |done| {
+            let (request, requests) = mpsc::channel();
+            thread::spawn(move || {
+                let mut done = File::from(done);
+                for (number, ()) in requests.into_iter().enumerate() {
+                    if number == 0 {
+                        thread::sleep(FLUSH + FLUSH / 2); // something holds the lock
+                    } else {
+                        std_buffer.write_all(b"second\n").unwrap();
+                    }
+                    done.write_all(&[1]).unwrap();
+                }
+            });
+            Ok(request)
+        };
+        let (sender, received) = mpsc::channel();
+        thread::spawn(move || pump(reader, Channel(sender), flusher));
+        let until_marker = |cell: &mut File| {
+            cell.write_all(b"EVCXR_EXECUTION_COMPLETE\n").unwrap();
+            let mut output = Vec::new();
+            while !output.ends_with(b"EVCXR_EXECUTION_COMPLETE\n") {
+                output.extend::<Vec<u8>>(received.recv_timeout(Duration::from_secs(30)).unwrap());
+            }
+            output
+        };
+        assert_eq!(until_marker(&mut cell), b"EVCXR_EXECUTION_COMPLETE\n");
+        assert_eq!(
+            until_marker(&mut cell),
+            b"second\nEVCXR_EXECUTION_COMPLETE\n"
         );
     }
 
