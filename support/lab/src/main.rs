@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lab::project::Project;
 use lab::{bench, doctor, export, fmt, kernel, open, pinned, run, setup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,6 +21,8 @@ const EXAMPLES: &str = "例子:
 /// 会运行的中文异步 Rust 笔记本。不带命令时等于 open：缺什么先装什么，然后打开 JupyterLab
 #[derive(Parser)]
 #[command(name = "lab", version, disable_help_subcommand = true, after_help = EXAMPLES)]
+// Or options in front of a command would be taken for those of `open`, and do nothing.
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     task: Option<Task>,
@@ -57,12 +59,25 @@ struct RunOptions {
     /// 笔记本：路径、文件名，或文件名的开头，例如 01；不写就是全部
     #[arg(value_name = "笔记本")]
     notebooks: Vec<String>,
-    /// 每个单元格最多执行多少秒
-    #[arg(long, value_name = "秒", default_value_t = 120)]
-    timeout: u64,
-    /// 执行多少遍，用来找时好时坏的单元格
-    #[arg(long, value_name = "遍", default_value_t = 1)]
+    #[command(flatten)]
+    limit: Limit,
+    /// 执行多少遍，1 到 1000，用来找时好时坏的单元格
+    #[arg(long, value_name = "遍", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1000))]
     repeat: u32,
+}
+
+/// What a single cell may take.
+#[derive(Args)]
+struct Limit {
+    /// 每个单元格最多执行多少秒，1 到 86400
+    #[arg(long, value_name = "秒", default_value_t = 120, value_parser = value_parser!(u64).range(1..=86400))]
+    timeout: u64,
+}
+
+impl Limit {
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
 }
 
 #[derive(Args)]
@@ -73,9 +88,8 @@ struct ExportOptions {
     /// 放进哪个文件夹：空的、还没有的，或者是以前导出的
     #[arg(long, value_name = "文件夹", default_value = "book")]
     out: PathBuf,
-    /// 每个单元格最多执行多少秒
-    #[arg(long, value_name = "秒", default_value_t = 120)]
-    timeout: u64,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 #[derive(Args)]
@@ -110,7 +124,7 @@ fn start() -> Result<ExitCode> {
         _ => {
             let matches = in_chinese(Arguments::command()).try_get_matches();
             let matches = matches.unwrap_or_else(|error| refuse(&error));
-            let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+            let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|e| refuse(&e));
             perform(arguments)
         }
     }
@@ -122,6 +136,7 @@ fn refuse(error: &clap::Error) -> ! {
     let named = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
     let argument = named(ContextKind::InvalidArg);
     let message = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
         ErrorKind::InvalidSubcommand => {
             format!("没有 {} 这个命令", named(ContextKind::InvalidSubcommand))
         }
@@ -132,7 +147,23 @@ fn refuse(error: &clap::Error) -> ! {
                 value => format!("{argument} 的值不能是 {value}"),
             }
         }
-        _ => error.exit(),
+        ErrorKind::TooManyValues => format!(
+            "{argument} 后面不能有值 {}",
+            named(ContextKind::InvalidValue)
+        ),
+        ErrorKind::ArgumentConflict => {
+            let earlier = named(ContextKind::PriorArg);
+            match named(ContextKind::InvalidSubcommand) {
+                task if !task.is_empty() => {
+                    format!("{earlier} 不能写在命令 {task} 的前面：选项要跟在它所属的命令后面")
+                }
+                _ if earlier == argument => format!("{argument} 只能写一次"),
+                _ => format!("{argument} 不能和 {earlier} 一起用"),
+            }
+        }
+        ErrorKind::MissingRequiredArgument => format!("缺少 {argument}"),
+        // Not what clap says by itself, which is English.
+        _ => "不懂这样的命令行".to_owned(),
     };
     eprintln!("错误：{message}。用法见 --help");
     std::process::exit(2)
@@ -192,6 +223,10 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
         return kernel::kernel(&connection_file);
     }
     let project = Project::find()?;
+    let interrupted = match task {
+        Task::Open(_) | Task::Setup => "已中断。做完的步骤不会丢失，再运行一次就接着做",
+        _ => "已中断",
+    };
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
@@ -208,7 +243,7 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
                 },
             },
         };
-        eprintln!("已中断。做完的步骤不会丢失，再运行一次就接着做");
+        eprintln!("{interrupted}");
         Ok(ExitCode::from(code))
     })
 }
@@ -245,11 +280,11 @@ async fn carry_out(project: &Project, task: Task) -> Result<bool> {
         Task::Open(options) => open::open(project, &options).await?,
         Task::Setup => drop(setup::setup(project).await?),
         Task::Run(options) => {
-            let limit = Duration::from_secs(options.timeout);
+            let limit = options.limit.duration();
             run::command(project, &options.notebooks, limit, options.repeat).await?;
         }
         Task::Export(options) => {
-            let limit = Duration::from_secs(options.timeout);
+            let limit = options.limit.duration();
             export::command(project, &options.notebooks, limit, &options.out).await?;
         }
         Task::Fmt(options) => {
