@@ -5,39 +5,11 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use common::{LIMIT, failure, notebook_kernel, ok, project, run};
+use common::{LIMIT, failure, interrupted, notebook_kernel, ok, project, run, until};
 use lab::client::{Kernel, Outcome};
 use lab::toolchain::Toolchain;
-
-/// Waits until `condition` holds, for at most half a minute.
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !condition() {
-        assert!(since.elapsed() < Duration::from_secs(30), "never: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Runs `code`, interrupts the kernel once the cell has made the file `started`, and returns how
-/// the cell ended and what it wrote to stderr.
-async fn interrupted(kernel: &mut Kernel, code: &str) -> (Outcome, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let started = folder.path().join("started");
-    let code = format!("std::fs::write({started:?}, \"\").unwrap();\n{code}");
-    let group = kernel.id().unwrap();
-    let interrupt = async {
-        until("the cell starts", || started.exists()).await;
-        let status = Command::new("kill")
-            .args(["-INT", "--", &format!("-{group}")])
-            .status();
-        assert!(status.unwrap().success());
-    };
-    let (execution, ()) = tokio::join!(kernel.execute(&code, LIMIT), interrupt);
-    let execution = execution.unwrap();
-    (execution.outcome.clone(), execution.stream("stderr"))
-}
 
 #[test]
 fn a_partial_line_at_the_end_of_a_cell_never_hangs_the_kernel() {
@@ -105,7 +77,8 @@ fn an_interrupt_ends_the_cell_and_keeps_variables_and_background_tasks() {
             "tokio::runtime::Runtime::new().unwrap().block_on(std::future::pending::<()>());",
             "tokio::spawn(async { std::future::pending::<()>().await }).await.unwrap();",
         ] {
-            let (outcome, stderr) = interrupted(&mut kernel, wait).await;
+            let execution = interrupted(&mut kernel, wait).await;
+            let (outcome, stderr) = (&execution.outcome, execution.stream("stderr"));
             assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}: {wait}");
             assert!(stderr.contains("已中断"), "{stderr}");
             assert!(
@@ -143,11 +116,12 @@ fn an_interrupt_of_code_that_never_awaits_says_that_it_cannot() {
     run(async {
         let mut kernel = notebook_kernel().await;
         let busy = "std::thread::sleep(std::time::Duration::from_secs(2));";
-        let (outcome, stderr) = interrupted(&mut kernel, busy).await;
-        assert_eq!(outcome, Outcome::Ok);
+        let execution = interrupted(&mut kernel, busy).await;
+        let stderr = execution.stream("stderr");
+        assert_eq!(execution.outcome, Outcome::Ok);
         assert!(stderr.contains("未能中断"), "{stderr}");
         ok(&mut kernel, "tokio::task::yield_now().await;").await;
-        let (_, stderr) = interrupted(&mut kernel, busy).await;
+        let stderr = interrupted(&mut kernel, busy).await.stream("stderr");
         assert!(stderr.contains("等待中断"), "{stderr}");
         kernel.shutdown().await.unwrap();
     });

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::client::{Execution, Kernel, Outcome};
 use lab::project::Project;
@@ -134,4 +134,28 @@ pub async fn failure(kernel: &mut Kernel, code: &str) -> String {
         Outcome::Failed(message) => message,
         other => panic!("{other:?} instead of a failure: {code}"),
     }
+}
+
+/// Waits until `condition` holds, for at most half a minute.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < Duration::from_secs(30), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Runs `code`, and interrupts the kernel, as Jupyter does, once the cell has begun.
+pub async fn interrupted(kernel: &mut Kernel, code: &str) -> Execution {
+    let folder = tempfile::tempdir().unwrap();
+    let begun = folder.path().join("begun");
+    let code = format!("{{ std::fs::write({begun:?}, \"\").unwrap(); }}\n{code}");
+    let group = format!("-{}", kernel.id().unwrap());
+    let interrupt = async {
+        until("the cell begins", || begun.exists()).await;
+        let status = Command::new("kill").args(["-INT", "--", &group]).status();
+        assert!(status.unwrap().success());
+    };
+    let (execution, ()) = tokio::join!(kernel.execute(&code, LIMIT), interrupt);
+    execution.unwrap()
 }

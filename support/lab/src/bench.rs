@@ -148,7 +148,7 @@ fn row(name: &str, time: Duration, compared: Option<(Duration, &str)>) {
     print!("  {time:>8.2?}  {name}");
     if let Some((other, goal)) = compared {
         let ratio = other.as_secs_f64() / time.as_secs_f64();
-        print!("：相比之下是 {ratio:.2} 倍");
+        print!("：本课程的内核是它的 {ratio:.2} 倍");
         if !goal.is_empty() {
             print!("（目标 {goal}）");
         }

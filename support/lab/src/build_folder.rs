@@ -6,7 +6,7 @@
 //! through into the original.
 
 use std::collections::hash_map::DefaultHasher;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -63,9 +63,12 @@ fn write_if_different(path: &Path, text: &str) -> Result<()> {
 pub fn warmed(project: &Project, toolchain: &Toolchain, deps: &[String]) -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     (deps, &toolchain.version, &toolchain.sources, CARGO_CONFIG).hash(&mut hasher);
-    fs::read(project.root().join("Cargo.lock"))
-        .context("读不了 Cargo.lock：请重新克隆项目")?
-        .hash(&mut hasher);
+    // The support crates take versions and features from the workspace's manifest.
+    for name in ["Cargo.lock", "Cargo.toml"] {
+        fs::read(project.root().join(name))
+            .with_context(|| format!("读不了 {name}：请重新克隆项目"))?
+            .hash(&mut hasher);
+    }
     let mut sources: Vec<PathBuf> = ["nest-tokio", "notebook"]
         .iter()
         .flat_map(|name| {
@@ -121,11 +124,16 @@ impl BuildFolder {
     pub fn new(project: &Project, warmed: &Path) -> Result<BuildFolder> {
         let kernels = project.cache().join("kernels");
         fs::create_dir_all(&kernels)?;
+        // Held until this kernel's folder is marked as alive, or another that starts now would
+        // take it for a dead one's.
+        let making = File::create(kernels.join("lock"))?;
+        making.lock()?;
         sweep(&kernels);
         let home = kernels.join(uuid::Uuid::new_v4().simple().to_string());
         fs::DirBuilder::new().mode(0o700).create(&home)?;
         let alive = File::create(home.join("alive"))?;
         alive.lock()?;
+        drop(making);
         let folder = BuildFolder {
             home,
             _alive: alive,
@@ -155,17 +163,12 @@ impl Drop for BuildFolder {
     }
 }
 
-/// Removes the folders of kernels that are no more.
+/// Removes the folders of kernels that are no more. Nobody makes one meanwhile.
 fn sweep(kernels: &Path) {
     for entry in fs::read_dir(kernels).into_iter().flatten().flatten() {
-        let alive = entry.path().join("alive");
-        let dead = match File::open(&alive) {
-            Ok(file) => !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
-            // Being made right now, or half removed: old enough means the latter.
-            Err(_) => entry
-                .metadata()
-                .and_then(|metadata| metadata.modified())
-                .is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 60)),
+        let dead = match File::open(entry.path().join("alive")) {
+            Ok(alive) => alive.try_lock().is_ok(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound, // half removed
         };
         if dead {
             let _ = fs::remove_dir_all(entry.path());

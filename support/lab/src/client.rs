@@ -25,6 +25,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// How long a kernel may take to answer for the first time.
 const START: Duration = Duration::from_secs(120);
 
+/// Silence after which nothing more is said about a failure.
+const AFTERMATH: Duration = Duration::from_millis(200);
+
 /// The MIME type by which the `notebook` crate says that a cell failed although evcxr reports
 /// success: a panic, or a `?` that returned an error.
 pub const FAILURE: &str = "application/x-notebook-failure+json";
@@ -233,6 +236,7 @@ impl Kernel {
         let (mut reply, mut idle) = (None, false);
         let outcome = loop {
             if idle && let Some((status, _)) = &reply {
+                self.hear_out(&id, &mut outputs).await;
                 break ending(status, &outputs);
             }
             let message = tokio::select! {
@@ -263,6 +267,23 @@ impl Kernel {
             outputs,
             execution_count: reply.map(|(_, count)| count as u64),
         })
+    }
+
+    /// Waits for the reason of a failure that evcxr reports as success: it passes stderr on from
+    /// a thread of its own, which may come after the cell's end.
+    async fn hear_out(&mut self, id: &str, outputs: &mut Vec<Value>) {
+        let failed = outputs
+            .iter()
+            .any(|output| !output["data"][FAILURE].is_null());
+        while failed && let Ok(Ok(message)) = timeout(AFTERMATH, self.iopub.read()).await {
+            if message
+                .parent_header
+                .as_ref()
+                .is_some_and(|parent| parent.msg_id == id)
+            {
+                record(outputs, message.content);
+            }
+        }
     }
 
     /// Interrupts as Jupyter does: SIGINT for the kernel's process group.

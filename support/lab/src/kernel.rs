@@ -1,8 +1,7 @@
 //! `lab kernel CONNECTION_FILE`, which Jupyter starts: evcxr, in a build folder and an
 //! environment that are made for it.
 //!
-//! This process stays in front of evcxr, which is this program once more, and cleans up after
-//! it. (The relay of messages will stand here.)
+//! This process stays in front of evcxr, which is this program once more, and cleans up after it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -38,8 +37,7 @@ pub fn kernel(connection_file: &Path) -> Result<ExitCode> {
             (build, home)
         }
         None => {
-            let warmed = build_folder::warmed(&project, &toolchain, &dependencies(&project))?;
-            own = BuildFolder::new(&project, &warmed)?;
+            own = BuildFolder::new(&project, &warmed(&project, &toolchain)?)?;
             (own.path(), own.home().to_owned())
         }
     };
@@ -56,18 +54,23 @@ pub fn kernel(connection_file: &Path) -> Result<ExitCode> {
     Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)))
 }
 
-/// The `:dep` lines of the notebook that the kernel is for; if nobody says which, of the first
-/// one, whose set is the one that most notebooks share.
-fn dependencies(project: &Project) -> Vec<String> {
-    let named = std::env::var_os(NOTEBOOK_ENV).map(PathBuf::from);
-    let notebook = named
-        .map(|path| project.notebooks().join(path))
-        .filter(|path| path.is_file())
-        .or_else(|| project.course().ok()?.into_iter().next());
-    notebook
-        .and_then(|path| Notebook::load(&path).ok())
-        .map(|notebook| notebook.dep_lines())
-        .unwrap_or_default()
+/// The warmed folder for the notebook that the kernel is for. One that the course does not know,
+/// or of which nobody says the name, gets what most of the course shares: better than nothing.
+fn warmed(project: &Project, toolchain: &Toolchain) -> Result<PathBuf> {
+    let named = std::env::var_os(NOTEBOOK_ENV).map(|path| project.notebooks().join(path));
+    let first = project
+        .course()
+        .ok()
+        .and_then(|course| course.into_iter().next());
+    let mut folder = PathBuf::new();
+    for notebook in named.into_iter().chain(first) {
+        let deps = Notebook::load(&notebook).map(|notebook| notebook.dep_lines());
+        folder = build_folder::warmed(project, toolchain, &deps.unwrap_or_default())?;
+        if build_folder::is_ready(&folder) {
+            break;
+        }
+    }
+    Ok(folder)
 }
 
 /// evcxr with what it needs to find in its environment.
@@ -77,6 +80,12 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
     fs::create_dir_all(&tools)?;
     // evcxr asks for these by name.
     pinned::write_tools(&tools)?;
+    let libraries = libraries(toolchain, build);
+    // The dynamic linker never looks again into a folder that was not there at its start. It would
+    // take the libraries of `target/`, which cargo names to what it runs.
+    for folder in &libraries {
+        fs::create_dir_all(folder)?;
+    }
     let mut command = Command::new(&program);
     command
         .env(PROJECT_ENV, project.root())
@@ -95,10 +104,7 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
         )
         // Makes cells independent of where their libraries lie: evcxr's rpath is wrong unless
         // the build folder and the toolchain have nothing but `/` in common.
-        .env(
-            "LD_LIBRARY_PATH",
-            prepend(libraries(toolchain, build), "LD_LIBRARY_PATH")?,
-        )
+        .env("LD_LIBRARY_PATH", prepend(libraries, "LD_LIBRARY_PATH")?)
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO_TARGET_DIR");
     // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
