@@ -194,8 +194,10 @@ impl Sandbox {
         for folder in ["project/notebooks", "project/support/lab", "bin", "cache"] {
             fs::create_dir_all(sandbox.path(folder)).unwrap();
         }
-        let lock = project().root().join("Cargo.lock");
-        fs::copy(lock, sandbox.path("project/Cargo.lock")).unwrap();
+        for file in ["Cargo.toml", "Cargo.lock"] {
+            let copy = sandbox.path("project").join(file);
+            fs::copy(project().root().join(file), copy).unwrap();
+        }
         let cells = [(":dep fnv = \"1\"", false)];
         fs::write(
             sandbox.path("project/notebooks/01-small.ipynb"),
@@ -1095,6 +1097,40 @@ fn a_broken_notebook_file_is_named_with_what_is_wrong() {
             finish(&mut command, SHORT).failed_with(&words);
         }
     }
+}
+
+#[test]
+fn a_broken_notebook_of_the_course_stops_setup_only_at_its_end_and_no_other_notebook() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("project/notebooks/01-small.ipynb"), "{").unwrap();
+    let text = json!({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5});
+    let file = sandbox.path("project/notebooks/02-text.ipynb");
+    fs::write(file, text.to_string()).unwrap();
+    let lab = |arguments: &[&str]| {
+        let mut command = sandbox.lab(arguments);
+        sandbox.activate(true, "exit 1", &mut command);
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        finish(&mut command, LONG)
+    };
+    let setup = lab(&["setup"]).failed_with(&["01-small.ipynb", "JSON"]);
+    assert!(setup.text.contains("✓ 内核 Rust"), "{}", setup.text);
+    // A notebook without code cells is no reason to fail either.
+    let run = lab(&["run", "02"]).succeeded();
+    assert!(run.text.contains("警告：") && run.text.contains("01-small.ipynb"));
+    // What is asked for is read first.
+    let run = lab(&["run"]).failed_with(&["01-small.ipynb", "JSON"]);
+    assert!(!run.text.contains("✓"), "{}", run.text);
+}
+
+#[test]
+fn a_foreign_folder_is_refused_before_the_notebooks_are_run() {
+    let sandbox = Sandbox::new();
+    let out = sandbox.path("out");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("mine.txt"), "").unwrap();
+    let mut export = sandbox.lab(&["export", "--out"]);
+    finish(export.arg(&out), SHORT).failed_with(&["mine.txt", "--out"]);
+    sandbox.is_untouched();
 }
 
 #[test]

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::ipynb::Notebook;
 use crate::project::Project;
 use crate::run;
-use crate::setup::setup;
+use crate::setup::setup_or_warn;
 
 /// One page of the book.
 #[derive(Clone, Debug)]
@@ -62,7 +62,9 @@ pub async fn command(
     out: &Path,
 ) -> Result<()> {
     let notebooks = project.select(names)?;
-    let environment = setup(project).await?;
+    run::check(&notebooks)?;
+    refuse_foreign_files(&absolute(out)?)?;
+    let environment = setup_or_warn(project, "照样执行").await?;
     let executed = run::run(&std::env::current_exe()?, &notebooks, limit).await?;
     let folder = tempfile::tempdir().context("无法创建临时文件夹：请检查 TMPDIR 和磁盘空间")?;
     let mut pages = Vec::new();
@@ -99,11 +101,18 @@ pub async fn command(
 /// names the notebook), a page would load something from outside of itself, or the disk is full.
 pub fn book(pages: &[Page], jupyter_python: &Path, out: &Path) -> Result<()> {
     ensure!(!pages.is_empty(), "没有可导出的笔记本：请给出至少一个");
-    let out = fs::canonicalize(out).or_else(|_| std::path::absolute(out))?;
+    let out = absolute(out)?;
     refuse_foreign_files(&out)?;
     let rendered = render(pages, jupyter_python)?;
     write_book(pages, &rendered, &out)
         .with_context(|| format!("无法写入 {}：请检查磁盘空间和写权限", out.display()))
+}
+
+/// With links followed, as far as it exists: a book replaces what a link leads to, not the link.
+fn absolute(out: &Path) -> Result<PathBuf> {
+    fs::canonicalize(out)
+        .or_else(|_| std::path::absolute(out))
+        .context("导出文件夹的名字不能是空的：请用 --out 给出一个")
 }
 
 /// Refuses an `out` in which anything is not a page of an earlier export.

@@ -11,6 +11,8 @@
 //! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
 //! | `client.rs` | a Jupyter client: starts kernels, runs cells |
 //! | `ipynb.rs` | notebook files |
+//! | `files.rs` | files that are written whole or not at all |
+//! | `process.rs` | programs that are started: how they end, what they said |
 //! | `python.rs` | the environment with JupyterLab |
 //! | `kernelspec.rs` | the entry by which Jupyter finds the kernel |
 //! | `warm.rs` | warming a build folder |
@@ -27,12 +29,14 @@ pub mod build_folder;
 pub mod client;
 pub mod doctor;
 pub mod export;
+pub mod files;
 pub mod fmt;
 pub mod ipynb;
 pub mod kernel;
 pub mod kernelspec;
 pub mod open;
 pub mod pinned;
+pub mod process;
 pub mod project;
 pub mod python;
 pub mod run;

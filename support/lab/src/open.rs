@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::project::Project;
-use crate::setup;
+use crate::setup::setup_or_warn;
 
 /// How to open JupyterLab.
 #[derive(clap::Args, Clone, Debug)]
@@ -33,11 +33,7 @@ pub struct Options {
 /// allowed.
 pub async fn open(project: &Project, options: &Options) -> Result<()> {
     check(options)?;
-    let (environment, warmed) = setup::attempt(project).await?;
-    if let Err(error) = warmed {
-        // Whoever broke a notebook needs JupyterLab to mend it.
-        eprintln!("警告：{error:#}\n笔记本照样打开，但第一个单元格要等它的依赖编译完");
-    }
+    let environment = setup_or_warn(project, "笔记本照样打开").await?;
     println!("打开 JupyterLab……（按两次 Ctrl-C 退出）");
     let mut jupyter = Command::new(environment.python());
     jupyter

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::client::{Execution, Kernel, Outcome};
 use crate::ipynb::{Cell, Notebook};
 use crate::project::Project;
-use crate::setup::setup;
+use crate::setup::setup_or_warn;
 
 /// Executes each notebook in a kernel of its own and returns it with its outputs.
 ///
@@ -39,7 +39,10 @@ async fn run_one(lab: &Path, path: &Path, limit: Duration) -> Result<Notebook> {
         .await
         .with_context(|| format!("{name}：内核没有启动"))?;
     for cell in &cells {
-        let execution = kernel.execute(&cell.source, limit).await?;
+        let execution = kernel
+            .execute(&cell.source, limit)
+            .await
+            .with_context(|| format!("{name} 第 {} 个代码单元格", cell.number))?;
         if let Some(cause) = failure(cell, &execution.outcome, limit) {
             bar.abandon();
             bail!(
@@ -55,7 +58,10 @@ async fn run_one(lab: &Path, path: &Path, limit: Duration) -> Result<Notebook> {
         notebook.set_outputs(cell.index, execution.outputs, execution.execution_count);
         bar.inc(1);
     }
-    kernel.shutdown().await?;
+    kernel
+        .shutdown()
+        .await
+        .with_context(|| format!("{name}：结束不了内核"))?;
     bar.finish();
     Ok(notebook)
 }
@@ -112,10 +118,21 @@ fn bar(name: &str, cells: usize) -> ProgressBar {
     bar
 }
 
+/// Finds a file that is no notebook before anything else has been waited for.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn check(notebooks: &[PathBuf]) -> Result<()> {
+    for path in notebooks {
+        Notebook::load(path)?;
+    }
+    Ok(())
+}
+
 /// `lab run [NOTEBOOK…]`.
 ///
 /// # Errors
-/// See [`run`]; when a name names no notebook, and when set-up fails.
+/// See [`run`] and [`check`]; when a name names no notebook, and when set-up fails.
 pub async fn command(
     project: &Project,
     names: &[String],
@@ -124,7 +141,8 @@ pub async fn command(
 ) -> Result<()> {
     let lab = std::env::current_exe()?;
     let notebooks = project.select(names)?;
-    setup(project).await?;
+    check(&notebooks)?;
+    setup_or_warn(project, "照样执行").await?;
     for round in 1..=repeat {
         if repeat > 1 {
             println!("第 {round} 遍，共 {repeat} 遍");

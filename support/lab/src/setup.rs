@@ -1,14 +1,13 @@
 //! `lab setup`: installs what is missing, step by step. What is there already is not touched.
 
 use std::fs::{File, TryLockError};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::build_folder::is_ready;
+pub(crate) use crate::process::end_with_us;
 use crate::project::Project;
 use crate::python::Environment;
 use crate::toolchain::Toolchain;
@@ -18,19 +17,33 @@ use crate::{build_folder, kernelspec, warm};
 /// the second waits for the first.
 ///
 /// # Errors
-/// When something is missing that only the user can install, without network, or on a full disk.
+/// When something is missing that only the user can install, without network, on a full disk, or
+/// when a notebook of the course is broken; everything else is then set up all the same.
 pub async fn setup(project: &Project) -> Result<Environment> {
     let (environment, warmed) = attempt(project).await?;
     warmed?;
     Ok(environment)
 }
 
-/// Sets up as [`setup`] does, and tells apart what JupyterLab cannot do without from what only
-/// saves waiting: the second result is that of warming the build folders.
+/// Sets up as [`setup`] does, but where only waiting would be saved, a failure is no more than a
+/// warning: whoever broke a notebook needs JupyterLab to mend it, and the others can be run.
+///
+/// `regardless` says what is done all the same.
 ///
 /// # Errors
 /// When JupyterLab or the kernel cannot be installed.
-pub async fn attempt(project: &Project) -> Result<(Environment, Result<()>)> {
+pub async fn setup_or_warn(project: &Project, regardless: &str) -> Result<Environment> {
+    let (environment, warmed) = attempt(project).await?;
+    if let Err(error) = warmed {
+        eprintln!(
+            "警告：{error:#}\n{regardless}，但没有预热的笔记本，第一个单元格要等它的依赖编译完"
+        );
+    }
+    Ok(environment)
+}
+
+/// Sets up what nothing works without; the second result is that of warming the build folders.
+async fn attempt(project: &Project) -> Result<(Environment, Result<()>)> {
     let _lock = lock(project).await?;
     let toolchain = Toolchain::find()?;
     done(&format!("Rust：{}", toolchain.version));
@@ -81,33 +94,23 @@ async fn warm_all(project: &Project, toolchain: &Toolchain) -> Result<()> {
             project.cache().display()
         )
     })?;
-    let wanted = warm::wanted(project, toolchain)?;
+    let (wanted, mut troubles) = warm::survey(project, toolchain)?;
     for (folder, notebook) in &wanted {
         if !is_ready(folder) {
             println!("  预热构建文件夹：笔记本用到的依赖只在这里编译一次，约需一两分钟");
             let bar = spinner("预热");
             let warmed = warm::warm(project, folder, notebook, &bar).await;
             bar.finish_and_clear();
-            warmed?;
+            troubles.extend(warmed.err());
         }
+    }
+    if !troubles.is_empty() {
+        let troubles: Vec<String> = troubles.iter().map(|error| format!("{error:#}")).collect();
+        bail!("{}", troubles.join("\n"));
     }
     warm::forget_others(&wanted);
     done(&format!("构建文件夹：{} 个，已预热", wanted.len()));
     Ok(())
-}
-
-/// Lets the system kill the program when we are killed: a download or a compiler that nobody
-/// waits for would be in the next set-up's way.
-///
-/// "We" is the thread that starts it; set-up runs on the main thread.
-pub(crate) fn end_with_us(command: &mut Command) {
-    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            Ok(())
-        });
-    }
 }
 
 fn done(what: &str) {

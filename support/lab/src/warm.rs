@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use indicatif::ProgressBar;
 
 use crate::build_folder;
-use crate::client::{Kernel, Outcome};
+use crate::client::{Execution, Kernel, Outcome};
 use crate::ipynb::Notebook;
 use crate::kernel::BUILD_FOLDER_ENV;
 use crate::project::{PROJECT_ENV, Project};
-use crate::setup::end_with_us;
 use crate::toolchain::Toolchain;
 
 /// How long compiling everything may take, on a slow machine.
@@ -29,18 +28,45 @@ const REHEARSAL: [(&str, bool); 4] = [
     ("let wrong: i32 = \"\";", false),
 ];
 
-/// The folders that the course's notebooks need, each with a notebook that needs it.
+/// The folders that the course's notebooks need, each with a notebook that needs it; and what is
+/// wrong with the notebooks that cannot be read.
+///
+/// A notebook without code needs none.
 ///
 /// # Errors
-/// When a notebook cannot be read.
-pub fn wanted(project: &Project, toolchain: &Toolchain) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let mut folders: Vec<(PathBuf, PathBuf)> = Vec::new();
+/// When the course or the project's own files cannot be read.
+pub fn survey(
+    project: &Project,
+    toolchain: &Toolchain,
+) -> Result<(Vec<(PathBuf, PathBuf)>, Vec<Error>)> {
+    let (mut folders, mut troubles): (Vec<(PathBuf, PathBuf)>, _) = (Vec::new(), Vec::new());
     for path in project.course()? {
-        let deps = Notebook::load(&path)?.dep_lines();
-        let folder = build_folder::warmed(project, toolchain, &deps)?;
+        let notebook = match Notebook::load(&path) {
+            Ok(notebook) => notebook,
+            Err(error) => {
+                troubles.push(error);
+                continue;
+            }
+        };
+        if notebook.code_cells().is_empty() {
+            continue;
+        }
+        let folder = build_folder::warmed(project, toolchain, &notebook.dep_lines())?;
         if !folders.iter().any(|(known, _)| *known == folder) {
             folders.push((folder, path));
         }
+    }
+    Ok((folders, troubles))
+}
+
+/// The folders alone, with a warning for each notebook that cannot be read.
+///
+/// # Errors
+/// See [`survey`].
+pub fn wanted(project: &Project, toolchain: &Toolchain) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let (folders, troubles) = survey(project, toolchain)?;
+    for error in troubles {
+        eprintln!("警告：{error:#}");
     }
     Ok(folders)
 }
@@ -63,7 +89,6 @@ pub async fn warm(
         .env(PROJECT_ENV, project.root())
         .env(BUILD_FOLDER_ENV, folder)
         .current_dir(project.notebooks());
-    end_with_us(&mut command);
     let (progress, mut compiled) = (bar.clone(), 0);
     let listener = move |line: &str| {
         if let Some(package) = line.trim_start().strip_prefix("Compiling ") {
@@ -72,22 +97,26 @@ pub async fn warm(
         }
     };
     bar.set_message("启动内核");
-    let mut kernel = Kernel::start_with(command, listener).await?;
+    let name = notebook.file_name().unwrap_or_default().display();
+    let failed = || format!("预热 {name} 的依赖失败");
+    let mut kernel = Kernel::start_with(command, listener)
+        .await
+        .with_context(failed)?;
     let first = Notebook::load(notebook)?
         .code_cells()
         .first()
         .map(|cell| cell.source.clone())
-        .context("笔记本没有代码单元格")?;
+        .with_context(|| format!("{name} 没有代码单元格：请从 git 恢复"))?;
     for (code, succeeds) in [(first.as_str(), true)].into_iter().chain(REHEARSAL) {
-        let execution = kernel.execute(code, LIMIT).await;
-        let outcome = execution.map_or(Outcome::KernelDied, |execution| execution.outcome);
-        if (outcome == Outcome::Ok) != succeeds {
-            bail!(
-                "预热 {} 的依赖失败：{}\n（请检查网络、磁盘空间和这个笔记本的第一格，然后重试；编译好的不会丢失）",
-                notebook.file_name().unwrap_or_default().display(),
-                cause(&outcome, &kernel)
-            );
-        }
+        let cause = match kernel.execute(code, LIMIT).await {
+            Ok(Execution { outcome, .. }) if (outcome == Outcome::Ok) == succeeds => continue,
+            Ok(Execution { outcome, .. }) => cause(&outcome, &kernel),
+            Err(error) => format!("{error:#}{}", kernel.log()),
+        };
+        bail!(
+            "{}：{cause}\n（请检查网络、磁盘空间和这个笔记本的第一格，然后重试；编译好的不会丢失）",
+            failed()
+        );
     }
     kernel.shutdown().await?;
     build_folder::set_ready(folder)
@@ -116,5 +145,39 @@ pub fn forget_others(wanted: &[(PathBuf, PathBuf)]) {
         {
             let _ = fs::remove_dir_all(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_notebook_of_text_needs_nothing_and_a_broken_one_stops_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("notebooks")).unwrap();
+        for file in ["Cargo.toml", "Cargo.lock"] {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        let project = Project::at(folder.path()).unwrap();
+        let cell = |kind| json!({"cell_type": kind, "metadata": {}, "source": "1"});
+        let notebook =
+            |kind| json!({"cells": [cell(kind)], "metadata": {}, "nbformat": 4}).to_string();
+        for (name, text) in [
+            ("01-text.ipynb", notebook("markdown")),
+            ("02-broken.ipynb", "{".to_owned()),
+            ("03-code.ipynb", notebook("code")),
+        ] {
+            fs::write(project.notebooks().join(name), text).unwrap();
+        }
+        let (wanted, troubles) = survey(&project, &Toolchain::find().unwrap()).unwrap();
+        let needing: Vec<&PathBuf> = wanted.iter().map(|(_, notebook)| notebook).collect();
+        assert_eq!(needing, [&project.notebooks().join("03-code.ipynb")]);
+        let [trouble] = &troubles[..] else {
+            panic!("{troubles:?}")
+        };
+        assert!(trouble.to_string().contains("02-broken.ipynb"));
+        fs::remove_dir_all(project.cache()).unwrap();
     }
 }

@@ -1,0 +1,105 @@
+//! Files that are written whole or not at all.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// In the names of files that are not yet in place, before the number of the process that
+/// writes them.
+const UNFINISHED: &str = ".lab-new-";
+
+/// Writes a new file and puts it in the place of the one at `path`, which may be in use: a
+/// reader sees the old one or the new one. The new one has the old one's permissions.
+///
+/// # Errors
+/// The folder cannot be written to, or the disk is full; the old file is then untouched.
+pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    let in_place = || {
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        // For a new file, what the user's umask leaves of 0666.
+        let permissions = fs::metadata(path)
+            .map_or_else(|_| Permissions::from_mode(0o666), |old| old.permissions());
+        let mut file = tempfile::Builder::new()
+            .prefix(&format!("{UNFINISHED}{}-", std::process::id()))
+            .permissions(permissions)
+            .tempfile_in(folder)?;
+        write(file.as_file_mut())?;
+        file.persist(path)?;
+        io::Result::Ok(())
+    };
+    in_place().with_context(|| format!("写不了 {}：请检查权限和磁盘空间", path.display()))
+}
+
+/// Removes what [`replace`] left in a folder when it was killed.
+pub fn remove_leftovers(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let writer = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(UNFINISHED)?.split('-').next());
+        if writer.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_keeps_its_permissions() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("甲 乙");
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        replace(&file, |new| new.write_all(b"new")).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(mode(&file), 0o640);
+        assert_eq!(names(folder.path()), ["甲 乙"]);
+    }
+
+    #[test]
+    fn a_failure_names_the_file_and_leaves_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "old").unwrap();
+        let full = |_: &mut File| Err(io::Error::from(io::ErrorKind::StorageFull));
+        let error = replace(&file, full).unwrap_err().to_string();
+        assert!(error.contains(&*file.to_string_lossy()), "{error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let living = format!("{UNFINISHED}{}-x", std::process::id());
+        // No process has such a number.
+        for name in [&living, &format!("{UNFINISHED}99999999-x"), "kernel.json"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        remove_leftovers(folder.path());
+        let mut left = names(folder.path());
+        left.sort();
+        assert_eq!(left, [living.as_str(), "kernel.json"]);
+    }
+}

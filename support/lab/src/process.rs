@@ -1,0 +1,43 @@
+//! Programs that set-up and export start: how they end, and what is worth showing of them.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Lets the system kill the program when we are killed: a download or a compiler that nobody
+/// waits for would be in the next set-up's way.
+///
+/// "We" is the thread that starts it; set-up runs on the main thread.
+pub fn end_with_us(command: &mut Command) {
+    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+}
+
+/// The end of a program's output, for a message: a traceback is long, its end says why.
+pub fn last_lines(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(5)..]
+        .iter()
+        .map(|line| format!("\n  {line}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_output_the_end_is_shown() {
+        let output = "1\n2\n\n3\n4\n5\n  \n6\n";
+        assert_eq!(last_lines(output.as_bytes()), "\n  2\n  3\n  4\n  5\n  6");
+        assert_eq!(last_lines(b""), "");
+    }
+}
