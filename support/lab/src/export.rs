@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::ipynb::Notebook;
+use crate::process::last_lines;
 use crate::project::Project;
 use crate::run;
 use crate::setup::setup_or_warn;
@@ -66,7 +67,7 @@ pub async fn command(
     refuse_foreign_files(&absolute(out)?)?;
     let environment = setup_or_warn(project, "照样执行").await?;
     let executed = run::run(&std::env::current_exe()?, &notebooks, limit).await?;
-    let folder = tempfile::tempdir().context("无法创建临时文件夹：请检查 TMPDIR 和磁盘空间")?;
+    let folder = tempfile::tempdir().context("建不了临时文件夹：请检查 TMPDIR 和磁盘空间")?;
     let mut pages = Vec::new();
     for (path, notebook) in notebooks.iter().zip(executed) {
         let name = path
@@ -105,7 +106,7 @@ pub fn book(pages: &[Page], jupyter_python: &Path, out: &Path) -> Result<()> {
     refuse_foreign_files(&out)?;
     let rendered = render(pages, jupyter_python)?;
     write_book(pages, &rendered, &out)
-        .with_context(|| format!("无法写入 {}：请检查磁盘空间和写权限", out.display()))
+        .with_context(|| format!("写不了 {}：请检查磁盘空间和写权限", out.display()))
 }
 
 /// With links followed, as far as it exists: a book replaces what a link leads to, not the link.
@@ -120,8 +121,8 @@ fn refuse_foreign_files(out: &Path) -> Result<()> {
     if !out.exists() {
         return Ok(());
     }
-    let entries = fs::read_dir(out)
-        .with_context(|| format!("导出目录 {} 不能作为文件夹读取", out.display()))?;
+    let entries =
+        fs::read_dir(out).with_context(|| format!("导出文件夹 {} 读不了", out.display()))?;
     for entry in entries {
         let path = entry?.path();
         let is_ours = path
@@ -130,7 +131,7 @@ fn refuse_foreign_files(out: &Path) -> Result<()> {
             && fs::read_to_string(&path).is_ok_and(|page| page.contains(MARK));
         ensure!(
             is_ours,
-            "导出目录 {} 里有不是导出生成的文件 {}：请用 --out 换一个空文件夹，或先移走它",
+            "导出文件夹 {} 里有不是导出生成的文件 {}：请用 --out 换一个空文件夹，或先移走它",
             out.display(),
             path.file_name().unwrap_or_default().display()
         );
@@ -140,7 +141,7 @@ fn refuse_foreign_files(out: &Path) -> Result<()> {
 
 /// The HTML of every page.
 fn render(pages: &[Page], python: &Path) -> Result<Vec<String>> {
-    let work = tempfile::tempdir().context("无法创建临时文件夹：请检查 TMPDIR 和磁盘空间")?;
+    let work = tempfile::tempdir().context("建不了临时文件夹：请检查 TMPDIR 和磁盘空间")?;
     let folder = |name: &str| -> Result<PathBuf> {
         let path = work.path().join(name);
         fs::create_dir_all(&path)?;
@@ -165,15 +166,15 @@ fn render(pages: &[Page], python: &Path) -> Result<Vec<String>> {
         .iter()
         .map(|page| {
             let Ok(text) = fs::read_to_string(html.join(format!("{}.html", page.name))) else {
-                bail!("nbconvert 无法转换 {}：\n{}", page.name, last_lines(&output));
+                bail!("nbconvert 转换不了 {}：{}", page.name, last_lines(&output.stderr));
             };
             if let Some(address) = loaded_from_outside(&text) {
                 bail!(
-                    "{} 会从页面之外加载 {address}：请把图片拖进 Markdown 单元作为附件，或由代码单元输出",
+                    "{} 会从页面之外加载 {address}：请把图片拖进 Markdown 单元格作为附件，或由代码单元格输出",
                     page.name
                 );
             }
-            Ok(with_links_between_pages(text, pages))
+            Ok(with_links_between_pages(&text, pages))
         })
         .collect()
 }
@@ -213,51 +214,97 @@ fn nbconvert(pages: &[Page], python: &Path, work: &Path) -> Result<Output> {
         .env("JUPYTER_CONFIG_DIR", work.join("config"))
         .env("PYTHONUTF8", "1")
         .output()
-        .with_context(|| format!("无法启动 {}：请运行 `lab setup` 重新安装", python.display()))
+        .with_context(|| {
+            format!(
+                "启动不了 {}：请运行 `cargo run -- setup` 重新安装",
+                python.display()
+            )
+        })
 }
 
-/// What is worth showing of a failed run: its traceback is long, its end says why.
-fn last_lines(output: &Output) -> String {
-    let report = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = report
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    lines[lines.len().saturating_sub(5)..].join("\n")
+/// Turns the notebooks' links to each other into links between pages. Of one to a notebook that
+/// is no page of this book, the text stays.
+fn with_links_between_pages(html: &str, pages: &[Page]) -> String {
+    const LINK: &str = "<a href=\"";
+    let mut linked = String::new();
+    let mut rest = html;
+    while let Some((before, link)) = rest.split_once(LINK) {
+        linked += before;
+        let (replaced, length) = page_link(link, pages).unwrap_or((LINK.to_owned(), 0));
+        linked += &replaced;
+        rest = &link[length..];
+    }
+    linked + rest
 }
 
-/// Turns the notebooks' links to each other into links between pages.
-fn with_links_between_pages(html: String, pages: &[Page]) -> String {
-    pages.iter().fold(html, |html, page| {
-        let name = &page.name;
-        html.replace(
-            &format!(r#"href="{name}.ipynb"#),
-            &format!(r#"href="{name}.html"#),
-        )
-    })
+/// What to put in the place of a link to a notebook, and how much of `link` it replaces, which
+/// begins with the address. `None` for a link to anything else.
+fn page_link(link: &str, pages: &[Page]) -> Option<(String, usize)> {
+    let (address, after) = link.split_once('"')?;
+    let (file, place) = address.split_at(address.find('#').unwrap_or(address.len()));
+    let name = file.strip_suffix(".ipynb")?;
+    if name.contains("://") {
+        return None;
+    }
+    let name = name.strip_prefix("./").unwrap_or(name);
+    if pages.iter().any(|page| page.name == name) {
+        return Some((format!("<a href=\"{name}.html{place}"), address.len()));
+    }
+    let (_, text) = after.split_once('>')?;
+    let (text, after) = text.split_once("</a>")?;
+    Some((text.to_owned(), link.len() - after.len()))
 }
 
 /// The first address that a browser would fetch when it shows the page.
 ///
-/// nbconvert escapes `<` in text, so that what follows one is a tag, its attributes in double
-/// quotes.
+/// nbconvert escapes `<` in text, so that what follows one is a tag.
 fn loaded_from_outside(html: &str) -> Option<&str> {
-    html.split('<').find_map(|tag| {
-        let (tag, _text) = tag.split_once('>')?;
-        let attribute = match tag.split_whitespace().next()? {
-            "link" | "image" => " href=\"",
-            "object" => " data=\"",
-            _ => " src=\"",
+    html.match_indices('<')
+        .find_map(|(start, _)| fetched_by(&html[start + 1..]))
+}
+
+/// The address that a browser would fetch for the tag with which `html` begins.
+fn fetched_by(html: &str) -> Option<&str> {
+    let (name, mut rest) = html.split_at(html.find(|c: char| !c.is_ascii_alphanumeric())?);
+    let fetching: &[&str] = match name.to_ascii_lowercase().as_str() {
+        "" => return None,
+        "link" | "image" => &["href", "xlink:href"],
+        "object" => &["data"],
+        _ => &["src", "srcset", "poster"],
+    };
+    let between = |c: char| c.is_ascii_whitespace() || c == '/';
+    loop {
+        rest = rest.trim_start_matches(between);
+        let end = rest.find(|c: char| between(c) || c == '=' || c == '>')?;
+        let (attribute, after) = rest.split_at(end);
+        let Some(value) = after.trim_ascii_start().strip_prefix('=') else {
+            if end == 0 {
+                return None;
+            }
+            rest = after;
+            continue;
         };
-        let (_, value) = tag.split_once(attribute)?;
-        let (address, _) = value.split_once('"')?;
-        (!address.starts_with("data:")).then_some(address)
-    })
+        let value = value.trim_ascii_start();
+        let (value, after) = match value.chars().next()? {
+            quote @ ('"' | '\'') => value[1..].split_once(quote)?,
+            _ => value.split_at(value.find(|c: char| c.is_ascii_whitespace() || c == '>')?),
+        };
+        let wanted = fetching
+            .iter()
+            .any(|name| attribute.eq_ignore_ascii_case(name));
+        // What begins with `#` is a part of the page itself.
+        if wanted && !value.is_empty() && !value.starts_with("data:") && !value.starts_with('#') {
+            return Some(value);
+        }
+        rest = after;
+    }
 }
 
 /// Writes the book beside `out` and puts it in place when it is complete.
 fn write_book(pages: &[Page], rendered: &[String], out: &Path) -> Result<()> {
-    let parent = out.parent().context("根目录不能作为导出目录")?;
+    let parent = out
+        .parent()
+        .context("根文件夹不能作为导出文件夹：请用 --out 换一个")?;
     fs::create_dir_all(parent)?;
     let staging = tempfile::Builder::new()
         .prefix(".lab-export-")
@@ -354,9 +401,26 @@ mod tests {
 
     #[test]
     fn notebooks_that_link_to_each_other_become_pages_that_do() {
-        let html = r##"<a href="02-run.ipynb#练习">下一篇</a> <a href="x.ipynb">"##;
-        let linked = with_links_between_pages(html.into(), &pages());
-        assert_eq!(linked, html.replace("02-run.ipynb", "02-run.html"));
+        let linked = |html| with_links_between_pages(html, &pages());
+        assert_eq!(
+            linked(r##"<p><a href="02-run.ipynb#练习">下一篇</a> <a href="./01-why.ipynb">"##),
+            r##"<p><a href="02-run.html#练习">下一篇</a> <a href="01-why.html">"##
+        );
+        for other in [
+            r##"<a href="#练习">下</a> <a href="x.html">x</a>"##,
+            r##"<a href="https://x/01-why.ipynb">x</a> <a href=""##,
+        ] {
+            assert_eq!(linked(other), other);
+        }
+    }
+
+    #[test]
+    fn of_a_link_to_a_notebook_that_is_not_exported_the_text_stays() {
+        let html = r##"见 <a href="03-x.ipynb#a" title="t"><code>03</code></a>，<a href="01-why.ipynb">一</a>。"##;
+        assert_eq!(
+            with_links_between_pages(html, &pages()),
+            r##"见 <code>03</code>，<a href="01-why.html">一</a>。"##
+        );
     }
 
     #[test]
@@ -371,7 +435,23 @@ mod tests {
             Some("a.css")
         );
         assert_eq!(fetched(r#"<p><script src="r.js"></script>"#), Some("r.js"));
-        assert_eq!(fetched(r#"<img src="data:image/png;base64,AA">"#), None);
+        for html in [
+            "<img src='x.png'>",
+            "<img src=x.png>",
+            "<IMG\nalt='>' hidden SRC = x.png />",
+            "<link href=x.png rel=icon>",
+            "<video poster=x.png></video>",
+        ] {
+            assert_eq!(fetched(html), Some("x.png"), "{html}");
+        }
+        for html in [
+            r#"<img src="data:image/png;base64,AA">"#,
+            "<img alt='src=x' src='data:,'/>",
+            "<image href='#part'/>",
+            "1 < 2 <3 </p> <!-- src=x --> <p <b = >",
+        ] {
+            assert_eq!(fetched(html), None, "{html}");
+        }
         assert_eq!(
             fetched(r#"<a href="https://x/">x</a><code>&lt;img src="y"&gt;</code>"#),
             None
@@ -427,7 +507,7 @@ mod tests {
             &out,
         )
         .unwrap_err();
-        assert!(no_python.to_string().contains("lab setup"));
+        assert!(no_python.to_string().contains("cargo run -- setup"));
         let failing = book(&[page], Path::new("false"), &out).unwrap_err();
         assert!(failing.to_string().contains("01-why"));
         assert_eq!(fs::read_to_string(out.join("index.html")).unwrap(), MARK);
