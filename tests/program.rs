@@ -260,7 +260,7 @@ impl Sandbox {
         let files = walkdir::WalkDir::new(self.folder.path());
         for file in files.into_iter().flatten() {
             let name = file.file_name().to_string_lossy();
-            let half_done = name == "kernel.json" || name.contains(".new-");
+            let half_done = name == "kernel.json" || name.starts_with(".lab-new-");
             assert!(!half_done, "{}", file.path().display());
         }
     }
@@ -342,6 +342,9 @@ impl Clone {
     fn settle(&self, command: &mut Command) {
         command
             .env(CACHE_ENV, self.cache())
+            // As `cargo run` does: the workspace's own builds of the support crates lie there, and
+            // must not be taken for the cells'.
+            .env("LD_LIBRARY_PATH", lab().with_file_name("deps"))
             .current_dir(self.root());
         // Whoever runs this test may have settings of their own.
         for name in [
@@ -662,10 +665,17 @@ fn jupyterlab_opens_in_chinese_with_the_kernel(clone: &Clone) {
 }
 
 #[test]
-fn a_cache_folder_with_a_space_is_replaced_by_one_that_evcxr_can_use() {
+fn a_cache_folder_that_evcxr_cannot_use_is_refused_by_name_and_a_usual_one_is_passed_over() {
     let sandbox = Sandbox::new();
+    let unusable = sandbox.path("with space");
+    let mut setup = sandbox.lab(&["setup"]);
+    setup.env(CACHE_ENV, &unusable);
+    finish(&mut setup, SHORT).failed_with(&["with space", CACHE_ENV, "空格"]);
     let mut doctor = sandbox.lab(&["doctor"]);
-    doctor.env(CACHE_ENV, sandbox.path("with space"));
+    doctor
+        .env_remove(CACHE_ENV)
+        .env("XDG_CACHE_HOME", &unusable)
+        .env("HOME", sandbox.path("home"));
     let ended = finish(&mut doctor, SHORT);
     let cache = ended
         .text
@@ -673,13 +683,13 @@ fn a_cache_folder_with_a_space_is_replaced_by_one_that_evcxr_can_use() {
         .find_map(|line| line.strip_prefix("缓存："));
     let cache = Path::new(cache.expect("doctor says where the cache is"));
     assert!(
-        cache.is_dir() && cache.starts_with("/tmp"),
+        cache.starts_with(sandbox.path("home/.cache")),
         "{}",
         ended.text
     );
     assert_eq!(fs::metadata(cache).unwrap().mode() & 0o777, 0o700);
-    assert!(!sandbox.path("with space").exists());
-    fs::remove_dir(cache).unwrap();
+    assert!(!unusable.exists());
+    sandbox.is_untouched();
 }
 
 // ---- Something is missing ----
@@ -828,7 +838,7 @@ fn a_full_disk_leaves_no_half_kernel() {
     // From a set-up that was killed: no process has such a number.
     let kernel = sandbox.path("environment/share/jupyter/kernels/rust");
     fs::create_dir_all(&kernel).unwrap();
-    fs::write(kernel.join("lab.new-99999999"), "half").unwrap();
+    fs::write(kernel.join(".lab-new-99999999-half"), "half").unwrap();
     let ended = finish(&mut setup, SHORT);
     ended.failed_with(&["kernels/rust/lab", "磁盘空间"]);
     sandbox.has_no_kernel();

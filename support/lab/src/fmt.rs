@@ -27,7 +27,7 @@ pub fn fmt(paths: &[PathBuf], check: bool) -> Result<bool> {
         all_in_order &= fmt_one(path, check)?;
     }
     if check && !all_in_order {
-        println!("运行 `lab fmt` 即可修正");
+        println!("运行 `cargo run -- fmt` 即可修正");
     }
     Ok(all_in_order)
 }
@@ -35,7 +35,7 @@ pub fn fmt(paths: &[PathBuf], check: bool) -> Result<bool> {
 fn fmt_one(path: &Path, check: bool) -> Result<bool> {
     let mut notebook = Notebook::load(path)?;
     let stored = fs::read_to_string(path)?;
-    let changes = tidy(&mut notebook).with_context(|| format!("无法整理 {}", path.display()))?;
+    let changes = tidy(&mut notebook).with_context(|| format!("整理不了 {}", path.display()))?;
     let in_order = notebook.to_json() == stored;
     if !in_order && !check {
         notebook.save(path)?;
@@ -43,7 +43,7 @@ fn fmt_one(path: &Path, check: bool) -> Result<bool> {
     println!("{}：{}", path.display(), changes.describe(in_order, check));
     if !changes.unparsed.is_empty() {
         println!(
-            "  单元 {} 不能解析为 Rust，未排版；若是有意为之，请给单元加标签 raises-exception",
+            "  代码单元格 {} 不能解析为 Rust，未排版；若是有意为之，请给单元格加标签 raises-exception",
             listed(&changes.unparsed)
         );
     }
@@ -67,10 +67,13 @@ impl Changes {
         }
         let mut parts = Vec::new();
         if !self.cleared.is_empty() {
-            parts.push(format!("清除输出（单元 {}）", listed(&self.cleared)));
+            parts.push(format!("清除输出（代码单元格 {}）", listed(&self.cleared)));
         }
         if !self.formatted.is_empty() {
-            parts.push(format!("排版代码（单元 {}）", listed(&self.formatted)));
+            parts.push(format!(
+                "排版代码（代码单元格 {}）",
+                listed(&self.formatted)
+            ));
         }
         if self.metadata {
             parts.push("整理元数据".into());
@@ -195,7 +198,7 @@ struct_variant_width = 35
 /// Formats the Rust part of every cell, with one rustfmt process for all. `None` for a cell that
 /// cannot be parsed.
 fn rustfmt(cells: &[Cell]) -> Result<Vec<Option<String>>> {
-    let folder = tempfile::tempdir().context("无法创建临时文件夹：请检查 TMPDIR 和磁盘空间")?;
+    let folder = tempfile::tempdir().context("建不了临时文件夹：请检查 TMPDIR 和磁盘空间")?;
     fs::write(folder.path().join("rustfmt.toml"), RUSTFMT_TOML)?;
     let write = |name: &str, code: &str| -> Result<PathBuf> {
         let file = folder.path().join(format!("{name}.rs"));
@@ -213,7 +216,7 @@ fn rustfmt(cells: &[Cell]) -> Result<Vec<Option<String>>> {
         .arg(&probe)
         .args(&files)
         .output()
-        .context("无法启动 rustfmt：请运行 `rustup component add rustfmt`，并确认它在 PATH 中")?;
+        .context("启动不了 rustfmt：请运行 `rustup component add rustfmt`，并确认它在 PATH 中")?;
     if unwrapped(&fs::read_to_string(&probe)?).is_none() {
         bail!(
             "rustfmt 不能工作：请运行 `rustup component add rustfmt`。它的报告：\n{}",
@@ -405,7 +408,7 @@ mod tests {
 
         assert_eq!(
             changes.describe(false, true),
-            "需要清除输出（单元 1），整理元数据"
+            "需要清除输出（代码单元格 1），整理元数据"
         );
         let kept = json!({"tags": ["t"], "jupyter": {"source_hidden": true}});
         assert_eq!(json!(notebook.cell_metadata_mut(0)), kept);

@@ -15,6 +15,8 @@ use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::files;
+
 /// A notebook in format 4, in memory.
 ///
 /// Every cell has an id: a notebook older than nbformat 4.5 gets them when it is read.
@@ -94,9 +96,9 @@ impl Notebook {
                 "{} 不是 UTF-8 文本：请从 git 恢复，或在 JupyterLab 中重新保存",
                 path.display()
             ),
-            _ => anyhow!("无法读取笔记本 {}：{error}", path.display()),
+            _ => anyhow!("读不了笔记本 {}：{error}", path.display()),
         })?;
-        Self::parse(&text).with_context(|| format!("无法打开笔记本 {}", path.display()))
+        Self::parse(&text).with_context(|| format!("打不开笔记本 {}", path.display()))
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -118,26 +120,12 @@ impl Notebook {
     /// # Errors
     /// The folder cannot be written to, or the disk is full; the old file is then untouched.
     pub fn save(&self, path: &Path) -> Result<()> {
-        self.write_atomically(path)
-            .with_context(|| format!("无法保存笔记本 {}：请检查磁盘空间和写权限", path.display()))
-    }
-
-    fn write_atomically(&self, path: &Path) -> Result<()> {
         // Through a symbolic link, the file it points to is replaced, not the link.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let folder = match target.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let mut file = tempfile::Builder::new()
-            .prefix(".lab-")
-            .suffix(".ipynb.tmp")
-            .permissions(permissions_for(&target))
-            .tempfile_in(folder)?;
-        file.write_all(self.to_json().as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&target)?;
-        Ok(())
+        files::replace(&target, |file| {
+            file.write_all(self.to_json().as_bytes())?;
+            file.sync_all()
+        })
     }
 
     /// The file's text, byte for byte as Jupyter would write it.
@@ -260,12 +248,6 @@ impl Notebook {
             .as_object_mut()
             .expect("load checked that cells are objects")
     }
-}
-
-/// Those of the file to be replaced; for a new one, what the user's umask leaves of 0666.
-fn permissions_for(target: &Path) -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    fs::metadata(target).map_or(fs::Permissions::from_mode(0o666), |old| old.permissions())
 }
 
 fn check_format(root: &Value) -> Result<()> {

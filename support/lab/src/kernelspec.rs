@@ -1,11 +1,13 @@
 //! The entry by which Jupyter finds the kernel.
 
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use crate::files;
 use crate::project::{CACHE_ENV, PROJECT_ENV, Project};
 use crate::python::Environment;
 
@@ -26,25 +28,24 @@ pub fn install(project: &Project, environment: &Environment) -> Result<()> {
     let folder = folder(environment);
     fs::create_dir_all(&folder)
         .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", folder.display()))?;
-    remove_leftovers(&folder);
+    files::remove_leftovers(&folder);
     let program = folder.join("lab");
     let here = std::env::current_exe().context("找不到自己的程序文件")?;
     if !same(&here, &program) {
-        replace(&program, |new| {
-            fs::copy(&here, new)?;
-            File::options()
-                .write(true)
-                .open(new)?
-                .set_modified(fs::metadata(&here)?.modified()?)?;
-            Ok(())
+        let mut source = File::open(&here).context("读不了自己的程序文件")?;
+        files::replace(&program, |file| {
+            io::copy(&mut source, file)?;
+            let original = source.metadata()?;
+            file.set_permissions(original.permissions())?;
+            file.set_modified(original.modified()?)
         })?;
     }
-    replace(&folder.join("logo-svg.svg"), |new| {
-        Ok(fs::write(new, LOGO)?)
+    files::replace(&folder.join("logo-svg.svg"), |file| {
+        file.write_all(LOGO.as_bytes())
     })?;
     let spec = serde_json::to_string_pretty(&spec(project, &program))?;
-    replace(&folder.join("kernel.json"), |new| {
-        Ok(fs::write(new, &spec)?)
+    files::replace(&folder.join("kernel.json"), |file| {
+        file.write_all(spec.as_bytes())
     })
 }
 
@@ -82,25 +83,4 @@ fn same(program: &Path, copy: &Path) -> bool {
             .ok()
     };
     facts(program).is_some() && facts(program) == facts(copy)
-}
-
-/// Removes what a killed [`replace`] left behind.
-fn remove_leftovers(folder: &Path) {
-    for path in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = path.path();
-        let writer = path
-            .extension()
-            .and_then(|extension| extension.to_str()?.strip_prefix("new-"));
-        if writer.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
-            let _ = fs::remove_file(&path);
-        }
-    }
-}
-
-/// Writes a new file and puts it in the place of the old one, which may be in use.
-fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let new = path.with_extension(format!("new-{}", std::process::id()));
-    let written = write(&new).and_then(|()| Ok(fs::rename(&new, path)?));
-    let _ = fs::remove_file(&new);
-    written.with_context(|| format!("写不了 {}：请检查权限和磁盘空间", path.display()))
 }

@@ -1,19 +1,20 @@
 //! The Python side: an environment with JupyterLab, nbconvert and the Chinese language pack.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Child;
 
+use crate::files;
+use crate::process::{end_with_us, last_lines};
 use crate::project::Project;
-use crate::setup::end_with_us;
 
 /// What is installed. `environment.yml` names the same versions; a test compares them.
 pub const PACKAGES: [(&str, &str); 3] = [
@@ -192,20 +193,42 @@ impl Environment {
     /// Makes Chinese the language of JupyterLab, keeping other defaults that stand there.
     fn set_defaults(&self) -> Result<()> {
         let path = self.jupyter_data().join("lab/settings/overrides.json");
-        let found = fs::read_to_string(&path).unwrap_or_default();
-        let mut merged: Value = serde_json::from_str(&found).unwrap_or_else(|_| json!({}));
-        for (plugin, settings) in overrides().as_object().into_iter().flatten() {
-            for (key, value) in settings.as_object().into_iter().flatten() {
-                merged[plugin][key] = value.clone();
-            }
+        let found = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found.with_context(|| format!("读不了 {}", path.display()))?),
+        };
+        let text = with_defaults(found.as_deref().unwrap_or("{}")).with_context(|| {
+            format!(
+                "JupyterLab 的设置 {} 有误：请改好它，或删除它后重试",
+                path.display()
+            )
+        })?;
+        if found.is_some_and(|found| found == text) {
+            return Ok(());
         }
-        let text = format!("{merged:#}\n");
-        if text != found {
-            fs::create_dir_all(path.parent().context("a file has a folder")?)?;
-            fs::write(&path, text).with_context(|| format!("写不了 {}", path.display()))?;
-        }
-        Ok(())
+        let folder = path.parent().context("a file has a folder")?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", folder.display()))?;
+        files::replace(&path, |file| file.write_all(text.as_bytes()))
     }
+}
+
+/// The text of JupyterLab's settings with our defaults added to what `found` sets.
+fn with_defaults(found: &str) -> Result<String> {
+    fn object(value: &mut Value) -> Result<&mut Map<String, Value>> {
+        let shown = value.to_string();
+        value
+            .as_object_mut()
+            .with_context(|| format!("应该是 {{…}}，却是 {shown}"))
+    }
+    let mut merged: Value = serde_json::from_str(found).context("不是合法的 JSON")?;
+    for (plugin, settings) in overrides().as_object().into_iter().flatten() {
+        let plugin = object(&mut merged)?.entry(plugin).or_insert(json!({}));
+        for (key, value) in settings.as_object().into_iter().flatten() {
+            object(plugin)?.insert(key.clone(), value.clone());
+        }
+    }
+    Ok(format!("{merged:#}\n"))
 }
 
 /// A program that is killed, with all that it started, when nobody waits for it any longer.
@@ -273,15 +296,44 @@ pub fn python_version() -> Result<String> {
     }
 }
 
-/// The end of a program's output: where it says what went wrong.
-fn last_lines(output: &[u8]) -> String {
-    let text = String::from_utf8_lossy(output);
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    lines[lines.len().saturating_sub(5)..]
-        .iter()
-        .map(|line| format!("\n  {line}"))
-        .collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_defaults_are_added_to_those_that_stand_there() {
+        let found =
+            r#"{"@jupyterlab/translation-extension:plugin": {"a": 1, "locale": "fr"}, "b": 2}"#;
+        let text = with_defaults(found).unwrap();
+        let merged: Value = serde_json::from_str(&text).unwrap();
+        let translation = &merged["@jupyterlab/translation-extension:plugin"];
+        assert_eq!(*translation, json!({"a": 1, "locale": "zh_CN"}));
+        assert_eq!(merged["b"], 2);
+        assert_eq!(with_defaults(&text).unwrap(), text);
+    }
+
+    #[test]
+    fn settings_that_cannot_be_read_are_refused_and_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment {
+            folder: folder.path().to_owned(),
+            own: false,
+            unfinished: PathBuf::new(),
+        };
+        let file = environment
+            .jupyter_data()
+            .join("lab/settings/overrides.json");
+        environment.set_defaults().unwrap();
+        for found in [
+            "",
+            "{",
+            "[]",
+            r#"{"@jupyterlab/translation-extension:plugin": 1}"#,
+        ] {
+            fs::write(&file, found).unwrap();
+            let refusal = environment.set_defaults().unwrap_err().to_string();
+            assert!(refusal.contains("overrides.json") && refusal.contains("删除它"));
+            assert_eq!(fs::read_to_string(&file).unwrap(), found);
+        }
+    }
 }

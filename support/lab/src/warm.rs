@@ -28,18 +28,18 @@ const REHEARSAL: [(&str, bool); 4] = [
     ("let wrong: i32 = \"\";", false),
 ];
 
-/// The folders that the course's notebooks need, each with a notebook that needs it; and what is
-/// wrong with the notebooks that cannot be read.
+/// Folders that notebooks need, each with a notebook that needs it.
+pub type Wanted = Vec<(PathBuf, PathBuf)>;
+
+/// The folders that the course's notebooks need, and what is wrong with those of the notebooks
+/// that cannot be read.
 ///
 /// A notebook without code needs none.
 ///
 /// # Errors
 /// When the course or the project's own files cannot be read.
-pub fn survey(
-    project: &Project,
-    toolchain: &Toolchain,
-) -> Result<(Vec<(PathBuf, PathBuf)>, Vec<Error>)> {
-    let (mut folders, mut troubles): (Vec<(PathBuf, PathBuf)>, _) = (Vec::new(), Vec::new());
+pub fn survey(project: &Project, toolchain: &Toolchain) -> Result<(Wanted, Vec<Error>)> {
+    let (mut folders, mut troubles): (Wanted, _) = (Vec::new(), Vec::new());
     for path in project.course()? {
         let notebook = match Notebook::load(&path) {
             Ok(notebook) => notebook,
@@ -63,7 +63,7 @@ pub fn survey(
 ///
 /// # Errors
 /// See [`survey`].
-pub fn wanted(project: &Project, toolchain: &Toolchain) -> Result<Vec<(PathBuf, PathBuf)>> {
+pub fn wanted(project: &Project, toolchain: &Toolchain) -> Result<Wanted> {
     let (folders, troubles) = survey(project, toolchain)?;
     for error in troubles {
         eprintln!("警告：{error:#}");
