@@ -10,8 +10,8 @@ use lab::client::{Execution, Kernel, Outcome};
 use lab::project::Project;
 use lab::toolchain::Toolchain;
 
-/// What a single cell may take here.
-pub const LIMIT: Duration = Duration::from_secs(120);
+/// What a single cell may take here: a stock kernel compiles everything in its first one.
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 /// The first cell of every notebook of the course.
 pub const FIRST_CELL: &str = r#":dep tokio = { package = "nest-tokio", path = "../support/nest-tokio" }

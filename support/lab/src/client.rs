@@ -25,8 +25,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// How long a kernel may take to answer for the first time.
 const START: Duration = Duration::from_secs(120);
 
-/// Silence after which nothing more is said about a failure.
-const AFTERMATH: Duration = Duration::from_millis(200);
+/// Silence after which nothing more of an ended cell is expected.
+const SILENCE: Duration = Duration::from_millis(100);
 
 /// The MIME type by which the `notebook` crate says that a cell failed although evcxr reports
 /// success: a panic, or a `?` that returned an error.
@@ -54,6 +54,8 @@ pub struct Execution {
     pub outputs: Vec<Value>,
     /// Its number, as the kernel counts.
     pub execution_count: Option<u64>,
+    /// The time from the request to the kernel's reply.
+    pub took: Duration,
 }
 
 impl Execution {
@@ -231,11 +233,14 @@ impl Kernel {
         let request: JupyterMessage = ExecuteRequest::new(code.to_owned()).into();
         let id = request.header.msg_id.clone();
         self.shell.send(request).await?;
-        let deadline = Instant::now() + limit;
+        let since = Instant::now();
+        let deadline = since + limit;
+        let mut took = limit;
         let mut outputs = Vec::new();
         let (mut reply, mut idle) = (None, false);
         let outcome = loop {
             if idle && let Some((status, _)) = &reply {
+                took = since.elapsed();
                 self.hear_out(&id, &mut outputs).await;
                 break ending(status, &outputs);
             }
@@ -266,16 +271,14 @@ impl Kernel {
             outcome,
             outputs,
             execution_count: reply.map(|(_, count)| count as u64),
+            took,
         })
     }
 
-    /// Waits for the reason of a failure that evcxr reports as success: it passes stderr on from
-    /// a thread of its own, which may come after the cell's end.
+    /// Takes what comes after a cell's end: evcxr passes output on from threads of their own,
+    /// which may be late when the machine is busy.
     async fn hear_out(&mut self, id: &str, outputs: &mut Vec<Value>) {
-        let failed = outputs
-            .iter()
-            .any(|output| !output["data"][FAILURE].is_null());
-        while failed && let Ok(Ok(message)) = timeout(AFTERMATH, self.iopub.read()).await {
+        while let Ok(Ok(message)) = timeout(SILENCE, self.iopub.read()).await {
             if message
                 .parent_header
                 .as_ref()
