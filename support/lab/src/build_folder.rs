@@ -8,13 +8,14 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use walkdir::WalkDir;
 
+use crate::files;
 use crate::project::Project;
 use crate::toolchain::Toolchain;
 
@@ -46,11 +47,7 @@ fn write_if_different(path: &Path, text: &str) -> Result<()> {
     let folder = path.parent().context("a file has a folder")?;
     fs::create_dir_all(folder)?;
     // By renaming, so that a kernel that starts meanwhile never reads half of it.
-    let mut file = tempfile::NamedTempFile::new_in(folder)
-        .with_context(|| format!("写不了 {}：请检查权限和磁盘空间", path.display()))?;
-    io::Write::write_all(&mut file, text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
+    files::replace(path, |file| file.write_all(text.as_bytes()))
 }
 
 /// Where the warmed folder for a set of `:dep` lines is, or will be.

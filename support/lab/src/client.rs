@@ -164,7 +164,7 @@ impl Kernel {
         // A group of its own, which is interrupted and killed as a whole.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         // Nor does it outlive us when nothing of ours is run any more.
-        crate::setup::end_with_us(&mut command);
+        crate::process::end_with_us(&mut command);
         let mut process = Command::from(command)
             .spawn()
             .context("启动不了内核：请运行 `cargo run -- setup`")?;

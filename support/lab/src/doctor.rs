@@ -49,7 +49,10 @@ pub fn doctor(project: &Project) -> Result<bool> {
         false => bad("内核 Rust 没有安装，或者是旧的：请运行 `cargo run -- setup`"),
     };
     if let Ok(toolchain) = &toolchain {
-        let wanted = warm::wanted(project, toolchain)?;
+        let (wanted, troubles) = warm::survey(project, toolchain)?;
+        for trouble in troubles {
+            all_well &= bad(&format!("{trouble:#}"));
+        }
         let ready = wanted.iter().filter(|(folder, _)| is_ready(folder)).count();
         all_well &= match ready == wanted.len() {
             true => good(&format!("构建文件夹：{ready} 个，已预热")),

@@ -144,5 +144,5 @@ fn prepend<const N: usize>(folders: [PathBuf; N], variable: &str) -> Result<OsSt
     let present = std::env::var_os(variable).unwrap_or_default();
     let present = std::env::split_paths(&present).filter(|path| !path.as_os_str().is_empty());
     std::env::join_paths(folders.into_iter().chain(present))
-        .context("路径里有冒号（:），无法加入搜索路径：请把项目移到别处")
+        .context("路径里有冒号（:），加不进搜索路径：请把项目移到别处")
 }

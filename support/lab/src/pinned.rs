@@ -59,7 +59,7 @@ pub fn write_tools(tools: &Path) -> Result<()> {
 /// When there is no real cargo to call.
 pub fn cargo(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     let wanted = std::env::var_os(LOCK_ENV).map(PathBuf::from);
-    if let Some(Err(error)) = wanted.map(|wanted| pin(Path::new(""), &wanted)) {
+    if let Some(Err(error)) = wanted.as_ref().map(|wanted| pin(Path::new(""), wanted)) {
         eprintln!("[lab] 没能固定依赖的版本：{error:#}");
     }
     let cargo = PathBuf::from(std::env::var_os(CARGO_ENV).unwrap_or_else(|| "cargo".into()));
@@ -67,7 +67,9 @@ pub fn cargo(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
         .args(arguments)
         .status()
         .with_context(|| format!("运行不了 {}", cargo.display()))?;
-    let _ = fs::copy("Cargo.lock", SEEN);
+    if wanted.is_some() {
+        let _ = fs::copy("Cargo.lock", SEEN);
+    }
     Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)))
 }
 

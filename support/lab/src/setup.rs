@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::build_folder::is_ready;
-pub(crate) use crate::process::end_with_us;
 use crate::project::Project;
 use crate::python::Environment;
 use crate::toolchain::Toolchain;

@@ -59,18 +59,6 @@ pub fn survey(project: &Project, toolchain: &Toolchain) -> Result<(Wanted, Vec<E
     Ok((folders, troubles))
 }
 
-/// The folders alone, with a warning for each notebook that cannot be read.
-///
-/// # Errors
-/// See [`survey`].
-pub fn wanted(project: &Project, toolchain: &Toolchain) -> Result<Wanted> {
-    let (folders, troubles) = survey(project, toolchain)?;
-    for error in troubles {
-        eprintln!("警告：{error:#}");
-    }
-    Ok(folders)
-}
-
 /// Warms `folder` by running the first cell of `notebook` and a few more in it. Interrupted, it
 /// goes on from there the next time.
 ///
