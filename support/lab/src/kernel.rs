@@ -5,7 +5,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -14,6 +13,7 @@ use anyhow::{Context, Result};
 use crate::build_folder::{self, BuildFolder};
 use crate::ipynb::Notebook;
 use crate::pinned;
+use crate::process::end_with_us;
 use crate::project::{PROJECT_ENV, Project};
 use crate::sources;
 use crate::toolchain::Toolchain;
@@ -107,14 +107,7 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
         .env("LD_LIBRARY_PATH", prepend(libraries, "LD_LIBRARY_PATH")?)
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO_TARGET_DIR");
-    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
-    unsafe {
-        command.pre_exec(|| {
-            // A kernel whose front was killed must not live on.
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            Ok(())
-        });
-    }
+    end_with_us(&mut command);
     Ok(command)
 }
 

@@ -1,12 +1,12 @@
-//! Programs that set-up and export start: how they end, and what is worth showing of them.
+//! Programs that we start: how they end, and what is worth showing of them.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Lets the system kill the program when we are killed: a download or a compiler that nobody
-/// waits for would be in the next set-up's way.
+/// waits for would be in the next set-up's way, and a kernel without its front is an orphan.
 ///
-/// "We" is the thread that starts it; set-up runs on the main thread.
+/// "We" is the thread that starts it: call it on the main thread, which lives longest.
 pub fn end_with_us(command: &mut Command) {
     // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
     unsafe {

@@ -127,10 +127,8 @@ pub fn forget_others(wanted: &[(PathBuf, PathBuf)]) {
         return;
     };
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        if !wanted
-            .iter()
-            .any(|folder| entry.path().with_extension("") == **folder)
-        {
+        // The tools that a folder is warmed with lie beside it, under its name.
+        if !wanted.contains(entry.path().with_extension("").as_path()) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
