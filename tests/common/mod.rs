@@ -18,7 +18,7 @@ pub const FIRST_CELL: &str = r#":dep tokio = { package = "nest-tokio", path = ".
 :dep notebook = { path = "../support/notebook" }
 :dep futures = "0.3"
 :dep reqwest = { version = "0.13", default-features = false, features = ["json"] }
-use notebook::{print, println};"#;
+use notebook::{eprintln, print, println};"#;
 
 /// The program under test.
 pub fn lab() -> &'static Path {

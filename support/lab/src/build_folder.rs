@@ -126,7 +126,10 @@ impl BuildFolder {
         let making = File::create(kernels.join("lock"))?;
         making.lock()?;
         sweep(&kernels);
-        let home = kernels.join(uuid::Uuid::new_v4().simple().to_string());
+        // Short, since sockets are made in there.
+        let mut name = uuid::Uuid::new_v4().simple().to_string();
+        name.truncate(12);
+        let home = kernels.join(name);
         fs::DirBuilder::new().mode(0o700).create(&home)?;
         let alive = File::create(home.join("alive"))?;
         alive.lock()?;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jupyter_protocol::{
-    ConnectionInfo, ExecuteRequest, ExecutionState, JupyterMessage, JupyterMessageContent,
-    KernelInfoRequest, ReplyStatus, ShutdownRequest, Transport,
+    ConnectionInfo, ExecuteRequest, ExecutionState, InterruptRequest, JupyterMessage,
+    JupyterMessageContent, KernelInfoRequest, ReplyStatus, ShutdownRequest, Transport,
 };
 use jupyter_zmq_client::{
     ClientControlConnection, ClientIoPubConnection, ClientShellConnection,
@@ -25,11 +25,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// How long a kernel may take to answer for the first time.
 const START: Duration = Duration::from_secs(120);
 
-/// Silence after which nothing more of an ended cell is expected.
+/// Silence after which nothing more of a cell is expected that a stock kernel says has ended.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// The MIME type by which the `notebook` crate says that a cell failed although evcxr reports
-/// success: a panic, or a `?` that returned an error.
+/// The MIME type by which the `notebook` crate says that a cell failed although a stock kernel
+/// reports success: a panic, or a `?` that returned an error.
 pub const FAILURE: &str = "application/x-notebook-failure+json";
 
 /// How a cell ended.
@@ -88,6 +88,8 @@ pub struct Kernel {
     shell: ClientShellConnection,
     iopub: ClientIoPubConnection,
     control: ClientControlConnection,
+    /// Whether output may come after a cell's end, as from stock evcxr.
+    is_late: bool,
     log: Log,
 }
 
@@ -194,6 +196,7 @@ impl Kernel {
                 .context("the process has not been waited for")? as i32,
             process,
             _connection_file: file,
+            is_late: false,
             log,
         };
         kernel.wait_until_ready().await?;
@@ -207,7 +210,12 @@ impl Kernel {
         while !heard {
             self.shell.send(KernelInfoRequest {}.into()).await?;
             tokio::select! {
-                reply = self.shell.read() => { reply.context("内核的回答不合协议")?; }
+                reply = self.shell.read() => {
+                    let reply = reply.context("内核的回答不合协议")?;
+                    if let JupyterMessageContent::KernelInfoReply(info) = reply.content {
+                        self.is_late = info.implementation == "evcxr_jupyter";
+                    }
+                }
                 status = self.process.wait() => {
                     bail!("内核启动失败（{}）：{}", status?, self.log.text())
                 }
@@ -241,7 +249,9 @@ impl Kernel {
         let outcome = loop {
             if idle && let Some((status, _)) = &reply {
                 took = since.elapsed();
-                self.hear_out(&id, &mut outputs).await;
+                if self.is_late {
+                    self.hear_out(&id, &mut outputs).await;
+                }
                 break ending(status, &outputs);
             }
             let message = tokio::select! {
@@ -289,9 +299,13 @@ impl Kernel {
         }
     }
 
-    /// Interrupts as Jupyter does: SIGINT for the kernel's process group.
-    pub fn interrupt(&self) {
-        self.signal(libc::SIGINT);
+    /// Interrupts as Jupyter does, by a message.
+    ///
+    /// # Errors
+    /// When the kernel cannot be talked to.
+    pub async fn interrupt(&mut self) -> Result<()> {
+        self.control.send(InterruptRequest {}.into()).await?;
+        Ok(())
     }
 
     fn signal(&self, signal: i32) {

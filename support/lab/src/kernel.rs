@@ -1,16 +1,17 @@
 //! `lab kernel CONNECTION_FILE`, which Jupyter starts: evcxr, in a build folder and an
-//! environment that are made for it.
-//!
-//! This process stays in front of evcxr, which is this program once more, and cleans up after it.
+//! environment that are made for it, with the [front](crate::front) before it.
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
 use crate::build_folder::{self, BuildFolder};
+use crate::front;
 use crate::ipynb::Notebook;
 use crate::pinned;
 use crate::process::end_with_us;
@@ -23,17 +24,21 @@ pub const BUILD_FOLDER_ENV: &str = "LAB_BUILD_FOLDER";
 /// The notebook a kernel is started for; JupyterLab and `lab run` set it.
 pub const NOTEBOOK_ENV: &str = "JPY_SESSION_NAME";
 
-/// Runs a kernel until it ends, and ends as it does.
+/// The longest path of a folder for sockets: theirs have at most 107 bytes.
+const SOCKET_FOLDER: usize = 95;
+
+/// Runs a kernel until it is told to end.
 ///
 /// # Errors
-/// When the toolchain is not usable or the build folder cannot be made.
+/// When the connection file or the toolchain is not usable, the build folder cannot be made, or
+/// evcxr ends by itself.
 pub fn kernel(connection_file: &Path) -> Result<ExitCode> {
     let project = Project::find()?;
     let toolchain = Toolchain::find()?;
     let own;
     let (build, home) = match std::env::var_os(BUILD_FOLDER_ENV).map(PathBuf::from) {
         Some(build) => {
-            let home = build.with_extension("bin");
+            let home = build.with_extension("home");
             (build, home)
         }
         None => {
@@ -41,17 +46,35 @@ pub fn kernel(connection_file: &Path) -> Result<ExitCode> {
             (own.path(), own.home().to_owned())
         }
     };
-    // Interrupts are for the cell: Jupyter sends them to the whole process group, and what is
-    // ignored here stays ignored in evcxr and in cargo, while `nest-tokio` handles it.
-    // SAFETY: no handler function is involved.
-    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
-    let mut evcxr = evcxr(&project, &toolchain, &build, &home)?;
-    let status = evcxr
-        .arg("--control_file")
-        .arg(connection_file)
-        .status()
-        .context("启动不了 evcxr 内核")?;
-    Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&home)?;
+    // The path of a socket has an end.
+    let elsewhere;
+    let sockets = match home.as_os_str().as_bytes().len() {
+        ..=SOCKET_FOLDER => &*home,
+        _ => {
+            elsewhere = tempfile::Builder::new().prefix("lab").tempdir()?;
+            elsewhere.path()
+        }
+    };
+    let connection = fs::read(connection_file)
+        .with_context(|| format!("读不了连接文件 {}", connection_file.display()))?;
+    let connection = serde_json::from_slice(&connection)
+        .with_context(|| format!("{} 不是 Jupyter 的连接文件", connection_file.display()))?;
+    let kernel = front::Kernel {
+        connection: &connection,
+        evcxr: evcxr(&project, &toolchain, &build, &home)?,
+        home: sockets,
+        build: &build,
+        rust: toolchain.version.clone(),
+    };
+    // On this thread: evcxr ends with the thread that started it.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(front::run(kernel))
 }
 
 /// The warmed folder for the notebook that the kernel is for. One that the course does not know,

@@ -69,8 +69,8 @@ fn spec(project: &Project, program: &Path) -> Value {
         "argv": [program, "kernel", "{connection_file}"],
         "display_name": "Rust",
         "language": "rust",
-        // SIGINT for the whole group, which reaches the process that runs the cells.
-        "interrupt_mode": "signal",
+        // The front knows whom to interrupt.
+        "interrupt_mode": "message",
         "env": environment,
     })
 }

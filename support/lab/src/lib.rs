@@ -9,6 +9,7 @@
 //! | `build_folder.rs` | warmed build folders, and a copy for each kernel |
 //! | `pinned.rs` | cells get the crate versions of the workspace's lock file |
 //! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
+//! | `front/` | what Jupyter talks to: a relay to evcxr that does what evcxr falls short of |
 //! | `client.rs` | a Jupyter client: starts kernels, runs cells |
 //! | `ipynb.rs` | notebook files |
 //! | `files.rs` | files that are written whole or not at all |
@@ -31,6 +32,7 @@ pub mod doctor;
 pub mod export;
 pub mod files;
 pub mod fmt;
+pub mod front;
 pub mod ipynb;
 pub mod kernel;
 pub mod kernelspec;

@@ -31,9 +31,14 @@ pub const BUILD_ENV: &str = "EVCXR_TMPDIR";
 const SEEN: [(&str, &str); 2] = [("Cargo.toml", ".lab-toml"), ("Cargo.lock", ".lab-lock")];
 
 /// A script, since it runs for every cell: this program would take a tenth of a second to start.
+///
+/// Without warnings: evcxr takes those of a path dependency for errors of the cell.
 const CARGO: &str = r#"#!/bin/sh
 same() { cmp -s Cargo.toml .lab-toml && cmp -s Cargo.lock .lab-lock; }
-if [ "$PWD" = "$EVCXR_TMPDIR" ] && ! same; then exec "$LAB_PROGRAM" cargo "$@"; fi
+if [ "$PWD" = "$EVCXR_TMPDIR" ]; then
+    export RUSTFLAGS="$RUSTFLAGS -Awarnings"
+    same || exec "$LAB_PROGRAM" cargo "$@"
+fi
 exec "$LAB_CARGO" "$@"
 "#;
 

@@ -53,10 +53,9 @@ thread_local! {
 static WAITING: Mutex<Option<Thread>> = Mutex::new(None);
 /// Whether the foreground is to unwind. Only true while `WAITING` is some thread.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// Whether to say so when it does: only in a kernel, where somebody reads it.
+/// Whether to say so when it does: only if a signal interrupted. Whoever calls [`interrupt`] says
+/// it in their own way.
 static ANNOUNCE: AtomicBool = AtomicBool::new(false);
-/// Whether this is the process in which a kernel runs cells.
-static IN_KERNEL: AtomicBool = AtomicBool::new(false);
 
 /// Makes the calling thread what a kernel's main thread is: [`interrupt`] ends its waits, and
 /// the ambient runtime is its context, so that [`spawn`](crate::spawn) and
@@ -78,9 +77,13 @@ pub fn become_foreground() {
 /// runs code that does not `await` (a loop, `std::thread::sleep`); nothing is remembered then,
 /// so an interrupt never hits what runs later.
 pub fn interrupt() -> bool {
+    interrupt_and(false)
+}
+
+fn interrupt_and(announce: bool) -> bool {
     let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(thread) = &*waiting {
-        ANNOUNCE.store(IN_KERNEL.load(Ordering::Acquire), Ordering::Release);
+        ANNOUNCE.store(announce, Ordering::Release);
         INTERRUPTED.store(true, Ordering::Release);
         thread.unpark();
     }
@@ -140,7 +143,6 @@ static ON_LOAD: extern "C" fn() = on_load;
 extern "C" fn on_load() {
     // What evcxr sets for the process that runs the cells; it loads us on its main thread.
     if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
-        IN_KERNEL.store(true, Ordering::Release);
         become_foreground();
         thread::Builder::new()
             .name("nest-tokio-interrupt".into())
@@ -160,7 +162,7 @@ fn interrupt_on_sigint() {
             return;
         };
         while signals.recv().await.is_some() {
-            if !interrupt() {
+            if !interrupt_and(true) {
                 eprintln!(
                     "[未能中断] 没有单元格在 await：它空闲着，正在编译，或者在执行不会让出线程的代码；最后一种只能重启内核。"
                 );

@@ -3,30 +3,39 @@
 //! # Map of this crate
 //! | file | idea |
 //! |---|---|
-//! | `pump.rs` | what cells print, on its way to evcxr: whole lines, and the end-of-cell marker on a line of its own |
+//! | `front.rs` | the connection to the kernel's front: output as it is written, displays, panics, interrupts |
+//! | `pump.rs` | without a front: what cells print, on its way to evcxr: whole lines, and the end-of-cell marker on a line of its own |
 //! | `parent.rs` | a child whose kernel is gone ends itself |
 
+use std::fmt;
+use std::io::{self, Write};
+
+mod front;
 mod parent;
 mod pump;
 
 // Makes rustc link against the dylib of `nest-tokio` instead of a second copy of its contents.
 use nest_tokio as _;
 
-/// [`std::print!`], with a reference to this crate.
+/// [`std::print!`] that does not wait for the end of the line, and a reference to this crate.
 ///
-/// A library that no symbol of a cell refers to is not loaded. With `use notebook::{print,
-/// println};` in a notebook's first cell every later cell refers to this one, also the cells that
-/// print nothing, since evcxr's own code around a cell says `println!`.
+/// Where a kernel's front reads it, text appears as it is printed; everywhere else this is std's
+/// macro.
+///
+/// A library that no symbol of a cell refers to is not loaded. With `use notebook::{eprintln,
+/// print, println};` in a notebook's first cell every later cell refers to this one, also the
+/// cells that print nothing, since evcxr's own code around a cell says `println!`.
 ///
 /// ```
-/// use notebook::{print, println};
+/// use notebook::{eprintln, print, println};
 ///
 /// print!("{} ", 40 + 2);
 /// println!("is the answer");
+/// eprintln!("but what was the question?");
 /// ```
 #[macro_export]
 macro_rules! print {
-    ($($arg:tt)*) => {{ $crate::linked(); ::std::print!($($arg)*) }};
+    ($($arg:tt)*) => {{ ::std::print!($($arg)*); $crate::flush_for_the_front() }};
 }
 
 /// [`std::println!`], with a reference to this crate: see [`print!`].
@@ -35,10 +44,34 @@ macro_rules! println {
     ($($arg:tt)*) => {{ $crate::linked(); ::std::println!($($arg)*) }};
 }
 
+/// [`std::eprintln!`], in the order of the program among what is printed to standard output; and
+/// the error that a failed `?` returns from a cell, which evcxr prints with it, becomes the cell's
+/// error.
+#[macro_export]
+macro_rules! eprintln {
+    () => { $crate::error_line(::std::format_args!("")) };
+    ($($arg:tt)*) => { $crate::error_line(::std::format_args!($($arg)*)) };
+}
+
 /// Does nothing; who calls it has this library loaded.
 #[doc(hidden)]
 #[inline(never)]
 pub fn linked() {}
+
+#[doc(hidden)]
+pub fn flush_for_the_front() {
+    if front::is_connected() {
+        let _ = io::stdout().flush();
+    }
+}
+
+#[doc(hidden)]
+pub fn error_line(text: fmt::Arguments<'_>) {
+    let content = serde_json::json!({ "text": format!("{text}\n") });
+    if !front::publish("stderr", &content) {
+        std::eprintln!("{text}");
+    }
+}
 
 /// Runs when the library is loaded.
 #[used]
@@ -51,6 +84,11 @@ extern "C" fn on_load() {
         return;
     }
     parent::end_with_the_kernel();
+    match front::connect() {
+        Ok(true) => return,
+        Ok(false) => {}
+        Err(error) => eprintln!("[notebook] 连不上内核的前端（{error}）：输出要等到单元格结束才出现。"),
+    }
     if let Err(error) = pump::start() {
         eprintln!("[notebook] 无法接管标准输出（{error}）：没有换行的输出可能会晚一些出现。");
     }

@@ -1,4 +1,4 @@
-//! Standard output on its way to evcxr.
+//! Standard output on its way to evcxr, where there is no front.
 //!
 //! evcxr reads the child's output line by line and knows a cell's end by a marker line that the
 //! child prints last. Text without a newline before it glues itself to the marker, and the kernel
@@ -57,7 +57,7 @@ pub(crate) fn start() -> io::Result<()> {
             let _drained = drained; // dropped, and so closed, when the pump ends
             let _ = pump(reader, destination, start_flusher);
         })?;
-    redirect(&writer)?;
+    redirect(&writer, libc::STDOUT_FILENO)?;
     let _ = ORIGINAL.set(original);
     let _ = DRAINED.set(std::sync::Mutex::new(wait));
     // SAFETY: `drain` is an `extern "C"` function without arguments.
@@ -72,7 +72,7 @@ extern "C" fn drain() {
     };
     let _ = flush_within(FLUSH);
     // Closes our end of the pipe; the pump comes to its end.
-    let _ = redirect(original);
+    let _ = redirect(original, libc::STDOUT_FILENO);
     if let Ok(drained) = drained.lock() {
         let _ = drained.recv_timeout(FLUSH);
     }
@@ -267,7 +267,7 @@ fn readable(file: &File) -> io::Result<usize> {
 }
 
 /// A pipe, reader first, closed in programs that cells start (or they would keep it open).
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [0; 2];
     // SAFETY: room for two descriptors.
     if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } == -1 {
@@ -278,7 +278,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// A duplicate of `fd`, closed in programs that cells start.
-fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: asks for a new descriptor; no memory is involved.
     let fd = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
     if fd == -1 {
@@ -288,10 +288,10 @@ fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Makes standard output go where `target` goes.
-fn redirect(target: &OwnedFd) -> io::Result<()> {
+/// Makes `fd`, standard output or error, go where `target` goes.
+pub(crate) fn redirect(target: &OwnedFd, fd: RawFd) -> io::Result<()> {
     // SAFETY: both descriptors are open; no memory is involved.
-    match unsafe { libc::dup2(target.as_raw_fd(), libc::STDOUT_FILENO) } {
+    match unsafe { libc::dup2(target.as_raw_fd(), fd) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }

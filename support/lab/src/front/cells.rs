@@ -1,0 +1,412 @@
+//! A cell from its request to its reply.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::failure::{self, Panic};
+use super::history::Entry;
+use super::interrupt::Interruption;
+use super::link::{Answer, Link};
+use super::stream::Stream;
+use super::wire::Message;
+use super::{Front, complete};
+
+/// Longest wait for the flush at a cell's end: a background task may be holding stdout's lock.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// A request that evcxr is working on.
+pub enum Current {
+    Cell(Box<Cell>),
+    /// Completion, inspection, a comm: passed on, and so are the answers.
+    Relayed { request: Message, replied: bool },
+}
+
+/// An `execute_request`.
+pub struct Cell {
+    pub request: Message,
+    pub code: String,
+    /// Its execution count.
+    pub count: u64,
+    silent: bool,
+    store_history: bool,
+    stop_on_error: bool,
+    /// Whether evcxr shows the value of its last expression.
+    pub ends_in_expression: bool,
+    /// evcxr's reply, when it has come.
+    reply: Option<Value>,
+    /// Whether evcxr has said that it is idle again.
+    idle: bool,
+    /// evcxr's `error` messages.
+    errors: Vec<Value>,
+    /// The value of the last expression as text.
+    result: Option<String>,
+    /// The last panic on its thread, which may have been caught.
+    pub panic: Option<Panic>,
+    /// How its code ended, if not well.
+    pub failed: Option<Failed>,
+    /// Whether evcxr waits for what the student types.
+    pub waits_for_input: bool,
+    pub interruption: Interruption,
+}
+
+/// How code ends early.
+pub enum Failed {
+    Panicked,
+    /// A `?` returned an error, with its text.
+    Returned(String),
+}
+
+/// The end of a cell's code, until everything that it wrote has been read.
+pub struct Ending {
+    /// The number of the flush that was asked for.
+    flush: u64,
+    /// When it is no longer waited for.
+    pub deadline: Instant,
+}
+
+impl Front {
+    /// Goes on with the requests that wait.
+    pub(super) async fn start_next(&mut self) -> Result<()> {
+        while self.current.is_none()
+            && let Some(request) = self.queue.front()
+        {
+            let kinds = ["execute_request", "complete_request", "inspect_request", "comm_open"];
+            let needs_evcxr = kinds.contains(&&*request.kind);
+            let (true, Some(inner)) = (self.is_heard || !needs_evcxr, self.inner.as_mut()) else {
+                if needs_evcxr {
+                    return Ok(());
+                }
+                let request = self.queue.pop_front().expect("there is one");
+                self.answer(&request);
+                continue;
+            };
+            let request = self.queue.pop_front().expect("there is one");
+            if !needs_evcxr {
+                self.answer(&request);
+            } else {
+                inner.request(request.clone()).await?;
+                match &*request.kind {
+                    "execute_request" => self.start_cell(request),
+                    _ => self.current = Some(Current::Relayed { request, replied: false }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start_cell(&mut self, request: Message) {
+        let content = request.content();
+        let code = content["code"].as_str().unwrap_or_default().to_owned();
+        let silent = content["silent"] == true;
+        let store_history = !silent && content["store_history"] != false;
+        self.count += u64::from(store_history);
+        self.latest = request.header.clone();
+        self.publish_state("busy", &request.header);
+        if !silent {
+            let input = json!({ "code": code, "execution_count": self.count });
+            self.publish("execute_input", &request.header, &input);
+        }
+        self.current = Some(Current::Cell(Box::new(Cell {
+            ends_in_expression: complete::ends_in_expression(&code),
+            request,
+            code,
+            count: self.count,
+            silent,
+            store_history,
+            stop_on_error: content["stop_on_error"] != false,
+            reply: None,
+            idle: false,
+            errors: Vec::new(),
+            result: None,
+            panic: None,
+            failed: None,
+            waits_for_input: false,
+            interruption: Interruption::default(),
+        })));
+    }
+
+    /// The cell that is being executed.
+    pub(super) fn cell(&mut self) -> Option<&mut Cell> {
+        match &mut self.current {
+            Some(Current::Cell(cell)) => Some(cell),
+            _ => None,
+        }
+    }
+
+    /// evcxr's answer to a request.
+    pub(super) fn take_reply(&mut self, reply: Message) {
+        match &mut self.current {
+            Some(Current::Cell(cell)) if cell.request.id == reply.parent_id => {
+                cell.reply = Some(reply.content());
+                self.finish_cell();
+            }
+            Some(Current::Relayed { request, replied }) if request.id == reply.parent_id => {
+                *replied = true;
+                let identities = request.identities.clone();
+                self.outer.shell.send(reply.addressed_to(identities));
+            }
+            _ => {} // to our knocking
+        }
+    }
+
+    /// What evcxr publishes.
+    pub(super) fn take_published(&mut self, message: Message) {
+        self.is_heard = true;
+        match &mut self.current {
+            Some(Current::Cell(cell)) if cell.request.id == message.parent_id => {
+                let mut content = message.content();
+                match &*message.kind {
+                    // We have said and counted this ourselves.
+                    "execute_input" => {}
+                    "status" if content["execution_state"] == "idle" => {
+                        cell.idle = true;
+                        self.finish_cell();
+                    }
+                    "status" => {}
+                    "error" => {
+                        rename(&mut content, cell.count);
+                        cell.errors.push(content);
+                    }
+                    "stream" => self.take_stream(&content),
+                    "execute_result" if cell.silent => {}
+                    "execute_result" => {
+                        content["execution_count"] = json!(cell.count);
+                        self.send_text(false);
+                        self.publish(&message.kind, &message.parent, &content);
+                    }
+                    _ => self.outer.iopub.publish(message),
+                }
+            }
+            Some(Current::Relayed { request, .. }) if request.id == message.parent_id => {
+                let idle = message.kind == "status" && message.content()["execution_state"] == "idle";
+                self.outer.iopub.publish(message);
+                if idle {
+                    self.current = None;
+                }
+            }
+            // What it reads after a cell's end, from a process that has not connected.
+            _ if message.kind == "stream" => self.take_stream(&message.content()),
+            _ if message.kind.starts_with("comm_") => self.outer.iopub.publish(message),
+            _ => {}
+        }
+    }
+
+    fn take_stream(&mut self, content: &Value) {
+        let stream = match content["name"].as_str() {
+            Some("stderr") => Stream::Stderr,
+            _ => Stream::Stdout,
+        };
+        self.output.batch.add(stream, content["text"].as_str().unwrap_or_default().as_bytes());
+    }
+
+    pub(super) fn ask_for_input(&mut self, request: Message) {
+        self.send_text(false);
+        if let Some(cell) = self.cell() {
+            cell.waits_for_input = true;
+            let identities = cell.request.identities.clone();
+            self.outer.stdin.send(request.addressed_to(identities));
+        }
+    }
+
+    pub(super) async fn pass_input(&mut self, reply: Message) -> Result<()> {
+        let waits = self.cell().is_some_and(|cell| std::mem::take(&mut cell.waits_for_input));
+        match &mut self.inner {
+            Some(inner) if waits => inner.input(reply).await,
+            _ => Ok(()), // nobody has asked
+        }
+    }
+
+    pub(super) fn take_link(&mut self, number: u64, link: Link) {
+        self.lose_link();
+        link.welcome();
+        self.link = Some((number, link));
+    }
+
+    pub(super) fn take_answer(&mut self, number: u64, answer: Answer) {
+        if self.link.as_ref().is_none_or(|(known, _)| *known != number) {
+            return; // of a process that is no more
+        }
+        match answer {
+            Answer::Gone => self.lose_link(),
+            Answer::Interrupted(found) => self.interrupt_found(found),
+            Answer::Flushed(flush) => {
+                if self.output.ending.as_ref().is_some_and(|ending| ending.flush == flush) {
+                    self.end_code();
+                }
+            }
+        }
+    }
+
+    /// The process is gone: what it wrote is still there. evcxr notices when we let go of its pipe.
+    fn lose_link(&mut self) {
+        if self.link.is_none() {
+            return;
+        }
+        self.read_waiting();
+        self.output.lose_source();
+        if let Some(panic) = self.cell().and_then(|cell| cell.panic.take()) {
+            self.output.batch.add(Stream::Stderr, panic.as_std_prints().as_bytes());
+        }
+        self.link = None;
+    }
+
+    /// A cell's code has come to its end: what std still holds of its output is next.
+    pub(super) fn begin_ending(&mut self) {
+        let Some((_, link)) = &self.link else { return };
+        self.output.flushes += 1;
+        link.flush(self.output.flushes);
+        self.output.ending = Some(Ending {
+            flush: self.output.flushes,
+            deadline: Instant::now() + FLUSH,
+        });
+    }
+
+    /// Everything that the code wrote can be read: evcxr may hear that it has ended.
+    pub(super) fn end_code(&mut self) {
+        self.read_waiting();
+        self.output.release();
+        self.output.ending = None;
+        if let Some((_, link)) = &mut self.link {
+            link.tell_evcxr("EVCXR_EXECUTION_COMPLETE");
+        }
+    }
+
+    /// Replies, once evcxr has said everything.
+    fn finish_cell(&mut self) {
+        if self.cell().is_none_or(|cell| cell.reply.is_none() || !cell.idle) {
+            return;
+        }
+        let Some(Current::Cell(mut cell)) = self.current.take() else { return };
+        if cell.failed.is_none()
+            && let Some(panic) = cell.panic.take()
+        {
+            // Somebody has caught it: then it is a text, as in any program.
+            self.output.batch.add(Stream::Stderr, panic.as_std_prints().as_bytes());
+        }
+        let errors = self.errors_of(&cell);
+        self.send_text(true);
+        self.show_result(&mut cell, errors.is_empty());
+        let parent = &cell.request.header;
+        for error in &errors {
+            self.publish("error", parent, error);
+        }
+        if cell.store_history {
+            self.history.add(Entry {
+                count: cell.count,
+                code: cell.code.clone(),
+                result: cell.result.take(),
+            });
+        }
+        let mut content = match errors.first() {
+            Some(error) => error.clone(),
+            None => json!({ "user_expressions": not_evaluated(&cell.request.content()) }),
+        };
+        content["status"] = json!(if errors.is_empty() { "ok" } else { "error" });
+        content["execution_count"] = json!(cell.count);
+        content["payload"] = json!([]);
+        self.outer.shell.send(self.reply_to(&cell.request, &content));
+        self.publish_state("idle", parent);
+        if !errors.is_empty() && cell.stop_on_error {
+            self.abort_queue();
+        }
+    }
+
+    /// Shows what is left to show: the value of the last expression, as the cell's result.
+    fn show_result(&mut self, cell: &mut Cell, well: bool) {
+        let Some(data) = self.output.shown.take() else { return };
+        if !well || !cell.ends_in_expression {
+            self.publish("display_data", &cell.request.header, &display(data));
+            return;
+        }
+        let text = data.get("text/plain").and_then(Value::as_str);
+        // The value of a cell that ends with a loop or a call that returns nothing.
+        if data.len() == 1 && text == Some("()") {
+            return;
+        }
+        cell.result = text.map(str::to_owned);
+        if !cell.silent {
+            let content = json!({ "data": data, "metadata": {}, "execution_count": cell.count });
+            self.publish("execute_result", &cell.request.header, &content);
+        }
+    }
+
+    /// What went wrong; nothing if the cell is well.
+    fn errors_of(&mut self, cell: &Cell) -> Vec<Value> {
+        let interruption = &cell.interruption;
+        let failed = cell.reply.as_ref().is_some_and(|reply| reply["status"] != "ok");
+        if interruption.killed && failed {
+            return vec![failure::of_kill()];
+        }
+        if interruption.cancelled && matches!(cell.failed, Some(Failed::Panicked)) && cell.panic.is_none() {
+            return vec![failure::of_interrupt(false)];
+        }
+        match &cell.failed {
+            Some(Failed::Panicked) => {
+                let panic = cell.panic.clone().unwrap_or_default();
+                let this = Entry {
+                    count: cell.count,
+                    code: cell.code.clone(),
+                    result: None,
+                };
+                let cells = std::iter::once(&this).chain(self.history.newest());
+                let place = failure::place(&panic, &self.build, cells);
+                vec![failure::of_panic(&panic, place.as_ref())]
+            }
+            Some(Failed::Returned(message)) => vec![failure::of_returned(message.trim_end())],
+            None if !failed => Vec::new(),
+            None if interruption.compiler_stopped => vec![failure::of_interrupt(true)],
+            None => match cell.errors.iter().find(|error| failure::is_death(error)) {
+                Some(death) => {
+                    vec![failure::of_death(death["evalue"].as_str().unwrap_or_default())]
+                }
+                None if cell.errors.is_empty() => vec![failure::error("Error", "evcxr 没有说明原因", &[])],
+                None => cell.errors.clone(),
+            },
+        }
+    }
+
+    /// Tells the clients that the cells that wait will not be executed.
+    pub(super) fn abort_queue(&mut self) {
+        let (aborted, kept) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition::<Vec<_>, _>(|request| request.kind == "execute_request");
+        self.queue.extend(kept);
+        for request in aborted {
+            self.publish_state("busy", &request.header);
+            self.outer.shell.send(self.reply_to(&request, &json!({ "status": "aborted" })));
+            self.publish_state("idle", &request.header);
+        }
+    }
+}
+
+/// evcxr counts cells in its own way, and calls them by their number in its reports.
+fn rename(error: &mut Value, count: u64) {
+    let lines = error["traceback"].as_array_mut().into_iter().flatten();
+    for line in lines {
+        let Some(text) = line.as_str() else { continue };
+        if let Some((before, after)) = text.split_once("command_") {
+            let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            *line = json!(format!("{before}单元格 [{count}]{after}"));
+        }
+    }
+}
+
+/// The content of a `display_data`.
+pub fn display(data: Map<String, Value>) -> Value {
+    json!({ "data": data, "metadata": {}, "transient": {} })
+}
+
+/// To evaluate an expression is to compile a cell: no client should wait for that unasked.
+fn not_evaluated(request: &Value) -> Value {
+    let names = request["user_expressions"].as_object().into_iter().flatten();
+    let answer = json!({
+        "status": "error",
+        "ename": "NotEvaluated",
+        "evalue": "user_expressions 不在 Rust 内核里求值",
+        "traceback": [],
+    });
+    names.map(|(name, _)| (name.clone(), answer.clone())).collect()
+}

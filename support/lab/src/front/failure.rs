@@ -1,0 +1,244 @@
+//! What a student is told about a cell that failed: what happened and where, and nothing of the
+//! machinery that noticed it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::history::Entry;
+
+/// The file that evcxr generates, as rustc calls it.
+const GENERATED: &str = "src/lib.rs";
+
+/// A panic on the thread that runs the cells.
+#[derive(Clone, Debug, Default)]
+pub struct Panic {
+    pub message: String,
+    file: String,
+    line: usize,
+    column: usize,
+}
+
+impl Panic {
+    /// From what the `notebook` crate writes.
+    pub fn new(content: &Value) -> Panic {
+        let text = |key: &str| content[key].as_str().unwrap_or_default().to_owned();
+        let number = |key: &str| content[key].as_u64().unwrap_or_default() as usize;
+        Panic {
+            message: text("message"),
+            file: text("file"),
+            line: number("line"),
+            column: number("column"),
+        }
+    }
+
+    /// As std prints it: for a panic that somebody caught.
+    pub fn as_std_prints(&self) -> String {
+        format!(
+            "\nthread 'main' panicked at {}:{}:{}:\n{}\n",
+            self.file, self.line, self.column, self.message
+        )
+    }
+}
+
+/// Where in which cell.
+#[derive(Debug, PartialEq)]
+pub struct Place {
+    pub count: u64,
+    pub line: usize,
+    pub column: usize,
+    pub text: String,
+}
+
+/// Finds the line of a cell that `panic` came from. `cells` come newest first.
+pub fn place<'a>(
+    panic: &Panic,
+    build: &Path,
+    cells: impl Iterator<Item = &'a Entry>,
+) -> Option<Place> {
+    if panic.file != GENERATED {
+        return None;
+    }
+    let generated = fs::read_to_string(build.join(GENERATED)).ok()?;
+    find(&generated, panic.line, panic.column, cells)
+}
+
+/// evcxr copies a cell's lines into the generated file, some of them with a wrapper around. So the
+/// line in question is looked for in the cells, and of several like it the one is meant whose
+/// neighbours are the same as well.
+fn find<'a>(
+    generated: &str,
+    line: usize,
+    column: usize,
+    cells: impl Iterator<Item = &'a Entry>,
+) -> Option<Place> {
+    let generated: Vec<&str> = generated.lines().collect();
+    let at = line.checked_sub(1).filter(|&at| at < generated.len())?;
+    let mut best: Option<(usize, Place)> = None;
+    for cell in cells {
+        let lines: Vec<&str> = cell.code.lines().collect();
+        for (index, text) in lines.iter().enumerate() {
+            let trimmed = text.trim();
+            let Some(start) = generated[at].find(trimmed).filter(|_| !trimmed.is_empty()) else {
+                continue;
+            };
+            let above = lines[..index].iter().rev().zip(generated[..at].iter().rev());
+            let below = lines[index + 1..].iter().zip(&generated[at + 1..]);
+            let same = |(a, b): &(&&str, &&str)| a.trim() == b.trim();
+            let exact = generated[at].trim() == trimmed;
+            let neighbours = above.take_while(same).count() + below.take_while(same).count();
+            let score = 2 * neighbours + usize::from(exact);
+            if best.as_ref().is_none_or(|(known, _)| score > *known) {
+                let before = generated[at][..start].chars().count();
+                let indent = text[..text.len() - text.trim_start().len()].chars().count();
+                let place = Place {
+                    count: cell.count,
+                    line: index + 1,
+                    column: (column + indent).saturating_sub(before).max(1),
+                    text: (*text).to_owned(),
+                };
+                best = Some((score, place));
+            }
+        }
+    }
+    best.map(|(_, place)| place)
+}
+
+/// The content of an `error` message.
+pub fn error(name: &str, message: &str, details: &[String]) -> Value {
+    let first = format!("\u{1b}[1;31m{name}\u{1b}[0m：{message}");
+    let traceback: Vec<&str> = first
+        .lines()
+        .chain(details.iter().flat_map(|detail| detail.lines()))
+        .collect();
+    json!({ "ename": name, "evalue": message, "traceback": traceback })
+}
+
+/// The `error` for a panic.
+pub fn of_panic(panic: &Panic, place: Option<&Place>) -> Value {
+    let details = match place {
+        Some(place) => vec![
+            format!("  单元格 [{}] 第 {} 行第 {} 列：", place.count, place.line, place.column),
+            format!("    {}", place.text),
+            format!("    {}\u{1b}[31m^\u{1b}[0m", " ".repeat(width(&place.text, place.column))),
+        ],
+        None if panic.file.is_empty() => vec![],
+        None => vec![format!("  {}:{}:{}", panic.file, panic.line, panic.column)],
+    };
+    error("panic", &panic.message, &details)
+}
+
+/// Columns of a terminal that the text before a character takes.
+fn width(text: &str, column: usize) -> usize {
+    let before = text.chars().take(column.saturating_sub(1));
+    before.map(|character| 1 + usize::from(character >= '\u{1100}')).sum()
+}
+
+/// The `error` for a `?` that returned one.
+pub fn of_returned(message: &str) -> Value {
+    let details = ["  ? 把这个错误从单元格里返回了；它后面的代码没有执行。".to_owned()];
+    error("Err", message, &details)
+}
+
+/// The `error` for an interrupt that ended a cell; `compiling` if its code had not begun to run.
+pub fn of_interrupt(compiling: bool) -> Value {
+    let message = match compiling {
+        true => "编译已停止；代码还没有执行。",
+        false => "此单元格的等待已取消；变量和后台任务都还在。",
+    };
+    error("已中断", message, &[])
+}
+
+/// The `error` for an interrupt that had to end the process of the cells.
+pub fn of_kill() -> Value {
+    error("已终止", "此单元格没有停下来，执行单元格的进程已被终止。", &[LOST.to_owned()])
+}
+
+/// The `error` for a process that ended by itself; `reason` is evcxr's.
+pub fn of_death(reason: &str) -> Value {
+    let (output, status) = match reason.rsplit_once("Subprocess terminated with status: ") {
+        Some((output, status)) => (output.trim_end(), status.trim()),
+        None => ("", reason),
+    };
+    let details: Vec<String> = [output, LOST]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+        .collect();
+    error("进程已结束", &format!("执行单元格的进程自己结束了（{status}）。"), &details)
+}
+
+/// Whether evcxr says that the process of the cells has ended.
+pub fn is_death(error: &Value) -> bool {
+    let message = error["evalue"].as_str().unwrap_or_default();
+    message.contains("Subprocess terminated with status: ")
+}
+
+const LOST: &str =
+    "  丢了的：全部变量、后台任务和服务器。还在的：:dep、use、定义过的函数和类型。内核没有重启，下一格照常执行。";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GENERATED: &str = "\
+fn helper(n: i32) -> i32 {
+    panic!(\"negative: {n}\")
+}
+pub extern \"C\" fn run_user_code_3() {
+let x = 1;
+for i in 0..3 {
+    check(i);
+}
+evcxr_send_text_plain(&format!(\"{:?}\",&(
+    check(4)
+)));
+(check(5)).evcxr_display();
+}";
+
+    fn cell(count: u64, code: &str) -> Entry {
+        Entry { count, code: code.to_owned(), result: None }
+    }
+
+    fn found(line: usize, column: usize, cells: &[Entry]) -> Option<(u64, usize, usize)> {
+        let place = find(GENERATED, line, column, cells.iter().rev())?;
+        Some((place.count, place.line, place.column))
+    }
+
+    #[test]
+    fn a_line_is_found_in_its_cell_also_when_that_is_an_earlier_one() {
+        let cells = [
+            cell(1, "fn helper(n: i32) -> i32 {\n    panic!(\"negative: {n}\")\n}"),
+            cell(2, "let x = 1;\nfor i in 0..3 {\n    check(i);\n}\n    check(4)"),
+        ];
+        assert_eq!(found(2, 5, &cells), Some((1, 2, 5)));
+        assert_eq!(found(7, 5, &cells), Some((2, 3, 5)));
+        assert_eq!(found(10, 11, &cells), Some((2, 5, 11)));
+        assert_eq!(found(4, 1, &cells), None);
+        assert_eq!(found(99, 1, &cells), None);
+    }
+
+    #[test]
+    fn of_lines_that_are_alike_the_one_with_the_same_neighbours_is_meant() {
+        let cells = [
+            cell(1, "while b {\n    check(i);\n}"),
+            cell(2, "loop {\n    check(i);\n}\nlet x = 1;\nfor i in 0..3 {\n    check(i);\n}"),
+        ];
+        assert_eq!(found(7, 5, &cells), Some((2, 6, 5)));
+    }
+
+    #[test]
+    fn a_wrapper_around_the_last_expression_does_not_move_the_column() {
+        assert_eq!(found(12, 2, &[cell(1, "let y = 2;\ncheck(5)")]), Some((1, 2, 1)));
+    }
+
+    #[test]
+    fn a_dead_process_is_recognised_and_its_last_words_are_kept() {
+        let reason = "last words\nSubprocess terminated with status: exit status: 3";
+        assert!(is_death(&json!({ "evalue": reason })));
+        let error = of_death(reason);
+        assert!(error["evalue"].as_str().unwrap().contains("exit status: 3"));
+        assert_eq!(error["traceback"][1], "last words");
+    }
+}

@@ -1,0 +1,126 @@
+//! What everybody hears: outputs and states, for each client that subscribes.
+//!
+//! The ZeroMQ library's XPUB socket sends to one subscriber after the other, and waits for each:
+//! one that has stopped reading would hold up the rest. So each client gets an XPUB socket of its
+//! own behind the one address they all know, and a queue in front of it that has an end.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use bytes::Bytes;
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use zeromq::{Socket, SocketRecv, SocketSend, XPubSocket, ZmqMessage};
+
+use super::sockets::Listener;
+use super::wire::{Key, Message};
+
+/// Bytes that may wait for a client that does not read; it misses what comes then, as behind the
+/// high-water mark of any PUB socket.
+const LIMIT: usize = 64 << 20;
+
+/// Sends messages to all clients, and never waits.
+#[derive(Clone)]
+pub struct Publisher {
+    key: Key,
+    clients: Arc<Mutex<Vec<Client>>>,
+}
+
+struct Client {
+    queue: mpsc::UnboundedSender<ZmqMessage>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Publisher {
+    /// Listens. `folder` is for sockets of its own, closed to others.
+    pub fn new(mut listener: Listener, key: Key, session: String, folder: PathBuf) -> Publisher {
+        let publisher = Publisher {
+            key,
+            clients: Arc::default(),
+        };
+        let this = publisher.clone();
+        tokio::spawn(async move {
+            for number in 0.. {
+                let Ok(stream) = listener.accept().await else {
+                    break;
+                };
+                let (path, session) = (folder.join(number.to_string()), session.clone());
+                tokio::spawn(this.clone().serve(stream, path, session));
+            }
+        });
+        publisher
+    }
+
+    /// Sends `message` under its kind as the topic.
+    pub fn publish(&self, message: Message) {
+        let topic = Bytes::from(message.kind.clone());
+        let frames = message.addressed_to(vec![topic]).frames(&self.key);
+        let size: usize = frames.iter().map(Bytes::len).sum();
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|client| {
+            if client.waiting.load(Ordering::Relaxed) > LIMIT {
+                return !client.queue.is_closed();
+            }
+            client.waiting.fetch_add(size, Ordering::Relaxed);
+            client.queue.send(frames.clone()).is_ok()
+        });
+    }
+
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S, path: PathBuf, session: String) {
+        if let Err(error) = self.converse(stream, &path, &session).await {
+            eprintln!("[front] an iopub client is lost: {error:#}");
+        }
+    }
+
+    async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        mut stream: S,
+        path: &PathBuf,
+        session: &str,
+    ) -> Result<()> {
+        let mut socket = XPubSocket::new();
+        socket.bind(&format!("ipc://{}", path.display())).await?;
+        let mut inside = UnixStream::connect(path).await?;
+        std::fs::remove_file(path)?;
+        let (queue, mut messages) = mpsc::unbounded_channel::<ZmqMessage>();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let client = Client {
+            queue,
+            waiting: waiting.clone(),
+        };
+        let lock = |clients: &Mutex<Vec<Client>>| {
+            clients.lock().unwrap_or_else(PoisonError::into_inner).push(client)
+        };
+        lock(&self.clients);
+        let talk = async {
+            loop {
+                tokio::select! {
+                    frames = messages.recv() => {
+                        let Some(frames) = frames else { return anyhow::Ok(()) };
+                        let size: usize = frames.iter().map(Bytes::len).sum();
+                        socket.send(frames).await?;
+                        waiting.fetch_sub(size, Ordering::Relaxed);
+                    }
+                    frames = socket.recv() => {
+                        let frames = frames?;
+                        let [1, topic @ ..] = &frames.get(0).map_or(&[][..], |frame| frame)[..] else {
+                            continue; // has unsubscribed
+                        };
+                        let content = json!({ "subscription": String::from_utf8_lossy(topic) });
+                        let welcome = Message::new("iopub_welcome", &Bytes::new(), session, &content);
+                        let welcome = welcome.addressed_to(vec![Bytes::copy_from_slice(topic)]);
+                        socket.send(welcome.frames(&self.key)).await?;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            ended = talk => ended,
+            _ = copy_bidirectional(&mut stream, &mut inside) => Ok(()), // the client has gone
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The connection to the process that runs the cells.
+//!
+//! The `notebook` crate in there connects when it is loaded and hands over three files: the pipes
+//! that its standard output and error now go into, and the pipe on which evcxr waits for markers.
+//! So what a cell writes is read here, also when its process is gone, and nothing reaches evcxr
+//! but what we let through. The socket itself carries little: "flush what std holds", "interrupt",
+//! and the answers.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::unix::pipe;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::Sender;
+
+use super::Event;
+use super::processes;
+use super::stream::Stream;
+
+/// Where the `notebook` crate finds the path of the socket.
+pub const SOCKET_ENV: &str = "NOTEBOOK_FRONT";
+
+/// A frame on the socket, in either direction: what it is, and a number.
+const FRAME: usize = 9;
+const WELCOME: u8 = b'W';
+const FLUSH: u8 = b'F';
+const INTERRUPT: u8 = b'I';
+
+/// What an interrupt found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No cell's code is running.
+    Nothing,
+    /// Code that does not wait for anything: it cannot be cancelled.
+    Busy,
+    /// A wait, which has been cancelled.
+    Wait,
+}
+
+/// What the process answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// It has flushed what std held when it was asked for the time of this number.
+    Flushed(u64),
+    Interrupted(Found),
+    /// It is gone.
+    Gone,
+}
+
+/// A connected process.
+pub struct Link {
+    /// Its process number.
+    pub process: u32,
+    writer: OwnedWriteHalf,
+    stdout: Pipe,
+    stderr: Pipe,
+    evcxr: File,
+}
+
+struct Pipe {
+    receiver: pipe::Receiver,
+    open: bool,
+}
+
+impl Pipe {
+    fn new(fd: OwnedFd) -> io::Result<Pipe> {
+        Ok(Pipe {
+            receiver: pipe::Receiver::from_owned_fd(fd)?,
+            open: true,
+        })
+    }
+
+    async fn readable(&self) {
+        match self.open {
+            true => drop(self.receiver.readable().await),
+            false => std::future::pending().await,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> usize {
+        match self.receiver.try_read(buffer) {
+            Ok(0) => self.open = false,
+            Ok(read) => return read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.open = false,
+        }
+        0
+    }
+}
+
+impl Link {
+    /// Waits until something has been written to one of the streams.
+    pub async fn readable(&self) -> Stream {
+        tokio::select! {
+            () = self.stderr.readable() => Stream::Stderr,
+            () = self.stdout.readable() => Stream::Stdout,
+        }
+    }
+
+    /// Reads what is there, without waiting.
+    pub fn read(&mut self, stream: Stream, buffer: &mut [u8]) -> usize {
+        self.pipe(stream).read(buffer)
+    }
+
+    /// How many bytes are there.
+    pub fn waiting(&mut self, stream: Stream) -> usize {
+        let pipe = self.pipe(stream);
+        let waiting = rustix::io::ioctl_fionread(pipe.receiver.as_fd());
+        waiting.map_or(0, |bytes| bytes as usize)
+    }
+
+    fn pipe(&mut self, stream: Stream) -> &mut Pipe {
+        match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        }
+    }
+
+    /// Lets evcxr read a line.
+    pub fn tell_evcxr(&mut self, line: &str) {
+        // It only fails when evcxr is gone, and then so are we in a moment.
+        let _ = self.evcxr.write_all(format!("{line}\n").as_bytes());
+    }
+
+    /// Says that its output is being read from now on.
+    pub fn welcome(&self) {
+        self.send(WELCOME, 0);
+    }
+
+    /// Asks for [`Answer::Flushed`] with this number.
+    pub fn flush(&self, number: u64) {
+        self.send(FLUSH, number);
+    }
+
+    /// Asks for [`Answer::Interrupted`].
+    pub fn interrupt(&self) {
+        self.send(INTERRUPT, 0);
+    }
+
+    fn send(&self, what: u8, number: u64) {
+        let mut frame = [what; FRAME];
+        frame[1..].copy_from_slice(&number.to_le_bytes());
+        // A few bytes a cell: they always fit, unless the process is gone, which we hear anyway.
+        let _ = self.writer.try_write(&frame);
+    }
+}
+
+/// Waits for processes at `path`, which stands in a folder of the owner's alone.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn listen(path: &Path, evcxr: u32, events: Sender<Event>) -> Result<()> {
+    let listener = UnixListener::bind(path)
+        .with_context(|| format!("不能在 {} 上监听", path.display()))?;
+    tokio::spawn(async move {
+        let mut number = 0;
+        while let Ok((stream, _)) = listener.accept().await {
+            match receive(stream, evcxr).await {
+                Ok((link, reader)) => {
+                    number += 1;
+                    if events.send(Event::Linked(number, Box::new(link))).await.is_err() {
+                        return;
+                    }
+                    tokio::spawn(listen_to(reader, number, events.clone()));
+                }
+                Err(error) => eprintln!("[front] a process was not let in: {error:#}"),
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Takes what a process hands over.
+async fn receive(stream: UnixStream, evcxr: u32) -> Result<(Link, OwnedReadHalf)> {
+    let process = stream.peer_cred()?.pid().context("no process number")? as u32;
+    // A program that a cell starts has the same environment, and no business here.
+    if processes::parent(process) != Some(evcxr) {
+        bail!("process {process} is not evcxr's own");
+    }
+    let mut files = loop {
+        stream.readable().await?;
+        match stream.try_io(Interest::READABLE, || receive_files(stream.as_fd())) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            files => break files?.into_iter(),
+        }
+    };
+    let (Some(stdout), Some(stderr), Some(evcxr)) = (files.next(), files.next(), files.next())
+    else {
+        bail!("files are missing");
+    };
+    let (reader, writer) = stream.into_split();
+    let link = Link {
+        process,
+        writer,
+        stdout: Pipe::new(stdout)?,
+        stderr: Pipe::new(stderr)?,
+        evcxr: File::from(evcxr),
+    };
+    Ok((link, reader))
+}
+
+fn receive_files(socket: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let mut data = [IoSliceMut::new(&mut byte)];
+    recvmsg(socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    Ok(control
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
+            _ => None,
+        })
+        .flatten()
+        .collect())
+}
+
+/// Passes on a process's answers until it is gone.
+async fn listen_to(mut reader: OwnedReadHalf, number: u64, events: Sender<Event>) {
+    let mut frame = [0; FRAME];
+    loop {
+        let answer = match reader.read_exact(&mut frame).await {
+            Ok(_) => {
+                let mut value = [0; 8];
+                value.copy_from_slice(&frame[1..]);
+                let value = u64::from_le_bytes(value);
+                match (frame[0], value) {
+                    (FLUSH, number) => Answer::Flushed(number),
+                    (INTERRUPT, 2) => Answer::Interrupted(Found::Wait),
+                    (INTERRUPT, 1) => Answer::Interrupted(Found::Busy),
+                    (INTERRUPT, _) => Answer::Interrupted(Found::Nothing),
+                    _ => continue,
+                }
+            }
+            Err(_) => Answer::Gone,
+        };
+        let gone = matches!(answer, Answer::Gone);
+        if events.send(Event::Answered(number, answer)).await.is_err() || gone {
+            return;
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The front: what Jupyter talks to. It relays to evcxr, which is this program once more, and does
+//! what evcxr falls short of: output as it is written, errors that are errors, interrupts that
+//! cancel, and the rest of the protocol.
+//!
+//! ```text
+//! JupyterLab ⇄ ZeroMQ ⇄ front ⇄ ZeroMQ ⇄ evcxr ⇄ pipes ⇄ cells
+//!                         ⇑                           ⇓
+//!                         └── their output, a socket ─┘
+//! ```
+//!
+//! | file | idea |
+//! |---|---|
+//! | `wire.rs` | messages and their signatures |
+//! | `sockets.rs` | the channels to both sides |
+//! | `iopub.rs` | a publisher that no slow client holds up |
+//! | `link.rs` | the connection to the process that runs the cells |
+//! | `scanner.rs` | evcxr's markers in what that process writes |
+//! | `stream.rs` | text in batches |
+//! | `output.rs` | what cells write and show, to the clients |
+//! | `cells.rs` | a cell from its request to its reply |
+//! | `failure.rs` | what a student is told about a cell that failed |
+//! | `interrupt.rs` | interrupts |
+//! | `processes.rs` | which processes compile, which runs the cells |
+//! | `answers.rs` | requests that need no evcxr |
+//! | `complete.rs`, `history.rs` | two of those |
+//!
+//! One task owns the [`Front`] and never waits for a client or a cell: everything that happens
+//! reaches it as an [`Event`], as readable output, or as a moment that has come.
+
+mod answers;
+mod cells;
+mod complete;
+mod failure;
+mod history;
+mod interrupt;
+mod iopub;
+mod link;
+mod output;
+mod processes;
+mod scanner;
+mod sockets;
+mod stream;
+mod wire;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use jupyter_protocol::ConnectionInfo;
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use cells::Current;
+use history::History;
+use link::{Answer, Link};
+use output::Output;
+use sockets::{Inner, Outer};
+use wire::Message;
+
+/// Events that may wait: more make who sends them wait.
+const EVENTS: usize = 256;
+/// How often a start is tried: between choosing ports and listening on them somebody else may
+/// take one.
+const STARTS: usize = 3;
+/// How often evcxr is asked whether it hears us, until it answers.
+const KNOCK: Duration = Duration::from_millis(200);
+
+/// What reaches the front.
+enum Event {
+    /// From Jupyter, one for each channel.
+    Shell(Message),
+    Control(Message),
+    Stdin(Message),
+    /// From evcxr, likewise.
+    InnerShell(Message),
+    InnerIopub(Message),
+    InnerStdin(Message),
+    /// The process that runs the cells has connected; the number tells its successors from it.
+    Linked(u64, Box<Link>),
+    /// It has answered, or is gone.
+    Answered(u64, Answer),
+}
+
+/// What the front is made for.
+pub struct Kernel<'a> {
+    /// Where Jupyter connects.
+    pub connection: &'a ConnectionInfo,
+    /// evcxr, without its connection file.
+    pub evcxr: std::process::Command,
+    /// A folder of the owner's alone for the front's own files.
+    pub home: &'a Path,
+    /// The folder that evcxr builds in.
+    pub build: &'a Path,
+    /// The version of Rust, as `rustc --version` prints it.
+    pub rust: String,
+}
+
+/// Runs a kernel until it is told to end.
+///
+/// # Errors
+/// When a channel cannot be opened, or evcxr does not start or ends by itself.
+pub async fn run(kernel: Kernel<'_>) -> Result<ExitCode> {
+    let (sender, mut events) = mpsc::channel(EVENTS);
+    let session = uuid::Uuid::new_v4().to_string();
+    let outer = Outer::open(kernel.connection, &session, kernel.home, &sender).await?;
+    let mut starting = std::pin::pin!(start_evcxr(kernel.evcxr, kernel.home, &sender));
+    let mut evcxr: Option<Evcxr> = None;
+    let mut front = Front {
+        session,
+        rust: kernel.rust,
+        build: kernel.build.to_owned(),
+        outer,
+        inner: None,
+        evcxr: 0,
+        is_heard: false,
+        queue: VecDeque::new(),
+        current: None,
+        latest: Bytes::new(),
+        count: 0,
+        history: History::default(),
+        link: None,
+        output: Output::default(),
+        end: None,
+    };
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    let mut hang_ups = signal(SignalKind::hangup())?;
+    let mut knock = tokio::time::interval(KNOCK);
+    let end = loop {
+        front.start_next().await?;
+        if let Some(end) = front.end.take() {
+            break end;
+        }
+        let moment = front.next_moment();
+        tokio::select! {
+            Some(event) = events.recv() => front.handle(event).await?,
+            stream = front.readable() => front.read(stream),
+            () = sleep_until(moment.unwrap_or_else(Instant::now)), if moment.is_some() => {
+                front.moment_has_come();
+            }
+            started = &mut starting, if evcxr.is_none() => {
+                let (process, inner) = started?;
+                front.evcxr = process.id();
+                front.inner = Some(inner);
+                evcxr = Some(process);
+            }
+            _ = knock.tick(), if front.inner.is_some() && !front.is_heard => front.knock().await?,
+            status = ended(&mut evcxr) => {
+                front.say_last_words();
+                bail!("evcxr 自己结束了（{}）：请重启内核", status?);
+            }
+            _ = interrupts.recv() => front.interrupt().await,
+            _ = terminations.recv() => break None,
+            _ = hang_ups.recv() => break None,
+        }
+    };
+    drop(evcxr); // ends it
+    if let Some(reply) = end {
+        front.outer.control.send(reply);
+    }
+    front.outer.finish().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A running evcxr. Ended, with everything that it has started, when dropped.
+struct Evcxr {
+    process: Child,
+    /// Its process group, which it is the first of: kept, since a process that has been waited for
+    /// has no number any more.
+    group: u32,
+}
+
+impl Evcxr {
+    fn id(&self) -> u32 {
+        self.group
+    }
+}
+
+impl Drop for Evcxr {
+    fn drop(&mut self) {
+        processes::kill_group(self.group);
+    }
+}
+
+async fn ended(evcxr: &mut Option<Evcxr>) -> std::io::Result<std::process::ExitStatus> {
+    match evcxr {
+        Some(evcxr) => evcxr.process.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Starts evcxr and connects to it.
+async fn start_evcxr(
+    mut command: std::process::Command,
+    home: &Path,
+    events: &mpsc::Sender<Event>,
+) -> Result<(Evcxr, Inner)> {
+    let file = home.join("inner.json");
+    let socket = home.join("link");
+    command.arg("--control_file").arg(&file);
+    command.env(link::SOCKET_ENV, &socket);
+    // A group of its own: it is interrupted through us only, and ended as a whole.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut command = Command::from(command);
+    let mut status = None;
+    for _ in 0..STARTS {
+        let connection = Inner::connection().await?;
+        std::fs::write(&file, serde_json::to_vec(&connection)?)?;
+        let process = command.spawn().context("启动不了 evcxr 内核")?;
+        let group = process.id().context("the process has not been waited for")?;
+        let mut evcxr = Evcxr { process, group };
+        let _ = std::fs::remove_file(&socket);
+        link::listen(&socket, group, events.clone())?;
+        tokio::select! {
+            inner = Inner::connect(&connection, events) => return Ok((evcxr, inner?)),
+            ended = evcxr.process.wait() => status = Some(ended?),
+        }
+    }
+    let status = status.map(|status| status.to_string()).unwrap_or_default();
+    bail!("evcxr 启动后就结束了（{status}）")
+}
+
+/// Everything that the front knows.
+struct Front {
+    session: String,
+    rust: String,
+    build: PathBuf,
+    outer: Outer,
+    /// None until evcxr listens.
+    inner: Option<Inner>,
+    /// The number of evcxr's process and of its group; 0 until it listens.
+    evcxr: u32,
+    /// Whether evcxr's iopub has reached us: what it publishes before is lost.
+    is_heard: bool,
+    /// Requests that wait for their turn, in their order.
+    queue: VecDeque<Message>,
+    /// The one whose turn it is.
+    current: Option<Current>,
+    /// The header of the latest request to execute: whom output belongs to.
+    latest: Bytes,
+    /// Executed cells, as the student counts.
+    count: u64,
+    history: History,
+    /// The process that runs the cells, with its number.
+    link: Option<(u64, Link)>,
+    output: Output,
+    /// Set when the kernel is to end; with the reply to who wanted it.
+    end: Option<Option<Message>>,
+}
+
+impl Front {
+    async fn handle(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Shell(request) => self.queue.push_back(request),
+            Event::Control(request) => self.control(request).await,
+            Event::Stdin(reply) => self.pass_input(reply).await?,
+            Event::InnerShell(reply) => self.take_reply(reply),
+            Event::InnerIopub(message) => self.take_published(message),
+            Event::InnerStdin(request) => self.ask_for_input(request),
+            Event::Linked(number, link) => self.take_link(number, *link),
+            Event::Answered(number, answer) => self.take_answer(number, answer),
+        }
+        Ok(())
+    }
+
+    /// Asks evcxr something, just to hear it publish.
+    async fn knock(&mut self) -> Result<()> {
+        let request = Message::new("kernel_info_request", &Bytes::new(), &self.session, &Value::Null);
+        match &mut self.inner {
+            Some(inner) => inner.request(request).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Requests on the control channel are answered at once, whatever is running.
+    async fn control(&mut self, request: Message) {
+        let reply = |content: &Value| self.reply_to(&request, content);
+        match &*request.kind {
+            "shutdown_request" => {
+                let content = request.content();
+                let content = serde_json::json!({ "status": "ok", "restart": content["restart"] == true });
+                self.end = Some(Some(reply(&content)));
+            }
+            "interrupt_request" => {
+                let reply = reply(&serde_json::json!({ "status": "ok" }));
+                self.interrupt().await;
+                self.outer.control.send(reply);
+            }
+            "kernel_info_request" => {
+                let reply = reply(&answers::kernel_info(&self.rust));
+                self.outer.control.send(reply);
+            }
+            kind => eprintln!("[front] {kind} is not answered on the control channel"),
+        }
+    }
+
+    fn reply_to(&self, request: &Message, content: &Value) -> Message {
+        let kind = request.kind.replace("_request", "_reply");
+        Message::new(&kind, &request.header, &self.session, content)
+            .addressed_to(request.identities.clone())
+    }
+
+    /// Publishes a message that belongs to the request with the header `parent`.
+    fn publish(&self, kind: &str, parent: &Bytes, content: &Value) {
+        self.outer
+            .iopub
+            .publish(Message::new(kind, parent, &self.session, content));
+    }
+
+    fn publish_state(&self, state: &str, parent: &Bytes) {
+        self.publish("status", parent, &serde_json::json!({ "execution_state": state }));
+    }
+}

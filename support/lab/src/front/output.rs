@@ -1,0 +1,261 @@
+//! What cells write and show, on its way to the clients.
+
+use serde_json::{Map, Value};
+use tokio::time::{Duration, Instant};
+
+use super::cells::{self, Ending, Failed};
+use super::failure::Panic;
+use super::scanner::{Piece, Scanner};
+use super::stream::{Batch, Stream};
+use super::Front;
+
+/// How long bytes are held back that may become a marker, and a display to which another
+/// representation may be added.
+const HOLD: Duration = Duration::from_millis(10);
+
+/// What has been read and not been sent.
+pub struct Output {
+    pub batch: Batch,
+    scanner: Scanner,
+    /// A display, by MIME type: the last one may be the cell's result.
+    pub shown: Option<Map<String, Value>>,
+    /// Since when something is held back.
+    held_since: Option<Instant>,
+    /// The last text of an `eprintln!`: what a failed `?` says about its error.
+    last_eprintln: String,
+    /// Set while a cell's code has ended and its output has not all been read.
+    pub ending: Option<Ending>,
+    /// Flushes asked for.
+    pub flushes: u64,
+    buffer: Box<[u8]>,
+}
+
+impl Default for Output {
+    fn default() -> Output {
+        Output {
+            batch: Batch::default(),
+            scanner: Scanner::default(),
+            shown: None,
+            held_since: None,
+            last_eprintln: String::new(),
+            ending: None,
+            flushes: 0,
+            buffer: vec![0; 1 << 16].into(),
+        }
+    }
+}
+
+impl Output {
+    /// Gives up hope for what may be the beginning of a marker.
+    pub fn release(&mut self) {
+        if let Some(text) = self.scanner.release() {
+            self.batch.add(Stream::Stdout, &text);
+        }
+    }
+
+    /// Nothing more comes from the process that has written so far.
+    pub fn lose_source(&mut self) {
+        let text = self.scanner.finish();
+        self.batch.add(Stream::Stdout, &text);
+        self.ending = None;
+    }
+}
+
+impl Front {
+    /// Waits until the cells' process has written something.
+    pub(super) fn readable(&self) -> impl Future<Output = Stream> + use<'_> {
+        async {
+            match &self.link {
+                Some((_, link)) => link.readable().await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Reads what has been written.
+    pub(super) fn read(&mut self, stream: Stream) {
+        let mut buffer = std::mem::take(&mut self.output.buffer);
+        let read = match &mut self.link {
+            Some((_, link)) => link.read(stream, &mut buffer),
+            None => 0,
+        };
+        self.take(stream, &buffer[..read]);
+        self.output.buffer = buffer;
+    }
+
+    /// Reads what has been written up to now, of both streams.
+    pub(super) fn read_waiting(&mut self) {
+        for stream in [Stream::Stderr, Stream::Stdout] {
+            self.read_all(stream);
+        }
+    }
+
+    /// No more than what is there now: a background task may never stop printing.
+    fn read_all(&mut self, stream: Stream) {
+        let Some((_, link)) = &mut self.link else { return };
+        let mut rest = link.waiting(stream);
+        let mut bytes = vec![0; rest.min(1 << 16)];
+        while rest > 0 {
+            let most = rest.min(bytes.len());
+            let Some((_, link)) = &mut self.link else { return };
+            let read = link.read(stream, &mut bytes[..most]);
+            if read == 0 {
+                return;
+            }
+            rest -= read;
+            self.take(stream, &bytes[..read]);
+        }
+    }
+
+    fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if stream == Stream::Stderr {
+            self.output.batch.add(stream, bytes);
+            return;
+        }
+        for piece in self.output.scanner.feed(bytes) {
+            self.take_piece(piece);
+        }
+        if self.output.scanner.holds() {
+            self.output.held_since = Some(Instant::now());
+        }
+    }
+
+    fn take_piece(&mut self, piece: Piece) {
+        match piece {
+            Piece::Text(text) => {
+                self.show();
+                self.output.batch.add(Stream::Stdout, &text);
+            }
+            Piece::Content(mime, content) => self.take_content(mime, content),
+            Piece::Message(message) => self.take_message(&message),
+            Piece::Panicked => {
+                if let Some(cell) = self.cell() {
+                    cell.failed = Some(Failed::Panicked);
+                }
+                self.tell_evcxr("EVCXR_PANIC_NOTIFICATION");
+            }
+            Piece::Returned => {
+                self.read_all(Stream::Stderr); // what it says about the error
+                let known = std::mem::take(&mut self.output.last_eprintln);
+                let text = match known.is_empty() {
+                    true => self.output.batch.last_error_line().unwrap_or_default(),
+                    false => known,
+                };
+                // It stands in the `error` message.
+                self.output.batch.take_back(&text);
+                if let Some(cell) = self.cell() {
+                    cell.failed = Some(Failed::Returned(text));
+                }
+                self.tell_evcxr("EVCXR_ERROR_OCCURRED");
+            }
+            Piece::ForEvcxr(line) => self.tell_evcxr(&line),
+            Piece::Ended => self.begin_ending(),
+        }
+    }
+
+    fn tell_evcxr(&mut self, line: &str) {
+        if let Some((_, link)) = &mut self.link {
+            link.tell_evcxr(line);
+        }
+    }
+
+    /// One of the representations of a value.
+    fn take_content(&mut self, mime: String, content: String) {
+        if self.output.shown.as_ref().is_some_and(|shown| shown.contains_key(&mime)) {
+            self.show(); // that was another value
+        }
+        let value = match mime.contains("json") {
+            true => serde_json::from_str(&content).unwrap_or(Value::String(content)),
+            false => Value::String(content),
+        };
+        self.output.held_since = Some(Instant::now());
+        self.output.shown.get_or_insert_default().insert(mime, value);
+    }
+
+    /// A message from the `notebook` crate.
+    fn take_message(&mut self, message: &Value) {
+        let content = &message["content"];
+        match message["msg_type"].as_str() {
+            Some("stderr") => {
+                let text = content["text"].as_str().unwrap_or_default();
+                self.read_all(Stream::Stderr);
+                self.output.batch.add(Stream::Stderr, text.as_bytes());
+                self.output.last_eprintln = text.to_owned();
+            }
+            Some("panic") => {
+                let panic = Panic::new(content);
+                let earlier = match self.cell() {
+                    Some(cell) => cell.panic.replace(panic),
+                    None => Some(panic),
+                };
+                if let Some(caught) = earlier {
+                    self.output.batch.add(Stream::Stderr, caught.as_std_prints().as_bytes());
+                }
+            }
+            Some(kind @ ("display_data" | "update_display_data" | "clear_output")) => {
+                self.show();
+                self.send_text(false);
+                self.publish(kind, &self.latest, content);
+            }
+            _ => {}
+        }
+    }
+
+    /// Shows what is held back as a display of its own.
+    fn show(&mut self) {
+        if let Some(data) = self.output.shown.take() {
+            self.send_text(false);
+            self.publish("display_data", &self.latest, &cells::display(data));
+        }
+    }
+
+    /// Sends the text that waits; at the `end` of a cell, all of it.
+    pub(super) fn send_text(&mut self, end: bool) {
+        for (stream, text) in self.output.batch.take(end) {
+            let content = serde_json::json!({ "name": stream.name(), "text": text });
+            self.publish("stream", &self.latest, &content);
+        }
+    }
+
+    /// Whether a display that is held back may turn out to be the cell's result.
+    fn may_be_result(&mut self) -> bool {
+        self.cell().is_some_and(|cell| cell.ends_in_expression)
+    }
+
+    /// When something has to be done without an event.
+    pub(super) fn next_moment(&mut self) -> Option<Instant> {
+        let held = self.output.held_since.map(|since| since + HOLD);
+        let ending = self.output.ending.as_ref().map(|ending| ending.deadline);
+        let interruption = self.cell().and_then(|cell| cell.interruption.next_moment());
+        let due = self.output.batch.due();
+        [held, ending, interruption, due].into_iter().flatten().min()
+    }
+
+    pub(super) fn moment_has_come(&mut self) {
+        let now = Instant::now();
+        let has_come = |moment: Option<Instant>| moment.is_some_and(|moment| moment <= now);
+        if has_come(self.output.held_since.map(|since| since + HOLD)) {
+            self.output.held_since = None;
+            self.output.release();
+            if !self.may_be_result() {
+                self.show();
+            }
+        }
+        if has_come(self.output.ending.as_ref().map(|ending| ending.deadline)) {
+            self.end_code();
+        }
+        if has_come(self.output.batch.due()) {
+            self.send_text(false);
+        }
+        self.go_on_interrupting(now);
+    }
+
+    /// Before the kernel ends without being told to.
+    pub(super) fn say_last_words(&mut self) {
+        self.read_waiting();
+        self.send_text(true);
+    }
+}

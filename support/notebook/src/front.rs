@@ -1,0 +1,201 @@
+//! The connection to the kernel's front, if there is one.
+//!
+//! Standard output and error become pipes whose other ends the front reads: it sees every byte as
+//! it is written, from this process and from those that cells start, and what was written last is
+//! not lost when this process dies. The pipe that evcxr reads goes to the front as well, which
+//! lets through what evcxr must know. Displays and panics travel within standard output, so that
+//! they keep their place among the text; the socket carries flushes and interrupts.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use serde_json::{Value, json};
+
+use crate::pump::{duplicate, pipe, redirect};
+
+/// Where the front listens.
+const SOCKET_ENV: &str = "NOTEBOOK_FRONT";
+/// How a message begins that the front finds in standard output.
+const MESSAGE: &str = "EVCXR_NOTEBOOK_MESSAGE ";
+/// How long the front may take to let us in.
+const WELCOME_WITHIN: Duration = Duration::from_secs(5);
+
+/// A frame on the socket, in either direction: what it is, and a number.
+const FRAME: usize = 9;
+const WELCOME: u8 = b'W';
+const FLUSH: u8 = b'F';
+const INTERRUPT: u8 = b'I';
+
+/// Whether the front reads what we write.
+static CONNECTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether there is a front.
+pub(crate) fn is_connected() -> bool {
+    CONNECTED.load(Ordering::Acquire)
+}
+
+/// Connects to the front. False if there is none.
+pub(crate) fn connect() -> io::Result<bool> {
+    let Some(path) = std::env::var_os(SOCKET_ENV) else {
+        return Ok(false);
+    };
+    let mut socket = UnixStream::connect(path)?;
+    let evcxr = duplicate(libc::STDOUT_FILENO)?;
+    let (stdout_reader, stdout) = pipe()?;
+    let (stderr_reader, stderr) = pipe()?;
+    hand_over(&socket, &[&stdout_reader, &stderr_reader, &evcxr])?;
+    socket.set_read_timeout(Some(WELCOME_WITHIN))?;
+    let mut frame = [0; FRAME];
+    socket.read_exact(&mut frame)?;
+    if frame[0] != WELCOME {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    socket.set_read_timeout(None)?;
+    listen(socket)?;
+    redirect(&stdout, libc::STDOUT_FILENO)?;
+    redirect(&stderr, libc::STDERR_FILENO)?;
+    CONNECTED.store(true, Ordering::Release);
+    report_panics();
+    Ok(true)
+}
+
+/// Gives the front the same open files as ours.
+fn hand_over(socket: &UnixStream, files: &[&OwnedFd; 3]) -> io::Result<()> {
+    let files = files.map(|file| file.as_fd());
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&files));
+    sendmsg(socket, &[IoSlice::new(&[0])], &mut control, SendFlags::empty())?;
+    Ok(())
+}
+
+/// Does what the front asks for, on a thread of its own.
+fn listen(socket: UnixStream) -> io::Result<()> {
+    let mut reader = socket.try_clone()?;
+    let flush = start_flusher(socket.try_clone()?)?;
+    let mut writer = socket;
+    let mut listen = move || -> io::Result<()> {
+        let mut frame = [0; FRAME];
+        loop {
+            reader.read_exact(&mut frame)?;
+            match frame[0] {
+                FLUSH => {
+                    LOADED.store(libraries_loaded(), Ordering::Release);
+                    let _ = flush.send(frame);
+                }
+                INTERRUPT => writer.write_all(&answer(interrupt()))?,
+                _ => {}
+            }
+        }
+    };
+    thread::Builder::new()
+        .name("notebook-front".into())
+        .spawn(move || {
+            // It ends when the front does; we then end with the kernel.
+            let _ = listen();
+        })?;
+    Ok(())
+}
+
+fn answer(found: u64) -> [u8; FRAME] {
+    let mut frame = [INTERRUPT; FRAME];
+    frame[1..].copy_from_slice(&found.to_le_bytes());
+    frame
+}
+
+/// Starts the thread that flushes std's buffer and says so. One of its own: somebody may be
+/// holding stdout's lock, and interrupts must get through all the same.
+fn start_flusher(mut socket: UnixStream) -> io::Result<mpsc::Sender<[u8; FRAME]>> {
+    let (sender, requests) = mpsc::channel::<[u8; FRAME]>();
+    thread::Builder::new()
+        .name("notebook-flush".into())
+        .spawn(move || {
+            for request in requests {
+                let _ = io::stdout().flush();
+                let _ = socket.write_all(&request);
+            }
+        })?;
+    Ok(sender)
+}
+
+/// How many libraries had been loaded when the last cell ended.
+static LOADED: AtomicU64 = AtomicU64::new(0);
+
+/// Cancels what the cell waits for. 2 if there was something, 1 if its code is running but does
+/// not wait, 0 if no code is running.
+fn interrupt() -> u64 {
+    if nest_tokio::interrupt() {
+        return 2;
+    }
+    // evcxr gives no sign when a cell begins, but each is a library of its own.
+    u64::from(libraries_loaded() > LOADED.load(Ordering::Acquire))
+}
+
+/// How many libraries this process has ever loaded.
+fn libraries_loaded() -> u64 {
+    extern "C" fn read(info: *mut libc::dl_phdr_info, _: usize, count: *mut libc::c_void) -> i32 {
+        // SAFETY: glibc passes a valid record, and what was given to `dl_iterate_phdr` below.
+        unsafe { *count.cast::<u64>() = (*info).dlpi_adds };
+        1 // one record is enough
+    }
+    let mut count: u64 = 0;
+    let pointer: *mut u64 = &mut count;
+    // SAFETY: `read` writes a `u64`, which lives until the call returns.
+    unsafe { libc::dl_iterate_phdr(Some(read), pointer.cast()) };
+    count
+}
+
+/// Publishes a message of the Jupyter protocol from the running cell: `display_data`,
+/// `update_display_data`, `clear_output`. False when there is no front.
+pub(crate) fn publish(message_type: &str, content: &Value) -> bool {
+    if !is_connected() {
+        return false;
+    }
+    // Through std's buffer: what was printed before stands before it.
+    io::stdout()
+        .write_all(line(message_type, content).as_bytes())
+        .is_ok()
+}
+
+fn line(message_type: &str, content: &Value) -> String {
+    let message = json!({ "msg_type": message_type, "content": content });
+    format!("{MESSAGE}{message}\n")
+}
+
+/// A panic of a cell is the cell's error: its message goes to the front instead of to stderr.
+/// Panics on other threads are reported as ever.
+fn report_panics() {
+    let cells = thread::current().id(); // evcxr loads us on the thread that runs the cells
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if thread::current().id() == cells {
+            // Not through std's buffer: it may be what panics.
+            let _ = write_directly(line("panic", &describe(panic)).as_bytes());
+        } else {
+            others(panic);
+        }
+    }));
+}
+
+fn describe(panic: &PanicHookInfo<'_>) -> Value {
+    let place = panic.location();
+    json!({
+        "message": panic.payload_as_str().unwrap_or("（panic 的值不是文字）"),
+        "file": place.map(|place| place.file()),
+        "line": place.map(|place| place.line()),
+        "column": place.map(|place| place.column()),
+    })
+}
+
+fn write_directly(bytes: &[u8]) -> io::Result<()> {
+    File::from(duplicate(io::stdout().as_raw_fd())?).write_all(bytes)
+}
