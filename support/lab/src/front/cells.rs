@@ -312,6 +312,7 @@ impl Front {
         if !errors.is_empty() && cell.stop_on_error {
             self.abort_queue();
         }
+        give_memory_back();
     }
 
     /// Shows what is left to show: the value of the last expression, as the cell's result.
@@ -380,6 +381,13 @@ impl Front {
             self.publish_state("idle", &request.header);
         }
     }
+}
+
+/// A flood of output leaves free memory behind, which the allocator that evcxr has chosen for the
+/// whole program would keep.
+fn give_memory_back() {
+    // SAFETY: any thread may call it at any time.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 /// evcxr counts cells in its own way, and calls them by their number in its reports.

@@ -11,7 +11,7 @@ const FLOOD_MOMENT: Duration = Duration::from_millis(100);
 /// Bytes of a batch that is a flood.
 const FLOOD: usize = 64 << 10;
 /// Bytes that do not wait for more.
-const FULL: usize = 1 << 20;
+const FULL: usize = 256 << 10;
 /// Changes between stdout and stderr that are kept in order within a batch. A program that writes
 /// to both in turns would make a message of each line.
 const CHANGES: usize = 8;
