@@ -85,6 +85,7 @@ pub struct Kernel {
     group: i32,
     /// Removed with the kernel.
     _connection_file: tempfile::NamedTempFile,
+    connection: ConnectionInfo,
     shell: ClientShellConnection,
     iopub: ClientIoPubConnection,
     control: ClientControlConnection,
@@ -196,6 +197,7 @@ impl Kernel {
                 .context("the process has not been waited for")? as i32,
             process,
             _connection_file: file,
+            connection,
             is_late: false,
             log,
         };
@@ -311,6 +313,11 @@ impl Kernel {
     fn signal(&self, signal: i32) {
         // SAFETY: no memory is involved. A group's number is not given away while it has members.
         unsafe { libc::killpg(self.group, signal) };
+    }
+
+    /// Where more clients can connect.
+    pub fn connection(&self) -> &ConnectionInfo {
+        &self.connection
     }
 
     /// The process that Jupyter started, as long as it runs.

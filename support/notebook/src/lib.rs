@@ -87,7 +87,9 @@ extern "C" fn on_load() {
     match front::connect() {
         Ok(true) => return,
         Ok(false) => {}
-        Err(error) => eprintln!("[notebook] 连不上内核的前端（{error}）：输出要等到单元格结束才出现。"),
+        Err(error) => {
+            eprintln!("[notebook] 连不上内核的前端（{error}）：输出要等到单元格结束才出现。")
+        }
     }
     if let Err(error) = pump::start() {
         eprintln!("[notebook] 无法接管标准输出（{error}）：没有换行的输出可能会晚一些出现。");

@@ -36,9 +36,9 @@ impl Front {
         let content = request.content();
         let reply = match &*request.kind {
             "kernel_info_request" => Some(kernel_info(&self.rust)),
-            "is_complete_request" => {
-                Some(complete::answer(content["code"].as_str().unwrap_or_default()))
-            }
+            "is_complete_request" => Some(complete::answer(
+                content["code"].as_str().unwrap_or_default(),
+            )),
             "history_request" => Some(self.history.answer(&content)),
             // No comm outlives the request that opens it.
             "comm_info_request" => Some(json!({ "status": "ok", "comms": {} })),

@@ -21,7 +21,10 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub enum Current {
     Cell(Box<Cell>),
     /// Completion, inspection, a comm: passed on, and so are the answers.
-    Relayed { request: Message, replied: bool },
+    Relayed {
+        request: Message,
+        replied: bool,
+    },
 }
 
 /// An `execute_request`.
@@ -73,7 +76,12 @@ impl Front {
         while self.current.is_none()
             && let Some(request) = self.queue.front()
         {
-            let kinds = ["execute_request", "complete_request", "inspect_request", "comm_open"];
+            let kinds = [
+                "execute_request",
+                "complete_request",
+                "inspect_request",
+                "comm_open",
+            ];
             let needs_evcxr = kinds.contains(&&*request.kind);
             let (true, Some(inner)) = (self.is_heard || !needs_evcxr, self.inner.as_mut()) else {
                 if needs_evcxr {
@@ -90,7 +98,12 @@ impl Front {
                 inner.request(request.clone()).await?;
                 match &*request.kind {
                     "execute_request" => self.start_cell(request),
-                    _ => self.current = Some(Current::Relayed { request, replied: false }),
+                    _ => {
+                        self.current = Some(Current::Relayed {
+                            request,
+                            replied: false,
+                        })
+                    }
                 }
             }
         }
@@ -181,7 +194,8 @@ impl Front {
                 }
             }
             Some(Current::Relayed { request, .. }) if request.id == message.parent_id => {
-                let idle = message.kind == "status" && message.content()["execution_state"] == "idle";
+                let idle =
+                    message.kind == "status" && message.content()["execution_state"] == "idle";
                 self.outer.iopub.publish(message);
                 if idle {
                     self.current = None;
@@ -199,7 +213,10 @@ impl Front {
             Some("stderr") => Stream::Stderr,
             _ => Stream::Stdout,
         };
-        self.output.batch.add(stream, content["text"].as_str().unwrap_or_default().as_bytes());
+        self.output.batch.add(
+            stream,
+            content["text"].as_str().unwrap_or_default().as_bytes(),
+        );
     }
 
     pub(super) fn ask_for_input(&mut self, request: Message) {
@@ -212,7 +229,9 @@ impl Front {
     }
 
     pub(super) async fn pass_input(&mut self, reply: Message) -> Result<()> {
-        let waits = self.cell().is_some_and(|cell| std::mem::take(&mut cell.waits_for_input));
+        let waits = self
+            .cell()
+            .is_some_and(|cell| std::mem::take(&mut cell.waits_for_input));
         match &mut self.inner {
             Some(inner) if waits => inner.input(reply).await,
             _ => Ok(()), // nobody has asked
@@ -233,7 +252,12 @@ impl Front {
             Answer::Gone => self.lose_link(),
             Answer::Interrupted(found) => self.interrupt_found(found),
             Answer::Flushed(flush) => {
-                if self.output.ending.as_ref().is_some_and(|ending| ending.flush == flush) {
+                if self
+                    .output
+                    .ending
+                    .as_ref()
+                    .is_some_and(|ending| ending.flush == flush)
+                {
                     self.end_code();
                 }
             }
@@ -248,7 +272,9 @@ impl Front {
         self.read_waiting();
         self.output.lose_source();
         if let Some(panic) = self.cell().and_then(|cell| cell.panic.take()) {
-            self.output.batch.add(Stream::Stderr, panic.as_std_prints().as_bytes());
+            self.output
+                .batch
+                .add(Stream::Stderr, panic.as_std_prints().as_bytes());
         }
         self.link = None;
     }
@@ -276,15 +302,22 @@ impl Front {
 
     /// Replies, once evcxr has said everything.
     fn finish_cell(&mut self) {
-        if self.cell().is_none_or(|cell| cell.reply.is_none() || !cell.idle) {
+        if self
+            .cell()
+            .is_none_or(|cell| cell.reply.is_none() || !cell.idle)
+        {
             return;
         }
-        let Some(Current::Cell(mut cell)) = self.current.take() else { return };
+        let Some(Current::Cell(mut cell)) = self.current.take() else {
+            return;
+        };
         if cell.failed.is_none()
             && let Some(panic) = cell.panic.take()
         {
             // Somebody has caught it: then it is a text, as in any program.
-            self.output.batch.add(Stream::Stderr, panic.as_std_prints().as_bytes());
+            self.output
+                .batch
+                .add(Stream::Stderr, panic.as_std_prints().as_bytes());
         }
         let errors = self.errors_of(&cell);
         self.send_text(true);
@@ -307,7 +340,9 @@ impl Front {
         content["status"] = json!(if errors.is_empty() { "ok" } else { "error" });
         content["execution_count"] = json!(cell.count);
         content["payload"] = json!([]);
-        self.outer.shell.send(self.reply_to(&cell.request, &content));
+        self.outer
+            .shell
+            .send(self.reply_to(&cell.request, &content));
         self.publish_state("idle", parent);
         if !errors.is_empty() && cell.stop_on_error {
             self.abort_queue();
@@ -317,7 +352,9 @@ impl Front {
 
     /// Shows what is left to show: the value of the last expression, as the cell's result.
     fn show_result(&mut self, cell: &mut Cell, well: bool) {
-        let Some(data) = self.output.shown.take() else { return };
+        let Some(data) = self.output.shown.take() else {
+            return;
+        };
         if !well || !cell.ends_in_expression {
             self.publish("display_data", &cell.request.header, &display(data));
             return;
@@ -337,11 +374,17 @@ impl Front {
     /// What went wrong; nothing if the cell is well.
     fn errors_of(&mut self, cell: &Cell) -> Vec<Value> {
         let interruption = &cell.interruption;
-        let failed = cell.reply.as_ref().is_some_and(|reply| reply["status"] != "ok");
+        let failed = cell
+            .reply
+            .as_ref()
+            .is_some_and(|reply| reply["status"] != "ok");
         if interruption.killed && failed {
             return vec![failure::of_kill()];
         }
-        if interruption.cancelled && matches!(cell.failed, Some(Failed::Panicked)) && cell.panic.is_none() {
+        if interruption.cancelled
+            && matches!(cell.failed, Some(Failed::Panicked))
+            && cell.panic.is_none()
+        {
             return vec![failure::of_interrupt(false)];
         }
         match &cell.failed {
@@ -361,9 +404,13 @@ impl Front {
             None if interruption.compiler_stopped => vec![failure::of_interrupt(true)],
             None => match cell.errors.iter().find(|error| failure::is_death(error)) {
                 Some(death) => {
-                    vec![failure::of_death(death["evalue"].as_str().unwrap_or_default())]
+                    vec![failure::of_death(
+                        death["evalue"].as_str().unwrap_or_default(),
+                    )]
                 }
-                None if cell.errors.is_empty() => vec![failure::error("Error", "evcxr 没有说明原因", &[])],
+                None if cell.errors.is_empty() => {
+                    vec![failure::error("Error", "evcxr 没有说明原因", &[])]
+                }
                 None => cell.errors.clone(),
             },
         }
@@ -377,7 +424,9 @@ impl Front {
         self.queue.extend(kept);
         for request in aborted {
             self.publish_state("busy", &request.header);
-            self.outer.shell.send(self.reply_to(&request, &json!({ "status": "aborted" })));
+            self.outer
+                .shell
+                .send(self.reply_to(&request, &json!({ "status": "aborted" })));
             self.publish_state("idle", &request.header);
         }
     }
@@ -409,12 +458,17 @@ pub fn display(data: Map<String, Value>) -> Value {
 
 /// To evaluate an expression is to compile a cell: no client should wait for that unasked.
 fn not_evaluated(request: &Value) -> Value {
-    let names = request["user_expressions"].as_object().into_iter().flatten();
+    let names = request["user_expressions"]
+        .as_object()
+        .into_iter()
+        .flatten();
     let answer = json!({
         "status": "error",
         "ename": "NotEvaluated",
         "evalue": "user_expressions 不在 Rust 内核里求值",
         "traceback": [],
     });
-    names.map(|(name, _)| (name.clone(), answer.clone())).collect()
+    names
+        .map(|(name, _)| (name.clone(), answer.clone()))
+        .collect()
 }

@@ -38,12 +38,16 @@ fn state(code: &str) -> State {
         match token.kind {
             TokenKind::OpenParen | TokenKind::OpenBrace | TokenKind::OpenBracket => open.push(text),
             TokenKind::CloseParen | TokenKind::CloseBrace | TokenKind::CloseBracket => {
-                if !matches!((open.pop(), text), (Some("("), ")") | (Some("{"), "}") | (Some("["), "]"))
-                {
+                if !matches!(
+                    (open.pop(), text),
+                    (Some("("), ")") | (Some("{"), "}") | (Some("["), "]")
+                ) {
                     return State::Invalid;
                 }
             }
-            TokenKind::BlockComment { terminated: false, .. } => {
+            TokenKind::BlockComment {
+                terminated: false, ..
+            } => {
                 return State::Incomplete { depth: open.len() };
             }
             TokenKind::Literal { kind, .. } if is_open(kind) => {
@@ -61,9 +65,8 @@ fn state(code: &str) -> State {
     };
     match Block::parse_within.parse2(tokens) {
         Ok(_) => State::Complete,
-        Err(error) if error.to_string().starts_with("unexpected end of input") => {
-            State::Incomplete { depth: 0 }
-        }
+        // No token is wrong: one is missing where the code ends.
+        Err(error) if error.span().byte_range().is_empty() => State::Incomplete { depth: 0 },
         Err(_) => State::Invalid,
     }
 }
@@ -92,7 +95,13 @@ pub fn ends_in_expression(code: &str) -> bool {
     match Block::parse_within.parse2(tokens) {
         Ok(statements) => matches!(
             statements.last(),
-            Some(Stmt::Expr(_, None) | Stmt::Macro(syn::StmtMacro { semi_token: None, .. }))
+            Some(
+                Stmt::Expr(_, None)
+                    | Stmt::Macro(syn::StmtMacro {
+                        semi_token: None,
+                        ..
+                    })
+            )
         ),
         Err(_) => true,
     }
@@ -127,7 +136,7 @@ mod tests {
             ("fn f() }", State::Invalid),
             ("let x = (1];", State::Invalid),
             ("import a", State::Invalid),
-            ("let 1x = 2;", State::Invalid),
+            ("let = 2;", State::Invalid),
             ("x = = 2;", State::Invalid),
         ] {
             assert_eq!(state(code), expected, "{code}");

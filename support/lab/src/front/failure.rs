@@ -83,7 +83,10 @@ fn find<'a>(
             let Some(start) = generated[at].find(trimmed).filter(|_| !trimmed.is_empty()) else {
                 continue;
             };
-            let above = lines[..index].iter().rev().zip(generated[..at].iter().rev());
+            let above = lines[..index]
+                .iter()
+                .rev()
+                .zip(generated[..at].iter().rev());
             let below = lines[index + 1..].iter().zip(&generated[at + 1..]);
             let same = |(a, b): &(&&str, &&str)| a.trim() == b.trim();
             let exact = generated[at].trim() == trimmed;
@@ -119,9 +122,15 @@ pub fn error(name: &str, message: &str, details: &[String]) -> Value {
 pub fn of_panic(panic: &Panic, place: Option<&Place>) -> Value {
     let details = match place {
         Some(place) => vec![
-            format!("  单元格 [{}] 第 {} 行第 {} 列：", place.count, place.line, place.column),
+            format!(
+                "  单元格 [{}] 第 {} 行第 {} 列：",
+                place.count, place.line, place.column
+            ),
             format!("    {}", place.text),
-            format!("    {}\u{1b}[31m^\u{1b}[0m", " ".repeat(width(&place.text, place.column))),
+            format!(
+                "    {}\u{1b}[31m^\u{1b}[0m",
+                " ".repeat(width(&place.text, place.column))
+            ),
         ],
         None if panic.file.is_empty() => vec![],
         None => vec![format!("  {}:{}:{}", panic.file, panic.line, panic.column)],
@@ -132,7 +141,9 @@ pub fn of_panic(panic: &Panic, place: Option<&Place>) -> Value {
 /// Columns of a terminal that the text before a character takes.
 fn width(text: &str, column: usize) -> usize {
     let before = text.chars().take(column.saturating_sub(1));
-    before.map(|character| 1 + usize::from(character >= '\u{1100}')).sum()
+    before
+        .map(|character| 1 + usize::from(character >= '\u{1100}'))
+        .sum()
 }
 
 /// The `error` for a `?` that returned one.
@@ -152,7 +163,11 @@ pub fn of_interrupt(compiling: bool) -> Value {
 
 /// The `error` for an interrupt that had to end the process of the cells.
 pub fn of_kill() -> Value {
-    error("已终止", "此单元格没有停下来，执行单元格的进程已被终止。", &[LOST.to_owned()])
+    error(
+        "已终止",
+        "此单元格没有停下来，执行单元格的进程已被终止。",
+        &[LOST.to_owned()],
+    )
 }
 
 /// The `error` for a process that ended by itself; `reason` is evcxr's.
@@ -166,7 +181,11 @@ pub fn of_death(reason: &str) -> Value {
         .filter(|text| !text.is_empty())
         .map(str::to_owned)
         .collect();
-    error("进程已结束", &format!("执行单元格的进程自己结束了（{status}）。"), &details)
+    error(
+        "进程已结束",
+        &format!("执行单元格的进程自己结束了（{status}）。"),
+        &details,
+    )
 }
 
 /// Whether evcxr says that the process of the cells has ended.
@@ -175,8 +194,7 @@ pub fn is_death(error: &Value) -> bool {
     message.contains("Subprocess terminated with status: ")
 }
 
-const LOST: &str =
-    "  丢了的：全部变量、后台任务和服务器。还在的：:dep、use、定义过的函数和类型。内核没有重启，下一格照常执行。";
+const LOST: &str = "  丢了的：全部变量、后台任务和服务器。还在的：:dep、use、定义过的函数和类型。内核没有重启，下一格照常执行。";
 
 #[cfg(test)]
 mod tests {
@@ -198,7 +216,11 @@ evcxr_send_text_plain(&format!(\"{:?}\",&(
 }";
 
     fn cell(count: u64, code: &str) -> Entry {
-        Entry { count, code: code.to_owned(), result: None }
+        Entry {
+            count,
+            code: code.to_owned(),
+            result: None,
+        }
     }
 
     fn found(line: usize, column: usize, cells: &[Entry]) -> Option<(u64, usize, usize)> {
@@ -209,8 +231,14 @@ evcxr_send_text_plain(&format!(\"{:?}\",&(
     #[test]
     fn a_line_is_found_in_its_cell_also_when_that_is_an_earlier_one() {
         let cells = [
-            cell(1, "fn helper(n: i32) -> i32 {\n    panic!(\"negative: {n}\")\n}"),
-            cell(2, "let x = 1;\nfor i in 0..3 {\n    check(i);\n}\n    check(4)"),
+            cell(
+                1,
+                "fn helper(n: i32) -> i32 {\n    panic!(\"negative: {n}\")\n}",
+            ),
+            cell(
+                2,
+                "let x = 1;\nfor i in 0..3 {\n    check(i);\n}\n    check(4)",
+            ),
         ];
         assert_eq!(found(2, 5, &cells), Some((1, 2, 5)));
         assert_eq!(found(7, 5, &cells), Some((2, 3, 5)));
@@ -223,14 +251,20 @@ evcxr_send_text_plain(&format!(\"{:?}\",&(
     fn of_lines_that_are_alike_the_one_with_the_same_neighbours_is_meant() {
         let cells = [
             cell(1, "while b {\n    check(i);\n}"),
-            cell(2, "loop {\n    check(i);\n}\nlet x = 1;\nfor i in 0..3 {\n    check(i);\n}"),
+            cell(
+                2,
+                "loop {\n    check(i);\n}\nlet x = 1;\nfor i in 0..3 {\n    check(i);\n}",
+            ),
         ];
         assert_eq!(found(7, 5, &cells), Some((2, 6, 5)));
     }
 
     #[test]
     fn a_wrapper_around_the_last_expression_does_not_move_the_column() {
-        assert_eq!(found(12, 2, &[cell(1, "let y = 2;\ncheck(5)")]), Some((1, 2, 1)));
+        assert_eq!(
+            found(12, 2, &[cell(1, "let y = 2;\ncheck(5)")]),
+            Some((1, 2, 1))
+        );
     }
 
     #[test]

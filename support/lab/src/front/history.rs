@@ -115,7 +115,10 @@ mod tests {
 
     fn history() -> History {
         let mut history = History::default();
-        for (count, code) in ["let x = 1;", "x", "x", "println!(\"{x}\")"].into_iter().enumerate() {
+        for (count, code) in ["let x = 1;", "x", "x", "println!(\"{x}\")"]
+            .into_iter()
+            .enumerate()
+        {
             history.add(Entry {
                 count: count as u64 + 1,
                 code: code.to_owned(),
@@ -128,7 +131,10 @@ mod tests {
     fn counts(request: Value) -> Vec<u64> {
         let answer = history().answer(&request);
         let entries = answer["history"].as_array().unwrap();
-        entries.iter().map(|entry| entry[1].as_u64().unwrap()).collect()
+        entries
+            .iter()
+            .map(|entry| entry[1].as_u64().unwrap())
+            .collect()
     }
 
     #[test]
@@ -155,7 +161,11 @@ mod tests {
     fn old_entries_are_forgotten() {
         let mut history = History::default();
         for count in 0..KEPT as u64 + 10 {
-            history.add(Entry { count, code: String::new(), result: None });
+            history.add(Entry {
+                count,
+                code: String::new(),
+                result: None,
+            });
         }
         assert_eq!(history.newest().count(), KEPT);
         assert_eq!(history.newest().next().unwrap().count, KEPT as u64 + 9);

@@ -86,7 +86,9 @@ impl Front {
             evcxr => processes::compilers(evcxr, linked.or_else(|| processes::cells(evcxr))),
         };
         let link = self.link.as_ref().map(|(_, link)| link);
-        let Some(Current::Cell(cell)) = &mut self.current else { return };
+        let Some(Current::Cell(cell)) = &mut self.current else {
+            return;
+        };
         let interruption = &mut cell.interruption;
         interruption.retry = None;
         match (compilers.is_empty(), link) {
@@ -96,7 +98,11 @@ impl Front {
                 interruption.retry = Some(Instant::now() + RETRY);
             }
             (true, Some(link)) => link.interrupt(),
-            (true, None) if interruption.wanted.is_some_and(|since| since.elapsed() > UNKNOWN) => {
+            (true, None)
+                if interruption
+                    .wanted
+                    .is_some_and(|since| since.elapsed() > UNKNOWN) =>
+            {
                 self.warn(BUSY);
             }
             (true, None) => interruption.retry = Some(Instant::now() + RETRY),
@@ -105,7 +111,9 @@ impl Front {
 
     /// What the process says that an interrupt has found.
     pub(super) fn interrupt_found(&mut self, found: Found) {
-        let Some(Current::Cell(cell)) = &mut self.current else { return };
+        let Some(Current::Cell(cell)) = &mut self.current else {
+            return;
+        };
         let interruption = &mut cell.interruption;
         match found {
             Found::Wait => {
@@ -120,7 +128,9 @@ impl Front {
 
     pub(super) fn go_on_interrupting(&mut self, now: Instant) {
         let running = self.output.ending.is_none();
-        let Some(Current::Cell(cell)) = &mut self.current else { return };
+        let Some(Current::Cell(cell)) = &mut self.current else {
+            return;
+        };
         let interruption = &mut cell.interruption;
         let has_come = |moment: &Option<Instant>| moment.is_some_and(|moment| moment <= now);
         if has_come(&interruption.reaction) {
@@ -146,7 +156,9 @@ impl Front {
     /// Ends the process that runs the cells; evcxr starts another.
     fn kill_cells(&mut self) {
         let linked = self.link.as_ref().map(|(_, link)| link.process);
-        let Some(process) = linked.or_else(|| processes::cells(self.evcxr)) else { return };
+        let Some(process) = linked.or_else(|| processes::cells(self.evcxr)) else {
+            return;
+        };
         processes::kill(process);
         if let Some(cell) = self.cell() {
             cell.interruption.killed = true;

@@ -70,7 +70,12 @@ impl Publisher {
         });
     }
 
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S, path: PathBuf, session: String) {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        stream: S,
+        path: PathBuf,
+        session: String,
+    ) {
         if let Err(error) = self.converse(stream, &path, &session).await {
             eprintln!("[front] an iopub client is lost: {error:#}");
         }
@@ -93,7 +98,10 @@ impl Publisher {
             waiting: waiting.clone(),
         };
         let lock = |clients: &Mutex<Vec<Client>>| {
-            clients.lock().unwrap_or_else(PoisonError::into_inner).push(client)
+            clients
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(client)
         };
         lock(&self.clients);
         let talk = async {

@@ -157,15 +157,19 @@ impl Link {
 /// # Errors
 /// When the socket cannot be made.
 pub fn listen(path: &Path, evcxr: u32, events: Sender<Event>) -> Result<()> {
-    let listener = UnixListener::bind(path)
-        .with_context(|| format!("不能在 {} 上监听", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("不能在 {} 上监听", path.display()))?;
     tokio::spawn(async move {
         let mut number = 0;
         while let Ok((stream, _)) = listener.accept().await {
             match receive(stream, evcxr).await {
                 Ok((link, reader)) => {
                     number += 1;
-                    if events.send(Event::Linked(number, Box::new(link))).await.is_err() {
+                    if events
+                        .send(Event::Linked(number, Box::new(link)))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                     tokio::spawn(listen_to(reader, number, events.clone()));

@@ -213,7 +213,9 @@ async fn start_evcxr(
         let connection = Inner::connection().await?;
         std::fs::write(&file, serde_json::to_vec(&connection)?)?;
         let process = command.spawn().context("启动不了 evcxr 内核")?;
-        let group = process.id().context("the process has not been waited for")?;
+        let group = process
+            .id()
+            .context("the process has not been waited for")?;
         let mut evcxr = Evcxr { process, group };
         let _ = std::fs::remove_file(&socket);
         link::listen(&socket, group, events.clone())?;
@@ -271,7 +273,12 @@ impl Front {
 
     /// Asks evcxr something, just to hear it publish.
     async fn knock(&mut self) -> Result<()> {
-        let request = Message::new("kernel_info_request", &Bytes::new(), &self.session, &Value::Null);
+        let request = Message::new(
+            "kernel_info_request",
+            &Bytes::new(),
+            &self.session,
+            &Value::Null,
+        );
         match &mut self.inner {
             Some(inner) => inner.request(request).await,
             None => Ok(()),
@@ -284,7 +291,8 @@ impl Front {
         match &*request.kind {
             "shutdown_request" => {
                 let content = request.content();
-                let content = serde_json::json!({ "status": "ok", "restart": content["restart"] == true });
+                let content =
+                    serde_json::json!({ "status": "ok", "restart": content["restart"] == true });
                 self.end = Some(Some(reply(&content)));
             }
             "interrupt_request" => {
@@ -314,6 +322,10 @@ impl Front {
     }
 
     fn publish_state(&self, state: &str, parent: &Bytes) {
-        self.publish("status", parent, &serde_json::json!({ "execution_state": state }));
+        self.publish(
+            "status",
+            parent,
+            &serde_json::json!({ "execution_state": state }),
+        );
     }
 }

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 use tokio::time::{Duration, Instant};
 
+use super::Front;
 use super::cells::{self, Ending, Failed};
 use super::failure::Panic;
 use super::scanner::{Piece, Scanner};
 use super::stream::{Batch, Stream};
-use super::Front;
 
 /// How long bytes are held back that may become a marker, and a display to which another
 /// representation may be added.
@@ -92,12 +92,16 @@ impl Front {
 
     /// No more than what is there now: a background task may never stop printing.
     fn read_all(&mut self, stream: Stream) {
-        let Some((_, link)) = &mut self.link else { return };
+        let Some((_, link)) = &mut self.link else {
+            return;
+        };
         let mut rest = link.waiting(stream);
         let mut bytes = vec![0; rest.min(1 << 16)];
         while rest > 0 {
             let most = rest.min(bytes.len());
-            let Some((_, link)) = &mut self.link else { return };
+            let Some((_, link)) = &mut self.link else {
+                return;
+            };
             let read = link.read(stream, &mut bytes[..most]);
             if read == 0 {
                 return;
@@ -164,7 +168,12 @@ impl Front {
 
     /// One of the representations of a value.
     fn take_content(&mut self, mime: String, content: String) {
-        if self.output.shown.as_ref().is_some_and(|shown| shown.contains_key(&mime)) {
+        if self
+            .output
+            .shown
+            .as_ref()
+            .is_some_and(|shown| shown.contains_key(&mime))
+        {
             self.show(); // that was another value
         }
         let value = match mime.contains("json") {
@@ -172,7 +181,10 @@ impl Front {
             false => Value::String(content),
         };
         self.output.held_since = Some(Instant::now());
-        self.output.shown.get_or_insert_default().insert(mime, value);
+        self.output
+            .shown
+            .get_or_insert_default()
+            .insert(mime, value);
     }
 
     /// A message from the `notebook` crate.
@@ -192,7 +204,9 @@ impl Front {
                     None => Some(panic),
                 };
                 if let Some(caught) = earlier {
-                    self.output.batch.add(Stream::Stderr, caught.as_std_prints().as_bytes());
+                    self.output
+                        .batch
+                        .add(Stream::Stderr, caught.as_std_prints().as_bytes());
                 }
             }
             Some(kind @ ("display_data" | "update_display_data" | "clear_output")) => {
@@ -231,7 +245,10 @@ impl Front {
         let ending = self.output.ending.as_ref().map(|ending| ending.deadline);
         let interruption = self.cell().and_then(|cell| cell.interruption.next_moment());
         let due = self.output.batch.due();
-        [held, ending, interruption, due].into_iter().flatten().min()
+        [held, ending, interruption, due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn moment_has_come(&mut self) {

@@ -7,7 +7,12 @@ use std::fs;
 pub fn parent(process: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name, in parentheses, may contain anything.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 /// The process in which evcxr runs cells, when it has not connected: the one child of evcxr that
@@ -31,7 +36,11 @@ pub fn compilers(evcxr: u32, cells: Option<u32>) -> Vec<u32> {
     while next < found.len() {
         let parent = found[next];
         let children = parents.iter().filter(|(_, its)| **its == parent);
-        found.extend(children.map(|(process, _)| *process).filter(|process| Some(*process) != cells));
+        found.extend(
+            children
+                .map(|(process, _)| *process)
+                .filter(|process| Some(*process) != cells),
+        );
         next += 1;
     }
     found.split_off(1)

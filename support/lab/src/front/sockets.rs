@@ -66,7 +66,10 @@ impl Outer {
         events: &Sender<Event>,
     ) -> Result<Outer> {
         if connection.signature_scheme != "hmac-sha256" && !connection.key.is_empty() {
-            bail!("连接文件要求的签名算法 {} 不受支持", connection.signature_scheme);
+            bail!(
+                "连接文件要求的签名算法 {} 不受支持",
+                connection.signature_scheme
+            );
         }
         let key = Key::new(&connection.key);
         let route = async |port, event| {
@@ -77,7 +80,9 @@ impl Outer {
             anyhow::Ok(serve(socket, key.clone(), event, events.clone()))
         };
         let mut heartbeat = RepSocket::new();
-        heartbeat.bind(&address(connection, connection.hb_port)).await?;
+        heartbeat
+            .bind(&address(connection, connection.hb_port))
+            .await?;
         tokio::spawn(async move {
             while let Ok(beat) = heartbeat.recv().await {
                 let _ = heartbeat.send(beat).await;
@@ -137,7 +142,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 impl Listener {
     async fn bind(connection: &ConnectionInfo, port: u16) -> Result<Listener> {
         let bound = match connection.transport {
-            Transport::TCP => TcpListener::bind((&*connection.ip, port)).await.map(Listener::Tcp),
+            Transport::TCP => TcpListener::bind((&*connection.ip, port))
+                .await
+                .map(Listener::Tcp),
             Transport::IPC => {
                 UnixListener::bind(format!("{}-{port}", connection.ip)).map(Listener::Ipc)
             }
@@ -200,7 +207,9 @@ impl Inner {
     pub async fn connect(connection: &ConnectionInfo, events: &Sender<Event>) -> Result<Inner> {
         let key = Key::new(&connection.key);
         let mut iopub = SubSocket::new();
-        iopub.connect(&address(connection, connection.iopub_port)).await?;
+        iopub
+            .connect(&address(connection, connection.iopub_port))
+            .await?;
         iopub.subscribe("").await?;
         forward(iopub, key.clone(), Event::InnerIopub, events.clone());
         // evcxr asks for input on one channel whom it has heard on the other.

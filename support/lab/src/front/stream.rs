@@ -158,7 +158,10 @@ mod tests {
         }
         let texts = batch.take(true);
         assert!(texts.len() <= CHANGES);
-        assert_eq!(texts.iter().map(|(_, text)| text.len()).sum::<usize>(), 4000);
+        assert_eq!(
+            texts.iter().map(|(_, text)| text.len()).sum::<usize>(),
+            4000
+        );
     }
 
     #[test]
@@ -166,9 +169,16 @@ mod tests {
         let mut batch = Batch::default();
         for (index, byte) in "é中😀".bytes().enumerate() {
             batch.add(Stdout, &[byte]);
-            let text: String = batch.take(false).into_iter().map(|(_, text)| text).collect();
+            let text: String = batch
+                .take(false)
+                .into_iter()
+                .map(|(_, text)| text)
+                .collect();
             let complete = ["é", "中", "😀"][index.saturating_sub(1).min(6) / 3];
-            assert!(text.is_empty() || text == complete || "é中😀".contains(&text), "{text}");
+            assert!(
+                text.is_empty() || text == complete || "é中😀".contains(&text),
+                "{text}"
+            );
             assert!(!text.contains('\u{fffd}'));
         }
         assert_eq!(batch.take(true), vec![]);

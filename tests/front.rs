@@ -1,0 +1,730 @@
+//! What our kernel promises to every Jupyter client: live output, displays, errors that stop,
+//! interrupts that cancel, and a life and death without remains.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use common::{LIMIT, failure, notebook_kernel, ok, run, until};
+use jupyter_protocol::{
+    CommInfoRequest, CompleteRequest, ExecuteRequest, HistoryRequest, InputReply, InspectRequest,
+    InterruptRequest, IsCompleteRequest, JupyterMessage, JupyterMessageContent, KernelInfoRequest,
+    ReplyStatus,
+};
+use jupyter_zmq_client::{
+    ClientControlConnection, ClientIoPubConnection, ClientShellConnection, ClientStdinConnection,
+    create_client_control_connection, create_client_iopub_connection,
+    create_client_shell_connection_with_identity, create_client_stdin_connection_with_identity,
+    peer_identity_for_session,
+};
+use lab::client::{Kernel, Outcome};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+/// A second client of a kernel, that sees each message.
+struct Client {
+    shell: ClientShellConnection,
+    iopub: ClientIoPubConnection,
+    control: ClientControlConnection,
+    stdin: ClientStdinConnection,
+}
+
+impl Client {
+    async fn new(kernel: &Kernel) -> Client {
+        let (connection, session) = (kernel.connection(), "second");
+        let identity = peer_identity_for_session(session).unwrap();
+        let mut client = Client {
+            shell: create_client_shell_connection_with_identity(
+                connection,
+                session,
+                identity.clone(),
+            )
+            .await
+            .unwrap(),
+            iopub: create_client_iopub_connection(connection, "", session)
+                .await
+                .unwrap(),
+            control: create_client_control_connection(connection, session)
+                .await
+                .unwrap(),
+            stdin: create_client_stdin_connection_with_identity(connection, session, identity)
+                .await
+                .unwrap(),
+        };
+        let welcome = client.published().await;
+        assert_eq!(welcome.header.msg_type, "iopub_welcome");
+        client
+    }
+
+    /// Sends a request; returns its number.
+    async fn ask(&mut self, request: impl Into<JupyterMessage>) -> String {
+        let request = request.into();
+        let id = request.header.msg_id.clone();
+        self.shell.send(request).await.unwrap();
+        id
+    }
+
+    async fn execute(&mut self, code: &str) -> String {
+        self.ask(ExecuteRequest::new(code.to_owned())).await
+    }
+
+    async fn published(&mut self) -> JupyterMessage {
+        timeout(LIMIT, self.iopub.read()).await.unwrap().unwrap()
+    }
+
+    async fn reply(&mut self) -> JupyterMessage {
+        timeout(LIMIT, self.shell.read()).await.unwrap().unwrap()
+    }
+
+    async fn interrupt(&mut self) {
+        self.control.send(InterruptRequest {}.into()).await.unwrap();
+        timeout(LIMIT, self.control.read()).await.unwrap().unwrap();
+    }
+
+    /// What is published for a request, as (type, content), until it is idle.
+    async fn until_idle(&mut self, id: &str) -> Vec<(String, Value)> {
+        let mut messages = Vec::new();
+        loop {
+            let message = self.published().await;
+            if message
+                .parent_header
+                .is_none_or(|parent| parent.msg_id != id)
+            {
+                continue;
+            }
+            let kind = message.header.msg_type;
+            let content = serde_json::to_value(message.content).unwrap();
+            if content["execution_state"] == "idle" {
+                return messages;
+            }
+            if !["status", "execute_input"].contains(&&*kind) {
+                messages.push((kind, content));
+            }
+        }
+    }
+
+    /// Runs a cell and returns what it shows.
+    async fn shown(&mut self, code: &str) -> Vec<(String, Value)> {
+        let id = self.execute(code).await;
+        let messages = self.until_idle(&id).await;
+        assert_eq!(status(&self.reply().await), ReplyStatus::Ok, "{messages:?}");
+        messages
+    }
+
+    /// Waits for text on stdout that ends so, and returns all of it.
+    async fn text_until(&mut self, end: &str) -> String {
+        let mut text = String::new();
+        while !text.ends_with(end) {
+            if let JupyterMessageContent::StreamContent(stream) = self.published().await.content {
+                text += &stream.text;
+            }
+        }
+        text
+    }
+}
+
+fn status(reply: &JupyterMessage) -> ReplyStatus {
+    match &reply.content {
+        JupyterMessageContent::ExecuteReply(reply) => reply.status.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn text(messages: &[(String, Value)]) -> String {
+    let texts = messages
+        .iter()
+        .filter_map(|(_, content)| content["text"].as_str());
+    texts.collect()
+}
+
+/// Code that waits until `file` exists.
+fn wait_for(file: &Path) -> String {
+    format!(
+        "while !std::path::Path::new({file:?}).exists() {{ std::thread::sleep(std::time::Duration::from_millis(2)); }}"
+    )
+}
+
+#[test]
+fn output_arrives_as_it_is_written_without_a_newline() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("1"), folder.path().join("2"));
+        let code = format!(
+            "print!(\"\\r⠋ a\"); {} print!(\"\\u{{8}}b\"); {} eprintln!(\"c\");",
+            wait_for(&first),
+            wait_for(&second)
+        );
+        let id = client.execute(&code).await;
+        // The cell does not go on before we have seen what it wrote.
+        assert_eq!(client.text_until("a").await, "\r⠋ a");
+        fs::write(first, "").unwrap();
+        assert_eq!(client.text_until("b").await, "\u{8}b");
+        fs::write(second, "").unwrap();
+        let rest = client.until_idle(&id).await;
+        assert_eq!(
+            rest,
+            [("stream".into(), json!({"name": "stderr", "text": "c\n"}))]
+        );
+    });
+}
+
+#[test]
+fn background_tasks_are_heard_between_cells_and_belong_to_the_latest() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        let folder = tempfile::tempdir().unwrap();
+        let go = folder.path().join("go");
+        let spawn = format!(
+            "let thread = std::thread::spawn(|| {{ {} println!(\"late\"); }});",
+            wait_for(&go)
+        );
+        client.shown(&spawn).await;
+        let latest = client.execute("").await;
+        client.until_idle(&latest).await;
+        fs::write(go, "").unwrap();
+        let message = client.published().await;
+        assert_eq!(message.parent_header.unwrap().msg_id, latest);
+        let content = serde_json::to_value(message.content).unwrap();
+        assert_eq!(content["text"], "late\n");
+    });
+}
+
+#[test]
+fn what_child_processes_write_is_shown_and_what_is_no_utf8_is_replaced() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        let code = "{ std::process::Command::new(\"sh\").args([\"-c\", \"echo child; printf 'a\\\\377b'\"])\
+            .stdin(std::process::Stdio::null()).status().unwrap(); }";
+        assert_eq!(text(&client.shown(code).await), "child\na\u{fffd}b");
+    });
+}
+
+#[test]
+fn a_flood_of_lines_is_whole_and_makes_few_messages() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        let messages = client
+            .shown("for i in 0..100_000 { println!(\"line {i}\"); }")
+            .await;
+        let expected: String = (0..100_000).map(|i| format!("line {i}\n")).collect();
+        assert!(text(&messages) == expected);
+        assert!(messages.len() < 50, "{}", messages.len());
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_stalls_neither_a_cell_nor_another_client() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let deaf = Client::new(&kernel).await;
+        // Far more than any buffer on the way holds.
+        let flood = "for i in 0..40 { println!(\"{i} {}\", \"x\".repeat(1 << 20)); }";
+        let execution = ok(&mut kernel, flood).await;
+        assert!(execution.stream("stdout").len() > 40 << 20);
+        drop(deaf);
+    });
+}
+
+#[test]
+fn displays_are_shown_where_they_are_made_and_the_last_expression_is_the_result() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        let block = |text: &str| {
+            format!(
+                "println!(\"EVCXR_BEGIN_CONTENT text/html\\n<b>{text}</b>\\nEVCXR_END_CONTENT\");"
+            )
+        };
+        let code = format!(
+            "{}println!(\"between\");{}{}42",
+            block("1"),
+            block("2"),
+            block("3")
+        );
+        let shown = client.shown(&code).await;
+        let kinds: Vec<&str> = shown.iter().map(|(kind, _)| &**kind).collect();
+        assert_eq!(
+            kinds[..3],
+            ["display_data", "stream", "display_data"],
+            "{shown:?}"
+        );
+        assert_eq!(shown[0].1["data"], json!({"text/html": "<b>1</b>"}));
+        let (kind, last) = shown.last().unwrap();
+        assert_eq!(
+            (&**kind, &last["data"]["text/plain"]),
+            ("execute_result", &json!("42"))
+        );
+        // The value of a loop is none.
+        assert_eq!(client.shown("for _ in 0..1 {}").await, []);
+        // A cell that ends with a statement has no result.
+        let shown = client.shown(&block("4")).await;
+        assert_eq!(shown[0].0, "display_data");
+    });
+}
+
+#[test]
+fn a_panic_is_an_error_that_names_the_line_in_the_cell() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        ok(&mut kernel, "// zero\nfn half(n: u32) -> u32 {\n    assert!(n % 2 == 0, \"{n} is odd\");\n    n / 2\n}").await;
+        for (code, message, place) in [
+            (
+                "let a = half(2);\n\nhalf(3)",
+                "3 is odd",
+                "单元格 [2] 第 3 行",
+            ),
+            (
+                "let x: Option<u8> = None;\nprintln!(\"before\");\n    x.unwrap()",
+                "`None`",
+                "第 3 行第 7 列",
+            ),
+            (
+                "tokio::task::yield_now().await;\nlet v: Vec<u8> = vec![];\nlet w = v[7];",
+                "out of bounds",
+                "第 3 行第 9 列",
+            ),
+        ] {
+            let execution = kernel.execute(code, LIMIT).await.unwrap();
+            let Outcome::Failed(said) = &execution.outcome else {
+                panic!("{execution:?}")
+            };
+            assert!(said.contains(message), "{said}");
+            let errors: Vec<_> = execution
+                .outputs
+                .iter()
+                .filter(|o| o["output_type"] == "error")
+                .collect();
+            let traceback = errors[0]["traceback"].to_string();
+            assert!(
+                errors.len() == 1 && traceback.contains(place),
+                "{traceback}"
+            );
+            assert!(
+                !traceback.contains("evcxr") && !execution.stream("stderr").contains("panicked")
+            );
+        }
+    });
+}
+
+#[test]
+fn a_caught_panic_and_one_of_a_background_task_are_text_and_no_error() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let caught = ok(
+            &mut kernel,
+            "let caught = std::panic::catch_unwind(|| panic!(\"caught\")).is_err();",
+        )
+        .await;
+        assert!(caught.stream("stderr").contains("caught"));
+        let task = ok(
+            &mut kernel,
+            "let failed = tokio::spawn(async { panic!(\"in a task\") }).await.is_err();",
+        )
+        .await;
+        assert!(task.stream("stderr").contains("in a task"));
+    });
+}
+
+#[test]
+fn the_error_of_a_question_mark_is_whole_and_shown_once() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let code = "eprintln!(\"before\");\nErr::<(), _>(std::io::Error::other(\"broken\"))?;";
+        let execution = kernel.execute(code, LIMIT).await.unwrap();
+        let Outcome::Failed(said) = &execution.outcome else {
+            panic!("{execution:?}")
+        };
+        assert!(said.contains("broken"), "{said}");
+        assert_eq!(execution.stream("stderr"), "before\n");
+    });
+}
+
+#[test]
+fn after_an_error_the_cells_that_wait_are_aborted_unless_asked_not_to_be() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        for (stop_on_error, expected) in [(true, ReplyStatus::Aborted), (false, ReplyStatus::Ok)] {
+            let failing = ExecuteRequest {
+                stop_on_error,
+                ..ExecuteRequest::new("panic!(\"stop\")".to_owned())
+            };
+            client.ask(failing).await;
+            let waiting = client.execute("println!(\"next\");").await;
+            assert_eq!(status(&client.reply().await), ReplyStatus::Error);
+            assert_eq!(status(&client.reply().await), expected);
+            let shown = text(&client.until_idle(&waiting).await);
+            assert_eq!(shown == "next\n", expected == ReplyStatus::Ok);
+            // What comes after the reply is executed.
+            assert_eq!(text(&client.shown("println!(\"later\");").await), "later\n");
+        }
+    });
+}
+
+#[test]
+fn a_second_interrupt_ends_what_cannot_be_cancelled_and_says_what_is_lost() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        ok(&mut kernel, "fn kept() -> i32 { 7 }\nlet lost = 1;").await;
+        let mut client = Client::new(&kernel).await;
+        for busy in [
+            "println!(\"busy\"); loop {}",
+            "tokio::task::yield_now().await; println!(\"busy\"); loop {}",
+        ] {
+            let id = client.execute(busy).await;
+            client.text_until("busy\n").await;
+            client.interrupt().await;
+            // Told at once, and not ended.
+            client.text_until("都会丢失。\n").await;
+            client.interrupt().await;
+            let shown = client.until_idle(&id).await;
+            let error = &shown.last().unwrap().1;
+            assert_eq!(error["ename"], "已终止");
+            let told = error["traceback"].to_string();
+            assert!(told.contains("丢了的") && told.contains("还在的"), "{told}");
+            assert_eq!(status(&client.reply().await), ReplyStatus::Error);
+            let shown = client.shown("kept()").await;
+            assert_eq!(shown[0].1["data"]["text/plain"], "7");
+        }
+        let message = failure(&mut kernel, "lost").await;
+        assert!(message.contains("cannot find value"), "{message}");
+    });
+}
+
+#[test]
+fn an_interrupt_while_a_cell_is_compiled_stops_the_compiler() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        ok(&mut kernel, "let x = 42;").await;
+        let mut client = Client::new(&kernel).await;
+        // Takes rustc a minute.
+        let slow = format!(
+            "println!(\"never\");\nconst N: u64 = {{ let mut i = 0u64; while i < 1 << {} {{ i += 1; }} i }};\nprintln!(\"{{N}}\");",
+            40
+        );
+        let slow = format!("#[allow(long_running_const_eval)]\n{slow}");
+        let id = client.execute(&slow).await;
+        let evcxr = child(kernel.id().unwrap()).unwrap();
+        until("rustc runs", || {
+            descendants(evcxr).iter().any(|name| name == "rustc")
+        })
+        .await;
+        client.interrupt().await;
+        let shown = client.until_idle(&id).await;
+        assert_eq!(shown.last().unwrap().1["ename"], "已中断", "{shown:?}");
+        assert!(!text(&shown).contains("never"));
+        assert_eq!(status(&client.reply().await), ReplyStatus::Error);
+        assert_eq!(client.shown("x").await[0].1["data"]["text/plain"], "42");
+    });
+}
+
+#[test]
+fn an_interrupt_that_races_with_the_end_of_a_cell_never_hits_the_next() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        client.shown("let x = 1;").await;
+        for wait in 0..12 {
+            let code = format!(
+                "println!(\"begun\"); tokio::time::sleep(std::time::Duration::from_millis({})).await;",
+                wait % 4
+            );
+            let id = client.execute(&code).await;
+            client.text_until("begun\n").await;
+            client.interrupt().await;
+            client.until_idle(&id).await;
+            client.reply().await;
+            let next = "tokio::time::sleep(std::time::Duration::from_millis(30)).await; x";
+            assert_eq!(client.shown(next).await[0].1["data"]["text/plain"], "1");
+        }
+    });
+}
+
+#[test]
+fn cells_are_counted_from_one_and_silent_ones_not_at_all() {
+    run(async {
+        let mut kernel = common::kernel().await;
+        assert_eq!(
+            ok(&mut kernel, common::FIRST_CELL).await.execution_count,
+            Some(1)
+        );
+        let mut client = Client::new(&kernel).await;
+        let silent = ExecuteRequest {
+            silent: true,
+            ..ExecuteRequest::new("40 + 2".to_owned())
+        };
+        let id = client.ask(silent).await;
+        assert_eq!(client.until_idle(&id).await, []);
+        client.reply().await;
+        let unstored = ExecuteRequest {
+            store_history: false,
+            ..ExecuteRequest::new("1 + 1".to_owned())
+        };
+        let id = client.ask(unstored).await;
+        assert_eq!(client.until_idle(&id).await.len(), 1);
+        client.reply().await;
+        assert_eq!(ok(&mut kernel, "2 + 2").await.execution_count, Some(2));
+        let history = HistoryRequest::Tail {
+            n: 10,
+            output: false,
+            raw: true,
+        };
+        client.ask(history).await;
+        let JupyterMessageContent::HistoryReply(reply) = client.reply().await.content else {
+            panic!()
+        };
+        let reply = serde_json::to_value(reply).unwrap();
+        assert_eq!(reply["history"].as_array().unwrap().len(), 2, "{reply}");
+    });
+}
+
+#[test]
+fn requests_that_evcxr_never_answers_are_answered() {
+    run(async {
+        let kernel = common::kernel().await;
+        let mut client = Client::new(&kernel).await;
+        for (code, expected) in [
+            ("1 + 1", "complete"),
+            ("fn f() {", "incomplete"),
+            ("fn f( }", "invalid"),
+        ] {
+            client
+                .ask(IsCompleteRequest {
+                    code: code.to_owned(),
+                })
+                .await;
+            let reply = serde_json::to_value(client.reply().await.content).unwrap();
+            assert_eq!(reply["status"], expected, "{code}");
+        }
+        client.ask(CommInfoRequest { target_name: None }).await;
+        assert_eq!(client.reply().await.header.msg_type, "comm_info_reply");
+        client.ask(KernelInfoRequest {}).await;
+        let reply = serde_json::to_value(client.reply().await.content).unwrap();
+        assert_eq!(reply["language_info"]["name"], "Rust");
+    });
+}
+
+#[test]
+fn completion_and_inspection_still_work() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        client.shown("let numbers = vec![1, 2, 3];").await;
+        client
+            .ask(CompleteRequest {
+                code: "numbers.is_em".to_owned(),
+                cursor_pos: 13,
+            })
+            .await;
+        let reply = serde_json::to_value(client.reply().await.content).unwrap();
+        assert!(reply["matches"].to_string().contains("is_empty"), "{reply}");
+        let inspect = InspectRequest {
+            code: "numbers".to_owned(),
+            cursor_pos: 7,
+            detail_level: Some(0),
+        };
+        client.ask(inspect).await;
+        let reply = serde_json::to_value(client.reply().await.content).unwrap();
+        assert!(reply["data"].to_string().contains("Vec<i32>"), "{reply}");
+    });
+}
+
+#[test]
+fn a_cell_can_ask_for_input_and_an_interrupt_ends_the_question() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        client.shown(":dep evcxr_input = \"1\"").await;
+        let ask = ExecuteRequest {
+            allow_stdin: true,
+            ..ExecuteRequest::new("print!(\"asking\"); let name = evcxr_input::get_string(\"name?\"); println!(\"<{name}>\"); loop { tokio::task::yield_now().await; }".to_owned())
+        };
+        let id = client.ask(ask.clone()).await;
+        let question = timeout(LIMIT, client.stdin.read()).await.unwrap().unwrap();
+        let content = serde_json::to_value(&question.content).unwrap();
+        assert_eq!(content["prompt"], "name?");
+        let answer = InputReply {
+            value: "小明".to_owned(),
+            ..InputReply::default()
+        };
+        client
+            .stdin
+            .send(JupyterMessage::new(answer, Some(&question)))
+            .await
+            .unwrap();
+        assert_eq!(client.text_until("<小明>\n").await, "asking<小明>\n");
+        client.interrupt().await;
+        client.until_idle(&id).await;
+        client.reply().await;
+        let id = client.ask(ask).await;
+        timeout(LIMIT, client.stdin.read()).await.unwrap().unwrap();
+        client.interrupt().await;
+        let shown = client.until_idle(&id).await;
+        assert_eq!(shown.last().unwrap().1["ename"], "已中断", "{shown:?}");
+    });
+}
+
+#[test]
+fn a_message_with_a_wrong_signature_is_dropped_and_logged() {
+    run(async {
+        let mut kernel = common::kernel().await;
+        let mut forged = kernel.connection().clone();
+        forged.key = "guess".to_owned();
+        let identity = peer_identity_for_session("forger").unwrap();
+        let mut shell = create_client_shell_connection_with_identity(&forged, "forger", identity)
+            .await
+            .unwrap();
+        shell
+            .send(ExecuteRequest::new("std::process::exit(1)".to_owned()).into())
+            .await
+            .unwrap();
+        let mut control = create_client_control_connection(&forged, "forger")
+            .await
+            .unwrap();
+        control
+            .send(jupyter_protocol::ShutdownRequest { restart: false }.into())
+            .await
+            .unwrap();
+        until("it is logged, twice", || {
+            kernel.log().matches("wrong signature").count() == 2
+        })
+        .await;
+        assert_eq!(ok(&mut kernel, "40 + 2").await.result(), Some("42"));
+    });
+}
+
+#[test]
+fn what_belongs_to_a_kernel_is_closed_to_others() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let evcxr = child(kernel.id().unwrap()).unwrap();
+        let environment = fs::read_to_string(format!("/proc/{evcxr}/environ")).unwrap();
+        let value = |name: &str| {
+            let entry = environment
+                .split('\0')
+                .find_map(|entry| entry.strip_prefix(name));
+            entry.unwrap().to_owned()
+        };
+        let socket = value("NOTEBOOK_FRONT=");
+        assert!(fs::metadata(&socket).is_ok());
+        for path in [socket, value("EVCXR_TMPDIR=")] {
+            let folder = Path::new(&path).parent().unwrap();
+            let mode = fs::metadata(folder).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}", folder.display());
+        }
+    });
+}
+
+#[test]
+fn a_cell_whose_process_is_killed_fails_and_the_next_one_runs() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        ok(&mut kernel, "fn kept() -> i32 { 7 }").await;
+        for (code, reason) in [
+            (
+                "println!(\"last words\"); std::process::abort();",
+                "SIGABRT",
+            ),
+            (
+                "println!(\"last words\"); std::process::exit(3);",
+                "exit status: 3",
+            ),
+            (
+                "print!(\"last words\\n\"); { std::process::Command::new(\"kill\").args([\"-KILL\", &std::process::id().to_string()]).status().unwrap(); } loop {}",
+                "SIGKILL",
+            ),
+        ] {
+            let execution = kernel.execute(code, LIMIT).await.unwrap();
+            let Outcome::Failed(message) = &execution.outcome else {
+                panic!("{execution:?}")
+            };
+            assert!(message.contains(reason), "{message}");
+            assert_eq!(execution.stream("stdout"), "last words\n");
+            assert_eq!(ok(&mut kernel, "kept()").await.result(), Some("7"));
+        }
+    });
+}
+
+#[test]
+fn when_evcxr_is_killed_the_kernel_ends_with_an_error() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let front = kernel.id().unwrap();
+        let evcxr = child(front).unwrap();
+        let cells = children(evcxr);
+        kill(evcxr);
+        let outcome = kernel
+            .execute("1", Duration::from_secs(30))
+            .await
+            .unwrap()
+            .outcome;
+        assert_eq!(outcome, Outcome::KernelDied);
+        assert!(
+            kernel.log().contains("evcxr 自己结束了"),
+            "{}",
+            kernel.log()
+        );
+        until("all processes end", || {
+            !cells.iter().any(|process| runs(*process))
+        })
+        .await;
+    });
+}
+
+fn kill(process: u32) {
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", &process.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{parent}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|p| p.parse().ok())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn child(parent: u32) -> Option<u32> {
+    children(parent).first().copied()
+}
+
+/// The names of all programs below a process.
+fn descendants(process: u32) -> Vec<String> {
+    children(process)
+        .into_iter()
+        .flat_map(|child| {
+            let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+            let mut names = descendants(child);
+            names.push(name.trim().to_owned());
+            names
+        })
+        .collect()
+}
+
+fn runs(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .starts_with(" Z")
+    })
+}
