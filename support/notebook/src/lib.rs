@@ -7,6 +7,7 @@
 //! | `display.rs` | [`display()`], [`Handle`], [`clear`]: putting it into the notebook |
 //! | `table.rs`, `images.rs` | [`table()`] and [`images()`] |
 //! | `progress.rs` | [`progress()`], [`progress_bar`], [`spinner`]: indicatif in a notebook |
+//! | `timeline.rs`, `timeline/` | [`Timeline`]: when which task ran. `record.rs` writes it down, `figures.rs` draws the conclusions, `svg.rs` and `text.rs` the picture |
 //! | `screen.rs`, `ansi.rs` | the terminal in memory that indicatif draws on, and its colours |
 //! | `escape.rs`, `columns.rs` | text in HTML, and its width |
 //! | `outlet.rs` | where displays go: the front, a stock evcxr, a terminal |
@@ -27,6 +28,7 @@ mod progress;
 mod pump;
 mod screen;
 mod table;
+mod timeline;
 
 pub use bundle::{Bundle, Show, html, image, json, latex, markdown, png, svg, text};
 pub use display::{Handle, clear, clear_before_next, display};
@@ -37,6 +39,7 @@ pub use progress::{
     Progress, draw_target, multi_progress, progress, progress_bar, progress_stream, spinner,
 };
 pub use table::{Table, table};
+pub use timeline::{LongestPoll, Summary, Timeline, Tracked};
 
 // Makes rustc link against the dylib of `nest-tokio` instead of a second copy of its contents.
 use nest_tokio as _;
