@@ -202,3 +202,175 @@ impl<F> fmt::Debug for Tracked<F> {
         f.debug_struct("Tracked").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn, ready};
+    use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use futures::executor::block_on;
+    use futures::future::{join, select};
+    use futures::stream::{FuturesUnordered, StreamExt};
+    use record::End;
+
+    use super::*;
+
+    /// Ready when it is polled for the `n`th time.
+    fn ready_after(n: u32) -> impl Future<Output = u32> {
+        let mut polls = 0;
+        poll_fn(move |cx| {
+            polls += 1;
+            cx.waker().wake_by_ref();
+            if polls == n {
+                Poll::Ready(n)
+            } else {
+                Poll::Pending
+            }
+        })
+    }
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn ends(timeline: &Timeline) -> Vec<Option<End>> {
+        let tasks = timeline.picture().tasks;
+        tasks
+            .iter()
+            .map(|task| task.end.map(|(_, end)| end))
+            .collect()
+    }
+
+    #[test]
+    fn polls_are_counted_and_the_output_passes_through() {
+        let timeline = Timeline::new();
+        let futures = (
+            timeline.track("a", ready_after(3)),
+            timeline.track("b", ready_after(5)),
+        );
+        assert_eq!(block_on(join(futures.0, futures.1)), (3, 5));
+        let picture = timeline.picture();
+        let polls: Vec<_> = picture.tasks.iter().map(|task| task.polls).collect();
+        assert_eq!(polls, [3, 5]);
+        assert_eq!(timeline.summary().completed, 2);
+        assert_eq!(
+            (timeline.summary().peak, timeline.summary().threads),
+            (2, 1)
+        );
+    }
+
+    #[test]
+    fn what_is_dropped_before_its_end_is_cancelled() {
+        let timeline = Timeline::new();
+        let fast = Box::pin(timeline.track("fast", ready(1)));
+        let slow = Box::pin(timeline.track("slow", pending::<u32>()));
+        drop(block_on(select(fast, slow)));
+        drop(timeline.track("never", ready(1)));
+        let expected = [End::Completed, End::Cancelled, End::Cancelled].map(Some);
+        assert_eq!(ends(&timeline), expected);
+        assert_eq!(timeline.summary().never_polled, 2);
+    }
+
+    #[test]
+    fn a_panic_is_recorded_and_propagates_unchanged() {
+        let timeline = Timeline::new();
+        let mut future = Box::pin(timeline.track("bad", async { panic_any(42_u8) }));
+        let payload = catch_unwind(AssertUnwindSafe(|| poll(future.as_mut()))).unwrap_err();
+        assert_eq!(payload.downcast_ref(), Some(&42_u8));
+        drop(future);
+        assert_eq!(ends(&timeline), [Some(End::Panicked)]);
+    }
+
+    #[test]
+    fn a_task_that_is_being_polled_can_be_seen() {
+        let timeline = Timeline::new();
+        let seen = timeline.clone();
+        let look = async move { (seen.picture(), seen.svg()) };
+        let (picture, svg) = block_on(timeline.track("looks", look));
+        let task = &picture.tasks[0];
+        assert!(task.in_poll && task.end.is_none());
+        assert_eq!((task.polls, task.spans.len()), (1, 1));
+        assert!(svg.contains("还没有返回"));
+    }
+
+    #[test]
+    fn tasks_on_a_runtime_show_their_threads_and_can_be_aborted() {
+        let runtime = nest_tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let timeline = Timeline::new();
+            let here = timeline.track("here", async {});
+            here.await;
+            let blocking = timeline.track("there", async {
+                std::thread::sleep(Duration::from_millis(12))
+            });
+            nest_tokio::spawn(blocking).await.unwrap();
+            let aborted = nest_tokio::spawn(timeline.track("aborted", pending::<()>()));
+            nest_tokio::task::yield_now().await;
+            aborted.abort();
+            assert!(aborted.await.unwrap_err().is_cancelled());
+            let summary = timeline.summary();
+            assert!(summary.threads >= 2);
+            assert_eq!((summary.completed, summary.cancelled), (2, 1));
+            assert_eq!(summary.never_yielded, ["there"]);
+            let longest = summary.longest_poll.unwrap();
+            assert_eq!(longest.label, "there");
+            assert!(longest.duration >= Duration::from_millis(12));
+        });
+    }
+
+    #[test]
+    fn any_set_of_futures_can_be_tracked() {
+        let timeline = Timeline::new();
+        let mut futures: FuturesUnordered<_> = (1..=20)
+            .map(|n| timeline.track(n.to_string(), ready_after(n)))
+            .collect();
+        let mut sum = 0;
+        block_on(async {
+            while let Some(n) = futures.next().await {
+                sum += n;
+            }
+        });
+        assert_eq!(sum, 210);
+        let summary = timeline.summary();
+        assert_eq!((summary.completed, summary.polls), (20, 210));
+        // The first may complete before the last is polled.
+        assert!(summary.peak >= 19);
+    }
+
+    #[test]
+    fn the_clock_starts_with_the_first_task() {
+        let timeline = Timeline::new();
+        std::thread::sleep(Duration::from_millis(20));
+        let before = Instant::now();
+        block_on(timeline.track("a", ready(())));
+        assert!(timeline.summary().elapsed <= before.elapsed());
+    }
+
+    #[test]
+    fn a_tracked_future_goes_where_its_future_goes() {
+        fn is_send<T: Send>(_: &T) {}
+        is_send(&Timeline::new().track("a", async {}));
+        let not_send = std::rc::Rc::new(1);
+        let timeline = Timeline::new();
+        let local = timeline.track("b", async move { *not_send });
+        assert_eq!(block_on(local), 1);
+        // What is not a future yet, too.
+        assert_eq!(block_on(timeline.track("c", ready(3))), 3);
+    }
+
+    #[test]
+    fn an_update_replaces_the_picture() {
+        let messages = crate::outlet::recorded::messages(|| {
+            let timeline = Timeline::new();
+            let handle = timeline.show();
+            block_on(timeline.track("<CN>", ready(())));
+            handle.update(&timeline);
+        });
+        let data = &messages[1].1["data"];
+        assert!(data["text/html"].as_str().unwrap().contains("&lt;CN&gt;"));
+        assert!(data["text/plain"].as_str().unwrap().contains("<CN> "));
+        assert_eq!(messages[1].0, "update_display_data");
+    }
+}

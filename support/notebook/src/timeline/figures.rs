@@ -318,11 +318,11 @@ impl Picture {
         Some(match longest.busy {
             BLOCKING.. => {
                 let thread = match self.thread(longest.thread) {
-                    Some(thread) if self.threads.len() > 1 => format!("线程 {}", thread + 1),
-                    _ => "线程".to_owned(),
+                    Some(thread) if self.threads.len() > 1 => format!("（线程 {}）", thread + 1),
+                    _ => String::new(),
                 };
                 format!(
-                    "最长的一次 poll 属于{name}：这个任务阻塞了{thread} {time}，这段时间里，同一线程上的其他任务都得等着。"
+                    "最长的一次 poll 属于{name}：这个任务阻塞了线程 {time}{thread}，这段时间里，同一线程上的其他任务都得等着。"
                 )
             }
             _ => format!("最长的一次 poll 只有 {time}（{name}）：没有任务长时间占着线程不放。"),
@@ -447,7 +447,7 @@ mod tests {
             "7 个任务：2 个完成，2 个被取消（完成之前就被丢弃），1 个 panic，2 个还没有结束。",
             "到现在，共 100 ms。",
             "同时进行的任务最多 5 个：各任务的用时加起来有 274 ms，并发着做只用了 100 ms（2.7 倍）。",
-            "“CN #2”：这个任务阻塞了线程 1 30 ms",
+            "“CN #2”：这个任务阻塞了线程 30 ms（线程 1）",
             "“CN #2”从第一次 poll 一直执行到结束",
             "“惰性”已经创建，但还没有被 poll 过",
             "“丢弃”还没有被 poll 过就被丢弃了",
