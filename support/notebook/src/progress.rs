@@ -8,7 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use indicatif::{
+    MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState, ProgressStyle,
+    TermLike,
+};
 use pin_project_lite::pin_project;
 
 use crate::screen::Screen;
@@ -16,7 +19,7 @@ use crate::{Bundle, outlet};
 
 /// Columns of the terminal that indicatif draws on: what fits beside the input area's prompt in a
 /// window of a thousand pixels.
-const WIDTH: u16 = 88;
+const WIDTH: u16 = 96;
 /// Its lines; bars beyond them would not be drawn.
 const HEIGHT: u16 = 400;
 /// Most drawings a second, apart from a bar's last.
@@ -24,10 +27,9 @@ const HZ: u8 = 10;
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(120);
 
-const BAR: &str =
-    "{prefix}{percent:>3}% {bar:32.blue/dim} {pos}/{len} [{elapsed}<{eta}, {per_sec}] {msg}";
-const COUNTER: &str = "{spinner:.blue} {prefix}{pos} [{elapsed}, {per_sec}] {msg}";
-const SPINNER: &str = "{spinner:.blue} {prefix}{msg} [{elapsed}]";
+const BAR: &str = "{prefix}{percent:>3}% {bar:30.blue/dim} {pos}/{len} {times} {msg}";
+const COUNTER: &str = "{spinner:.blue} {prefix}{pos} {times} {msg}";
+const SPINNER: &str = "{spinner:.blue} {prefix}{msg} {elapsed:.dim}";
 
 /// Where a bar or a group of bars is drawn: for indicatif's own constructors.
 ///
@@ -56,7 +58,7 @@ pub fn draw_target() -> ProgressDrawTarget {
 }
 
 /// A progress bar for `len` steps: [`inc`](ProgressBar::inc) it, and [`finish`](ProgressBar::finish)
-/// it at the end.
+/// it at the end. Dropped before, it keeps the state it was in.
 ///
 /// ```
 /// let bar = notebook::progress_bar(3).with_prefix("下载 ");
@@ -67,7 +69,9 @@ pub fn draw_target() -> ProgressDrawTarget {
 /// bar.finish_with_message("完成");
 /// ```
 pub fn progress_bar(len: u64) -> ProgressBar {
-    ProgressBar::with_draw_target(Some(len), draw_target()).with_style(bar_style())
+    ProgressBar::with_draw_target(Some(len), draw_target())
+        .with_style(bar_style())
+        .with_finish(ProgressFinish::Abandon)
 }
 
 /// A spinner that turns until it is finished or dropped.
@@ -79,6 +83,7 @@ pub fn progress_bar(len: u64) -> ProgressBar {
 pub fn spinner(message: impl Into<std::borrow::Cow<'static, str>>) -> ProgressBar {
     let spinner = ProgressBar::with_draw_target(None, draw_target())
         .with_style(style(SPINNER))
+        .with_finish(ProgressFinish::Abandon)
         .with_message(message);
     spinner.enable_steady_tick(TICK);
     spinner
@@ -300,6 +305,51 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .expect("our own templates are well-formed")
         .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏✓")
+        .with_key(
+            "times",
+            |state: &ProgressState, out: &mut dyn fmt::Write| {
+                let _ = out.write_str(&times(state));
+            },
+        )
+        .with_key(
+            "elapsed",
+            |state: &ProgressState, out: &mut dyn fmt::Write| {
+                let _ = out.write_str(&clock(state.elapsed()));
+            },
+        )
+}
+
+/// "用时 3.2 s，还要 1.1 s，31.9/s"
+fn times(state: &ProgressState) -> String {
+    let mut times = format!("用时 {}", clock(state.elapsed()));
+    let rate = state.per_sec();
+    if !state.is_finished() && state.pos() > 0 && state.len().is_some() {
+        times += &format!("，还要 {}", clock(state.eta()));
+    }
+    if rate > 0.0 {
+        times += &match rate {
+            ..10.0 => format!("，{rate:.2}/s"),
+            ..1000.0 => format!("，{rate:.0}/s"),
+            ..1e6 => format!("，{:.1}k/s", rate / 1e3),
+            _ => format!("，{:.1}M/s", rate / 1e6),
+        };
+    }
+    times
+}
+
+/// "0.2 s", "1:05", "2:00:00"
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        ..60 => format!("{:.1} s", time.as_secs_f64()),
+        ..3600 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        _ => format!(
+            "{}:{:02}:{:02}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        ),
+    }
 }
 
 /// Shows what is on a screen: text and HTML.
@@ -455,6 +505,25 @@ mod tests {
             last,
             format!("2/2\n{} 9", "#".repeat(usize::from(WIDTH) - 2))
         );
+    }
+
+    #[test]
+    fn the_usual_bar_says_how_far_how_long_and_how_fast() {
+        let (target, drawn) = target();
+        let bar = ProgressBar::with_draw_target(Some(4), target)
+            .with_style(bar_style())
+            .with_prefix("下载 ")
+            .with_elapsed(Duration::from_secs(2));
+        bar.inc(4);
+        bar.finish_with_message("完成");
+        let drawn = drawn.lock().unwrap();
+        let full = "█".repeat(30);
+        assert_eq!(
+            *drawn.last().unwrap(),
+            format!("下载 100% {full} 4/4 用时 2.0 s，2.00/s 完成")
+        );
+        assert_eq!(clock(Duration::from_secs(65)), "1:05");
+        assert_eq!(clock(Duration::from_secs(7325)), "2:02:05");
     }
 
     #[test]

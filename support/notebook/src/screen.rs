@@ -199,7 +199,10 @@ fn line_html(line: &[Cell]) -> String {
         let text: String = line[start..end].iter().map(|cell| &*cell.text).collect();
         let mut css = style.css();
         if wide {
-            css += &format!("display:inline-block;width:{}ch;", end - start);
+            css += &format!(
+                "display:inline-block;width:{}ch;text-align-last:justify;",
+                end - start
+            );
         }
         if css.is_empty() {
             html += &escape(&text);
@@ -275,7 +278,9 @@ mod tests {
             .collect();
         assert_eq!(text, "<██░> 国旗 e\u{301}");
         assert!(html.contains("<span style=\"color:#1d9a51;\">██</span>"));
-        assert!(html.contains("<span style=\"display:inline-block;width:4ch;\">国旗</span>"));
+        assert!(html.contains(
+            "<span style=\"display:inline-block;width:4ch;text-align-last:justify;\">国旗</span>"
+        ));
     }
 
     #[test]

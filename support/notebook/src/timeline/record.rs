@@ -4,7 +4,7 @@
 //! that it is compiled once, optimised, and not into every cell.
 
 use std::mem;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -16,8 +16,14 @@ pub(crate) struct Record {
     label: String,
     clock: Instant,
     created: u64,
+    /// Start of the poll that has not returned, or [`NOT_POLLED`], and its thread. Beside the lock,
+    /// so that a poll takes it once; changed by the poll alone, and back to `NOT_POLLED` under the lock.
+    polled_since: AtomicU64,
+    polled_on: AtomicU32,
     state: Mutex<State>,
 }
+
+const NOT_POLLED: u64 = u64::MAX;
 
 #[derive(Clone, Default)]
 struct State {
@@ -25,8 +31,6 @@ struct State {
     merged: bool,
     polls: u64,
     longest: Option<Span>,
-    /// Start and thread of the poll that has not returned.
-    polling: Option<(u64, u32)>,
     end: Option<(u64, End)>,
 }
 
@@ -98,6 +102,8 @@ impl Record {
             label,
             clock,
             created: nanos(clock, created),
+            polled_since: AtomicU64::new(NOT_POLLED),
+            polled_on: AtomicU32::new(SEVERAL_THREADS),
             state: Mutex::default(),
         }
     }
@@ -112,19 +118,17 @@ impl Record {
 
     #[inline(never)]
     fn begin_poll(&self) {
-        let thread = thread_number();
-        let now = self.now();
-        self.state().polling = Some((now, thread));
+        self.polled_on.store(thread_number(), Ordering::Relaxed);
+        self.polled_since.store(self.now(), Ordering::Release);
     }
 
     #[inline(never)]
     fn end_poll(&self, outcome: Option<End>) {
         let now = self.now();
+        let thread = self.polled_on.load(Ordering::Relaxed);
         let mut state = self.state();
-        let Some((start, thread)) = state.polling.take() else {
-            return;
-        };
-        state.push(start, now, thread);
+        let start = self.polled_since.swap(NOT_POLLED, Ordering::Relaxed);
+        state.push(start.min(now), now, thread);
         if let (Some(outcome), None) = (outcome, state.end) {
             state.end = Some((now, outcome));
         }
@@ -139,18 +143,21 @@ impl Record {
 
     /// A copy as of `now`.
     pub(crate) fn task(&self, now: u64) -> Task {
-        let mut state = self.state().clone();
-        let in_poll = state.polling;
-        if let Some((start, thread)) = in_poll {
+        let state = self.state();
+        let since = self.polled_since.load(Ordering::Acquire);
+        let thread = self.polled_on.load(Ordering::Relaxed);
+        let in_poll = since != NOT_POLLED;
+        let mut state = state.clone();
+        if in_poll {
             // It may have begun after `now` was read.
-            state.push(start, now.max(start), thread);
+            state.push(since, now.max(since), thread);
         }
         Task {
             label: self.label.clone(),
             created: self.created,
             spans: state.spans,
             merged: state.merged,
-            in_poll: in_poll.is_some(),
+            in_poll,
             polls: state.polls,
             longest: state.longest,
             end: state.end,
