@@ -20,7 +20,7 @@ const DARK: &str = "--jp-layout-color0:#111;--jp-layout-color1:#111;--jp-layout-
 --jp-border-color1:#616161;--jp-border-color2:#424242;--jp-content-font-color1:#fff;\
 --jp-content-font-color2:rgba(255,255,255,.7);--jp-rendermime-table-row-background:#212121";
 const TABLES: &str = ".o table{margin-left:auto;margin-right:auto;table-layout:fixed}\
-.o td,.o th{text-align:right;padding:.5em}.o tbody tr:nth-child(even){background:var(--jp-rendermime-table-row-background)}";
+:not(.m).o td,:not(.m).o th{text-align:right;padding:.5em}.o tbody tr:nth-child(even){background:var(--jp-rendermime-table-row-background)}";
 
 fn page(theme: &str, sections: &[(&str, String)]) -> String {
     let body: String = sections

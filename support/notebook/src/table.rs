@@ -12,25 +12,28 @@ const MAX_ROWS: usize = 500;
 /// Widest cell of the plain text, in columns.
 const MAX_WIDTH: usize = 40;
 
-/// More specific than JupyterLab's rules for tables, which centre them and align text to the right.
+/// The class three times: more specific than JupyterLab's rules for tables, which centre them and
+/// align text to the right.
+const SCOPE: &str = ".nb-table.nb-table.nb-table";
+/// Rules for [`SCOPE`], written `&`.
 const STYLE: &str = "\
-div.nb-table{overflow-x:auto;margin:.4em 0}\
-div.nb-table table{margin:0;border-collapse:collapse;border:none;table-layout:auto;width:auto;\
+&{overflow-x:auto;margin:.4em 0}\
+& table{margin:0;border-collapse:collapse;border:none;table-layout:auto;width:auto;\
 font-size:var(--jp-ui-font-size1,.875em);font-variant-numeric:tabular-nums;\
 color:var(--jp-content-font-color1,currentColor)}\
-div.nb-table caption{text-align:left;padding:0 .75em .4em 0;font-weight:600;\
+& caption{text-align:left;padding:0 .75em .4em 0;font-weight:600;\
 color:var(--jp-content-font-color1,currentColor)}\
-div.nb-table th,div.nb-table td{padding:.3em .75em;border:none;text-align:left;\
+& th,& td{padding:.3em .75em;border:none;text-align:left;\
 vertical-align:top;line-height:1.5;white-space:pre-wrap;overflow-wrap:anywhere;max-width:36em}\
-div.nb-table thead th{font-weight:600;white-space:nowrap;\
+& thead th{font-weight:600;white-space:nowrap;\
 border-bottom:2px solid var(--jp-border-color1,#8884)}\
-div.nb-table table tbody tr:nth-child(n){background:none;\
+& table tbody tr:nth-child(n){background:none;\
 border-bottom:1px solid var(--jp-border-color2,#8883)}\
-div.nb-table table tbody tr:nth-child(n):hover{background:var(--jp-layout-color2,#8882)}\
-div.nb-table .n{text-align:right;white-space:nowrap}\
-div.nb-table .o,div.nb-table p{color:var(--jp-content-font-color2,currentColor)}\
-div.nb-table p{margin:.4em 0 0;font-size:.875em}\
-@media print{div.nb-table table,div.nb-table caption,div.nb-table p{color:#000}}";
+& table tbody tr:nth-child(n):hover{background:var(--jp-layout-color2,#8882)}\
+& .n{text-align:right;white-space:nowrap}\
+& .o,& p{color:var(--jp-content-font-color2,currentColor)}\
+& p{margin:.4em 0 0;font-size:.875em}\
+@media print{& table,& caption,& p{color:#000}}";
 
 /// A table from `rows`: structs and maps have named columns, in the order in which the names
 /// first appear; arrays and tuples have columns without names; anything else is one column.
@@ -145,7 +148,8 @@ impl Table {
 
     fn html(&self) -> String {
         let names = self.names();
-        let mut html = format!("<div class=\"nb-table\"><style>{STYLE}</style><table>");
+        let style = STYLE.replace('&', SCOPE);
+        let mut html = format!("<div class=\"nb-table\"><style>{style}</style><table>");
         if !self.caption.is_empty() {
             html += &format!("<caption>{}</caption>", escape(&self.caption));
         }

@@ -53,6 +53,8 @@ use crate::{Bundle, Handle, Show, display};
 ///
 /// It is one SVG element within the page, without scripts, in the colours of the theme.
 ///
+#[doc = concat!("<div>", include_str!("../pictures/timeline.svg"), "</div>")]
+///
 /// # Limits
 /// Some hundred polls of a task are kept one by one. When there are more, the closest
 /// ones are merged into one mark: the number of polls and the time spent in them stay

@@ -19,6 +19,8 @@ const RIGHT: f64 = 104.0;
 /// Height that the lanes share when they are many.
 const LANES: f64 = 720.0;
 const CURVE: f64 = 56.0;
+/// Lowest lane in which shapes can be told apart.
+const SHAPES: f64 = 5.0;
 /// Advance of a column of text of 12 pixels.
 const COLUMN: f64 = 6.5;
 const LINE: f64 = 20.0;
@@ -36,7 +38,7 @@ const MOST_MARKS: usize = 20_000;
 const COLOURS: usize = 4;
 
 const STYLE: &str = "\
-.nb-timeline{display:block;width:100%;max-width:1100px;height:auto;margin:.3em 0;\
+.nb-timeline{display:block;width:100%;min-width:640px;max-width:1100px;height:auto;margin:.3em 0;\
 font:12px var(--jp-ui-font-family,system-ui),'Noto Sans CJK SC','PingFang SC','Microsoft YaHei',sans-serif;\
 font-variant-numeric:tabular-nums;color:var(--jp-content-font-color1,currentColor)}\
 .nb-timeline text{fill:currentColor}\
@@ -75,6 +77,15 @@ struct Layout<'a> {
     titled: bool,
     /// Polls closer than this, in pixels, are one mark.
     gap: f64,
+}
+
+/// What the legend explains.
+enum Sign {
+    /// Class of the colour, and number of the thread.
+    Poll(usize, String),
+    Waiting,
+    NotStarted,
+    End(Option<End>),
 }
 
 /// Polls that are drawn as one.
@@ -187,93 +198,92 @@ impl<'a> Layout<'a> {
         }
     }
 
+    /// What the signs mean, of those that are there.
     fn legend(&self, out: &mut String, y: f64) -> f64 {
-        let middle = y + 6.0;
-        let baseline = n(middle + 4.0);
-        let mut at = self.left;
-        // Puts the text behind a sign; returns where the next entry begins.
-        let entry = |out: &mut String, sign: String, text_at: f64, text: &str| {
-            put!(
-                out,
-                "{sign}<text x=\"{}\" y=\"{baseline}\">{text}</text>",
-                n(text_at + 6.0)
-            );
-            text_at + 6.0 + width(text) as f64 * COLUMN + 14.0
-        };
+        let (mut x, mut middle) = (self.left, y + 6.0);
         put!(
             out,
-            "<text class=\"m\" x=\"{MARGIN}\" y=\"{baseline}\">{}</text><g class=\"l\">",
-            "任务"
+            "<g class=\"legend\"><text class=\"m\" x=\"{MARGIN}\" y=\"{}\">任务</text>",
+            n(middle + 4.0)
         );
-        let box_at = |x: f64, class: usize, text: &str| {
-            format!(
-                "<rect class=\"p{class}\" x=\"{}\" y=\"{}\" width=\"16\" height=\"14\" rx=\"1.5\"/>\
-                 <text class=\"i\" x=\"{}\" y=\"{baseline}\">{text}</text>",
-                n(x),
-                n(middle - 7.0),
-                n(x + 8.0)
-            )
-        };
-        match self.picture.threads.len() {
-            0 => {}
-            1 => at = entry(out, box_at(at, 0, ""), at + 16.0, "在 poll 中，占用线程"),
-            threads => {
-                for thread in 0..threads.min(COLOURS) {
-                    let number = (thread + 1).to_string();
-                    let text = match thread {
-                        0 => "在 poll 中，占用线程 1".to_owned(),
-                        _ => format!("线程 {number}"),
-                    };
-                    at = entry(out, box_at(at, thread, &number), at + 16.0, &text);
-                }
-                if threads > COLOURS {
-                    let text = format!("其余 {} 个线程", threads - COLOURS);
-                    at = entry(out, box_at(at, COLOURS, ""), at + 16.0, &text);
-                }
+        for (sign, text) in self.signs() {
+            let (space, text_width) = (26.0, width(&text) as f64 * COLUMN);
+            if x + space + text_width > WIDTH - MARGIN {
+                (x, middle) = (self.left, middle + LINE);
             }
+            let baseline = n(middle + 4.0);
+            match sign {
+                Sign::Poll(colour, number) => put!(
+                    out,
+                    "<rect class=\"p{colour}\" x=\"{}\" y=\"{}\" width=\"18\" height=\"14\"/>\
+                     <text class=\"i\" x=\"{}\" y=\"{baseline}\">{number}</text>",
+                    n(x),
+                    n(middle - 7.0),
+                    n(x + 9.0)
+                ),
+                Sign::Waiting => put!(
+                    out,
+                    "<path class=\"w\" stroke-width=\"6\" d=\"M{} {}h18\"/>",
+                    n(x),
+                    n(middle)
+                ),
+                Sign::NotStarted => {
+                    put!(out, "<path class=\"b\" d=\"M{} {}h18\"/>", n(x), n(middle));
+                }
+                Sign::End(end) => end_mark(out, end, x + 4.0, middle, 13.0),
+            }
+            put!(
+                out,
+                "<text x=\"{}\" y=\"{baseline}\">{text}</text>",
+                n(x + space - 2.0)
+            );
+            x += space + text_width + 10.0;
         }
-        let line = |class: &str, x: f64, extra: &str| {
-            format!(
-                "<path class=\"{class}\" d=\"M{} {}h20\"{extra}/>",
-                n(x),
-                n(middle)
-            )
-        };
-        if self
-            .tasks
-            .iter()
-            .any(|task| task.polls > 1 || task.end.is_none() && task.polls > 0)
-        {
-            at = entry(out, line("w", at, " stroke-width=\"6\""), at + 20.0, "等待");
+        out.push_str("</g>");
+        middle + LINE
+    }
+
+    fn signs(&self) -> Vec<(Sign, String)> {
+        let mut signs = Vec::new();
+        let threads = self.picture.threads.len();
+        for thread in 0..threads.min(COLOURS) {
+            let number = thread + 1;
+            signs.push(match (thread, threads) {
+                (_, 1) => (Sign::Poll(0, String::new()), "在 poll 中，占用线程".into()),
+                (0, _) => (Sign::Poll(0, "1".into()), "在 poll 中，占用线程 1".into()),
+                _ => (
+                    Sign::Poll(thread, number.to_string()),
+                    format!("线程 {number}"),
+                ),
+            });
         }
-        let late = |task: &Task| {
-            self.x(task.started().unwrap_or(self.picture.to)) - self.x(task.created) > 3.0
-        };
-        if self.tasks.iter().any(late) {
-            at = entry(out, line("b", at, ""), at + 20.0, "已创建，未开始");
+        if threads > COLOURS {
+            let text = format!("其余 {} 个线程", threads - COLOURS);
+            signs.push((Sign::Poll(COLOURS, String::new()), text));
         }
-        let ends = [
+        let any = |has: &dyn Fn(&Task) -> bool| self.tasks.iter().any(has);
+        if any(&|task| task.polls > 1 || task.polls > 0 && task.end.is_none()) {
+            signs.push((Sign::Waiting, "等待".into()));
+        }
+        if any(&|task| {
+            let started = task.started().unwrap_or(task.ended_or(self.picture.to));
+            self.x(started) - self.x(task.created) > 3.0
+        }) {
+            signs.push((Sign::NotStarted, "已创建，未开始".into()));
+        }
+        for (end, text) in [
             (Some(End::Completed), "完成"),
             (Some(End::Cancelled), "取消"),
             (Some(End::Panicked), "panic"),
             (None, "未结束"),
-        ];
-        for (end, text) in ends {
-            if self.lane < 5.0 && end == Some(End::Completed) {
-                continue; // not marked in lanes this low
-            }
-            if self
-                .tasks
-                .iter()
-                .any(|task| task.end.map(|(_, end)| end) == end)
-            {
-                let mut sign = String::new();
-                end_mark(&mut sign, end, at, middle, 13.0);
-                at = entry(out, sign, at + 14.0, text);
+        ] {
+            // Completion is not marked in lanes too low for a shape.
+            let marked = self.lane >= SHAPES || end != Some(End::Completed);
+            if marked && any(&|task| task.end.map(|(_, end)| end) == end) {
+                signs.push((Sign::End(end), text.into()));
             }
         }
-        out.push_str("</g>");
-        y + 26.0
+        signs
     }
 
     fn lanes(&self, out: &mut String, top: f64) -> f64 {
@@ -302,7 +312,7 @@ impl<'a> Layout<'a> {
     fn lane(&self, out: &mut String, task: &Task, y: f64, named: bool) {
         let (picture, lane) = (self.picture, self.lane);
         put!(out, "<g><title>{}</title>", escape(&self.lane_title(task)));
-        if lane >= 5.0 {
+        if lane >= SHAPES {
             put!(
                 out,
                 "<rect class=\"h\" x=\"0\" y=\"{}\" width=\"{WIDTH}\" height=\"{}\"/>",
@@ -333,7 +343,7 @@ impl<'a> Layout<'a> {
             );
         }
         if let Some(started) = started {
-            let thickness = if lane < 5.0 { lane } else { lane * 0.3 };
+            let thickness = if lane < SHAPES { lane } else { lane * 0.3 };
             if ended - started > 0.5 {
                 put!(
                     out,
@@ -351,7 +361,7 @@ impl<'a> Layout<'a> {
             }
         }
         let how = task.end.map(|(_, end)| end);
-        if lane >= 5.0 {
+        if lane >= SHAPES {
             end_mark(out, how, ended + 3.0, y, lane * 0.62);
         } else if how != Some(End::Completed) {
             // Only a spot of colour: the shape would not be seen.
@@ -383,7 +393,7 @@ impl<'a> Layout<'a> {
             put!(
                 out,
                 "<text class=\"m s\" x=\"{}\" y=\"{}\">{}</text>",
-                n(ended + 8.0 + lane * 0.45),
+                n(ended + 11.0 + lane * 0.45),
                 n(y + 4.0),
                 text.join(" ")
             );
@@ -448,7 +458,7 @@ impl<'a> Layout<'a> {
                 n(width)
             );
         }
-        let height = if self.lane < 5.0 {
+        let height = if self.lane < SHAPES {
             self.lane
         } else {
             self.lane * 0.72
@@ -709,6 +719,70 @@ mod tests {
                     .is_some_and(|class| class.starts_with('p'))
         };
         lane.children().filter(is_poll).collect()
+    }
+
+    /// The picture in the documentation of [`Timeline`](crate::Timeline).
+    fn example() -> Picture {
+        let done = |ms| Some((ms * MS, End::Completed));
+        let tasks = vec![
+            task(
+                "CN",
+                &[
+                    (MS, 3 * MS, 1),
+                    (150 * MS, 153 * MS, 2),
+                    (300 * MS, 302 * MS, 1),
+                ],
+                done(302),
+            ),
+            task(
+                "IN",
+                &[(3 * MS, 4 * MS, 1), (190 * MS, 194 * MS, 1)],
+                done(194),
+            ),
+            task(
+                "US（太慢，超时）",
+                &[(4 * MS, 6 * MS, 2)],
+                Some((400 * MS, End::Cancelled)),
+            ),
+            task("解压", &[(200 * MS, 460 * MS, 1)], done(460)),
+            task(
+                "BR",
+                &[(6 * MS, 8 * MS, 2), (220 * MS, 225 * MS, 2)],
+                Some((225 * MS, End::Panicked)),
+            ),
+            task("ID", &[(8 * MS, 10 * MS, 2), (480 * MS, 484 * MS, 1)], None),
+        ];
+        Picture::new(tasks, 512 * MS)
+    }
+
+    #[test]
+    fn the_picture_in_the_documentation_is_what_is_drawn() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/pictures/timeline.svg");
+        let svg = draw(&example());
+        if std::env::var_os("UPDATE_PICTURES").is_some() {
+            std::fs::write(path, &svg).unwrap();
+        }
+        let in_documentation = std::fs::read_to_string(path).unwrap();
+        assert!(
+            svg == in_documentation,
+            "UPDATE_PICTURES=1 cargo test -p notebook draws it again"
+        );
+    }
+
+    #[test]
+    fn the_legend_explains_every_sign_within_the_picture() {
+        let svg = draw(&picture());
+        let page = Document::parse(&svg).unwrap();
+        let legend = elements(&page, "legend")[0];
+        let texts = legend.children().filter(|node| node.has_tag_name("text"));
+        let texts: Vec<_> = texts
+            .inspect(|text| assert!(number(*text, "x") < 900.0))
+            .filter_map(|text| text.text())
+            .collect();
+        assert_eq!(
+            texts.join(" "),
+            "任务 1 在 poll 中，占用线程 1 2 线程 2 等待 已创建，未开始 完成 取消 panic 未结束"
+        );
     }
 
     #[test]
