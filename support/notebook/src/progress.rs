@@ -341,8 +341,8 @@ fn times(state: &ProgressState) -> String {
 fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
-        ..60 => format!("{:.1} s", time.as_secs_f64()),
-        ..3600 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        0..60 => format!("{:.1} s", time.as_secs_f64()),
+        60..3600 => format!("{}:{:02}", seconds / 60, seconds % 60),
         _ => format!(
             "{}:{:02}:{:02}",
             seconds / 3600,
@@ -584,6 +584,25 @@ mod tests {
         let (target, drawn) = target();
         drop(on(progress(0..10), target));
         assert!(drawn.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn loops_in_loops_share_a_display() {
+        let (target, drawn) = target();
+        let bars = MultiProgress::with_draw_target(target);
+        let nested = |len, bars: &MultiProgress| {
+            let progress = progress(0..len).within(bars);
+            progress.bar().set_style(plain("{pos}/{len}"));
+            progress
+        };
+        drop(nested(7, &bars));
+        for _ in nested(2, &bars) {
+            for _ in nested(3, &bars).clear_when_done() {}
+        }
+        let drawn = drawn.lock().unwrap();
+        assert!(drawn.contains(&"1/2\n2/3".to_owned()));
+        assert!(drawn.iter().all(|state| !state.contains("/7")));
+        assert_eq!(drawn.last().unwrap(), "2/2");
     }
 
     #[test]

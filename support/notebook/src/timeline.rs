@@ -323,6 +323,29 @@ mod tests {
     }
 
     #[test]
+    fn it_can_be_drawn_while_tasks_run_on_many_threads() {
+        let runtime = nest_tokio::runtime::Runtime::new().unwrap();
+        let timeline = Timeline::new();
+        let tasks: Vec<_> = (0..50)
+            .map(|n| {
+                runtime.spawn(timeline.track(n.to_string(), async {
+                    for _ in 0..500 {
+                        nest_tokio::task::yield_now().await;
+                    }
+                }))
+            })
+            .collect();
+        while tasks.iter().any(|task| !task.is_finished()) {
+            let svg = timeline.svg();
+            assert!(roxmltree::Document::parse(&svg).is_ok());
+            assert!(timeline.summary().peak <= 50);
+        }
+        let summary = timeline.summary();
+        assert_eq!((summary.completed, summary.unfinished), (50, 0));
+        assert!(summary.polls >= 50 * 501);
+    }
+
+    #[test]
     fn any_set_of_futures_can_be_tracked() {
         let timeline = Timeline::new();
         let mut futures: FuturesUnordered<_> = (1..=20)
