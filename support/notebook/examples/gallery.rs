@@ -68,6 +68,21 @@ async fn one_after_the_other() -> Timeline {
     timeline
 }
 
+/// Futures that are made in one cell and awaited in two others.
+async fn three_cells() -> Timeline {
+    let timeline = Timeline::new();
+    let futures: Vec<_> = CODES[..6]
+        .iter()
+        .map(|code| timeline.track(*code, download(code.len() as u64)))
+        .collect();
+    sleep(ms(2_000)).await;
+    let mut futures = futures.into_iter();
+    futures::future::join_all(futures.by_ref().take(3)).await;
+    sleep(ms(1_500)).await;
+    futures::future::join_all(futures).await;
+    timeline
+}
+
 async fn every_kind() -> Timeline {
     let timeline = Timeline::new();
     let bad = spawn(timeline.track("会 panic 的任务", async {
@@ -154,6 +169,7 @@ fn main() -> std::io::Result<()> {
     let sections = [
         ("buffer_unordered(5)", html(&first)),
         ("一个接一个", html(&runtime.block_on(one_after_the_other()))),
+        ("分在三个单元格里", html(&runtime.block_on(three_cells()))),
         ("各种结局", html(&runtime.block_on(every_kind()))),
         ("表格", html(&table)),
         ("图片", html(&flags)),

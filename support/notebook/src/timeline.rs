@@ -49,7 +49,8 @@ use crate::{Bundle, Handle, Show, display};
 /// first poll. At its end a lane says whether the task completed (how long it took, from its first
 /// poll), was cancelled (✕: dropped before it completed), panicked (▲), or has not ended (▸). The
 /// curve below counts the tasks in progress: polled at least once, and not yet ended. Hovering says
-/// more. The sentences below name the longest poll, tasks that never yielded, the peak.
+/// more. Long times in which no task is in progress (between two cells) are cut short and marked ≈.
+/// The sentences below name the longest poll, tasks that never yielded, the peak.
 ///
 /// It is one SVG element within the page, without scripts, in the colours of the theme.
 ///

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::axis::words;
+use super::axis::{Axis, words};
 use super::record::{End, SEVERAL_THREADS, Task};
 use crate::columns::clip;
 
@@ -14,6 +14,8 @@ const BLOCKING: u64 = 10_000_000;
 const WORTH_YIELDING: u64 = 1_000_000;
 /// Names in a sentence.
 const MOST_NAMES: usize = 3;
+/// Stretches without any task that are cut short.
+const MOST_GAPS: usize = 8;
 /// Widest name in a sentence, in columns.
 const WIDEST_NAME: usize = 32;
 
@@ -64,9 +66,9 @@ pub struct LongestPoll {
 pub(crate) struct Picture {
     /// In the order in which they were created; labels differ.
     pub(crate) tasks: Vec<Task>,
-    /// When the picture begins and ends, on the timeline's clock.
-    pub(crate) from: u64,
+    /// When the picture ends, on the timeline's clock.
     pub(crate) to: u64,
+    pub(crate) axis: Axis,
     /// Numbers of the threads, in the order in which they first polled a task.
     pub(crate) threads: Vec<u32>,
     /// Number of tasks in progress from each of these moments on.
@@ -141,17 +143,10 @@ impl Picture {
             .filter(|&task| tasks[task].longest.is_some())
             .max_by_key(|&task| tasks[task].longest.map(|span| span.busy));
 
-        // Futures made in one cell and awaited in another: most of the picture would be empty.
-        let first = tasks.iter().filter_map(Task::started).min().unwrap_or(0);
-        let from = if first > to - first {
-            first - (to - first) / 20
-        } else {
-            0
-        };
         Picture {
+            axis: Axis::new(to.max(1), gaps(&progress, to)),
             tasks,
-            from,
-            to: to.max(from + 1),
+            to: to.max(1),
             threads,
             progress,
             peak,
@@ -242,10 +237,16 @@ impl Picture {
                 .collect(),
             "还没有被 poll 过就被丢弃了，里面的代码一行也没有执行。",
         ));
-        if self.from > 0 {
+        let cut: u64 = self
+            .axis
+            .gaps()
+            .iter()
+            .map(|(start, end)| end - start)
+            .sum();
+        if cut > 0 {
             captions.push(format!(
-                "第一个任务创建 {} 之后才有任务开始执行；图从那时画起。",
-                words(self.from)
+                "有 {} 没有任何任务在进行，图中截短了（灰色竖带）；竖带之后的刻度从那时算起。",
+                words(cut)
             ));
         }
         captions.extend(named(
@@ -287,7 +288,8 @@ impl Picture {
 
     fn concurrency(&self) -> Option<String> {
         let polled = self.tasks.iter().filter(|task| task.polls > 0).count();
-        let span = self.to - self.tasks.iter().filter_map(Task::started).min()?;
+        let span =
+            idle(&self.progress, self.to).fold(self.to, |time, (start, end)| time - (end - start));
         match self.peak {
             _ if polled < 2 => None,
             1 => Some("任何时刻都只有 1 个任务在进行：它们是一个接一个执行的，没有并发。".into()),
@@ -328,6 +330,35 @@ impl Picture {
             _ => format!("最长的一次 poll 只有 {time}（{name}）：没有任务长时间占着线程不放。"),
         })
     }
+}
+
+/// The stretches in which no task is in progress.
+fn idle(progress: &[(u64, usize)], to: u64) -> impl Iterator<Item = (u64, u64)> {
+    let end = [(to, 0)];
+    let ends: Vec<u64> = progress
+        .iter()
+        .skip(1)
+        .chain(&end)
+        .map(|&(time, _)| time)
+        .collect();
+    let starts = progress.iter().copied();
+    starts
+        .zip(ends)
+        .filter(|&((start, count), end)| count == 0 && start < end)
+        .map(|((start, _), end)| (start, end))
+}
+
+/// The idle stretches that are not worth their place: futures made in one cell and awaited in
+/// another, a timeline that goes on three cells later.
+fn gaps(progress: &[(u64, usize)], to: u64) -> Vec<(u64, u64)> {
+    let length = |&(start, end): &(u64, u64)| end - start;
+    let mut gaps: Vec<(u64, u64)> = idle(progress, to).collect();
+    let busy = to - gaps.iter().map(length).sum::<u64>();
+    gaps.retain(|gap| busy > 0 && length(gap) > busy / 4);
+    gaps.sort_unstable_by_key(|gap| std::cmp::Reverse(length(gap)));
+    gaps.truncate(MOST_GAPS);
+    gaps.sort_unstable();
+    gaps
 }
 
 /// “CN”、“IN”等 5 个任务
@@ -476,11 +507,21 @@ mod tests {
     }
 
     #[test]
-    fn a_long_time_before_the_first_poll_is_left_out() {
-        let done = Some((1_100 * MS, End::Completed));
-        let picture = Picture::new(vec![task("a", &[(1_000 * MS, 1_100 * MS, 1)], done)], 0);
-        assert_eq!((picture.from, picture.to), (995 * MS, 1_100 * MS));
-        assert!(picture.captions().join("").contains("图从那时画起"));
+    fn long_times_in_which_nothing_happens_are_cut_short() {
+        let done = |ms| Some((ms * MS, End::Completed));
+        let tasks = vec![
+            task("a", &[(1_000 * MS, 1_100 * MS, 1)], done(1_100)),
+            task("b", &[(1_110 * MS, 1_200 * MS, 1)], done(1_200)),
+            task("c", &[(5_000 * MS, 5_100 * MS, 1)], done(5_100)),
+        ];
+        let picture = Picture::new(tasks, 0);
+        let gaps = [(0, 1_000 * MS), (1_200 * MS, 5_000 * MS)];
+        assert_eq!(picture.axis.gaps(), gaps);
+        let captions = picture.captions().join("");
+        assert!(
+            captions.contains("有 4.8 s 没有任何任务在进行"),
+            "{captions}"
+        );
     }
 
     #[test]

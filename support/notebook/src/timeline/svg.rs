@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::axis::{ticks, words};
+use super::axis::words;
 use super::figures::Picture;
 use super::record::{End, Span, Task};
 use crate::columns::{clip, width, wrap};
@@ -49,6 +49,7 @@ font-variant-numeric:tabular-nums;color:var(--jp-content-font-color1,currentColo
 .nb-timeline g:hover>.h{opacity:.07}\
 .nb-timeline .g{stroke:currentColor;opacity:.14}\
 .nb-timeline .x{stroke:currentColor;opacity:.5}\
+.nb-timeline .z{fill:currentColor;opacity:.09}\
 .nb-timeline .w{stroke:#8494a7;opacity:.55}\
 .nb-timeline .b{stroke:currentColor;opacity:.55;stroke-width:1.5;stroke-dasharray:1.5 3.5}\
 .nb-timeline .p0{fill:#2f7fd3;stroke:#2f7fd3}\
@@ -163,9 +164,7 @@ impl<'a> Layout<'a> {
     }
 
     fn x(&self, time: u64) -> f64 {
-        let range = (self.picture.to - self.picture.from) as f64;
-        let at = time.saturating_sub(self.picture.from) as f64 / range;
-        self.left + at * (self.right - self.left)
+        self.left + self.picture.axis.at(time) * (self.right - self.left)
     }
 
     /// Whether there is room for text in a lane.
@@ -175,8 +174,7 @@ impl<'a> Layout<'a> {
 
     /// The polls of a task, those together that are too close to be told apart.
     fn marks(&self, task: &'a Task) -> impl Iterator<Item = Mark> {
-        let pixel = (self.picture.to - self.picture.from) as f64 / (self.right - self.left);
-        let gap = (self.gap * pixel) as u64;
+        let gap = self.picture.axis.time(self.gap / (self.right - self.left));
         let mut spans = task.spans.iter().copied().peekable();
         let mut first = 1;
         std::iter::from_fn(move || {
@@ -289,7 +287,8 @@ impl<'a> Layout<'a> {
     fn lanes(&self, out: &mut String, top: f64) -> f64 {
         let bottom = top + self.lane * self.tasks.len() as f64;
         put!(out, "<g class=\"grid\">");
-        for tick in self.ticks() {
+        self.gaps(out, top, bottom);
+        for (tick, _) in self.ticks() {
             let x = n(self.x(tick));
             put!(
                 out,
@@ -539,8 +538,23 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn ticks(&self) -> Vec<u64> {
-        ticks(self.picture.from, self.picture.to, 8)
+    fn ticks(&self) -> Vec<(u64, String)> {
+        self.picture.axis.ticks(8)
+    }
+
+    /// Where time is cut short.
+    fn gaps(&self, out: &mut String, top: f64, bottom: f64) {
+        for &(start, end) in self.picture.axis.gaps() {
+            put!(
+                out,
+                "<rect class=\"z\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"><title>截短了：{} 里没有任务在进行</title></rect>",
+                n(self.x(start)),
+                n(top),
+                n(self.x(end) - self.x(start)),
+                n(bottom - top),
+                words(end - start)
+            );
+        }
     }
 
     fn axis(&self, out: &mut String, y: f64) -> f64 {
@@ -551,14 +565,22 @@ impl<'a> Layout<'a> {
             n(self.right),
             y = n(y)
         );
-        for tick in self.ticks() {
+        for (tick, label) in self.ticks() {
             let x = n(self.x(tick));
             put!(
                 out,
                 "<path class=\"x\" d=\"M{x} {}v4\"/><text class=\"m s\" text-anchor=\"middle\" x=\"{x}\" y=\"{}\">{}</text>",
                 n(y),
                 n(y + 16.0),
-                words(tick)
+                label
+            );
+        }
+        for &(start, end) in self.picture.axis.gaps() {
+            put!(
+                out,
+                "<text text-anchor=\"middle\" x=\"{}\" y=\"{}\">≈</text>",
+                n((self.x(start) + self.x(end)) / 2.0),
+                n(y + 4.0)
             );
         }
         put!(out, "</g>");
@@ -594,10 +616,12 @@ impl<'a> Layout<'a> {
             }
         }
         put!(path, "H{}V{}Z", n(self.x(picture.to)), n(bottom));
+        let mut gaps = String::new();
+        self.gaps(&mut gaps, top, bottom);
         put!(
             out,
             "<g class=\"curve\"><title>同时进行的任务数：最多 {peak} 个</title>\
-             <path class=\"g\" d=\"M{left} {top}H{right}\"/><path class=\"c\" d=\"{path}\"/>\
+             {gaps}<path class=\"g\" d=\"M{left} {top}H{right}\"/><path class=\"c\" d=\"{path}\"/>\
              <path class=\"x\" d=\"M{left} {bottom}H{right}\"/>\
              <text class=\"m s\" x=\"{MARGIN}\" y=\"{middle}\">同时进行</text>\
              <text class=\"m s\" text-anchor=\"end\" x=\"{scale}\" y=\"{peak_y}\">{peak}</text>\
@@ -869,6 +893,24 @@ mod tests {
         let one = (zero + two) / 2.0;
         // At 60 ms one task ends and another starts: no step.
         assert_eq!(heights, [one, two, one, zero, zero]);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_marked() {
+        let done = |ms| Some((ms * MS, End::Completed));
+        let tasks = vec![
+            task("a", &[(0, 100 * MS, 1)], done(100)),
+            task("b", &[(9_000 * MS, 9_100 * MS, 1)], done(9_100)),
+        ];
+        let svg = draw(&Picture::new(tasks, 0));
+        let page = Document::parse(&svg).unwrap();
+        let gaps = elements(&page, "z");
+        assert_eq!(gaps.len(), 2); // behind the lanes and behind the curve
+        assert_eq!(title(gaps[0]), "截短了：8.9 s 里没有任务在进行");
+        let second = polls(lanes(&page)[1])[0];
+        let end = number(gaps[0], "x") + number(gaps[0], "width");
+        assert!((number(second, "x") - end).abs() < 0.2);
+        assert!(number(second, "width") > 300.0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::record::{End, Task};
 use crate::columns::{clip, pad, width};
 
 /// Columns of the bars.
-const WIDTH: u64 = 56;
+const WIDTH: usize = 56;
 /// Lanes shown.
 const MOST: usize = 40;
 const WIDEST_LABEL: usize = 20;
@@ -36,13 +36,9 @@ pub(crate) fn draw(picture: &Picture) -> String {
 }
 
 fn lane(picture: &Picture, task: &Task) -> String {
-    let range = picture.to - picture.from;
-    let column = |time: u64| {
-        let time = time.saturating_sub(picture.from);
-        ((u128::from(time) * u128::from(WIDTH) / u128::from(range)) as u64).min(WIDTH - 1) as usize
-    };
+    let column = |time: u64| ((picture.axis.at(time) * WIDTH as f64) as usize).min(WIDTH - 1);
     let end = task.ended_or(picture.to);
-    let mut bar = vec![' '; WIDTH as usize];
+    let mut bar = vec![' '; WIDTH];
     bar[column(task.created)..=column(end)].fill('·');
     if let Some(started) = task.started() {
         bar[column(started)..=column(end)].fill('─');
