@@ -54,7 +54,7 @@ use crate::{Bundle, Handle, Show, display};
 ///
 /// It is one SVG element within the page, without scripts, in the colours of the theme.
 ///
-#[doc = concat!("<div>", include_str!("../pictures/timeline.svg"), "</div>")]
+#[doc = concat!("<div>", include_str!("timeline/example.svg"), "</div>")]
 ///
 /// # Limits
 /// Some hundred polls of a task are kept one by one. When there are more, the closest
