@@ -3,6 +3,14 @@
 //! # Map of this crate
 //! | file | idea |
 //! |---|---|
+//! | `bundle.rs` | [`Bundle`], [`Show`]: what a value looks like, as several MIME types |
+//! | `display.rs` | [`display()`], [`Handle`], [`clear`]: putting it into the notebook |
+//! | `table.rs`, `images.rs` | [`table()`] and [`images()`] |
+//! | `progress.rs` | [`progress()`], [`progress_bar`], [`spinner`]: indicatif in a notebook |
+//! | `timeline.rs`, `timeline/` | [`Timeline`]: when which task ran. `record.rs` writes it down, `figures.rs` draws the conclusions, `svg.rs` and `text.rs` the picture |
+//! | `screen.rs`, `ansi.rs` | the terminal in memory that indicatif draws on, and its colours |
+//! | `escape.rs`, `columns.rs` | text in HTML, and its width |
+//! | `outlet.rs` | where displays go: the front, a stock evcxr, a terminal |
 //! | `front.rs` | the connection to the kernel's front: output as it is written, displays, panics, interrupts |
 //! | `pump.rs` | without a front: what cells print, on its way to evcxr: whole lines, and the end-of-cell marker on a line of its own |
 //! | `parent.rs` | a child whose kernel is gone ends itself |
@@ -10,9 +18,31 @@
 use std::fmt;
 use std::io::{self, Write};
 
+mod ansi;
+mod bundle;
+mod columns;
+mod display;
+mod escape;
 mod front;
+mod images;
+mod outlet;
 mod parent;
+mod progress;
 mod pump;
+mod screen;
+mod table;
+mod timeline;
+
+pub use bundle::{Bundle, Show, html, image, json, latex, markdown, png, svg, text};
+pub use display::{Handle, clear, clear_before_next, display};
+pub use images::{Images, images};
+/// The version of indicatif with which the bars here are made.
+pub use indicatif;
+pub use progress::{
+    Progress, draw_target, multi_progress, progress, progress_bar, progress_stream, spinner,
+};
+pub use table::{Table, table};
+pub use timeline::{LongestPoll, Summary, Timeline, Tracked};
 
 // Makes rustc link against the dylib of `nest-tokio` instead of a second copy of its contents.
 use nest_tokio as _;

@@ -1,0 +1,402 @@
+//! When which task ran: a picture of any set of futures.
+
+mod axis;
+mod figures;
+mod record;
+mod svg;
+mod text;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use pin_project_lite::pin_project;
+
+use figures::Picture;
+pub use figures::{LongestPoll, Summary};
+use record::{Record, Recorder};
+
+use crate::{Bundle, Handle, Show, display};
+
+/// Records when futures are polled, wait and end, and draws it.
+///
+/// Wrap each future in [`track`](Self::track) and run them in whatever way: `join!`, `select!`,
+/// `FuturesUnordered`, `buffer_unordered`, spawned, on any runtime. Then [`show`](Self::show), or
+/// `timeline` as the last expression of a cell.
+///
+/// ```
+/// use nest_tokio as tokio;
+/// use std::time::Duration;
+/// use tokio::time::sleep;
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let timeline = notebook::Timeline::new();
+/// tokio::join!(
+///     timeline.track("CN", sleep(Duration::from_millis(30))),
+///     timeline.track("IN", sleep(Duration::from_millis(20))),
+/// );
+/// timeline.show();
+/// assert_eq!(timeline.summary().peak, 2);
+/// # });
+/// ```
+///
+/// # The picture
+/// A lane a task, in the order in which they were created, on a clock that starts with the first of
+/// them. Solid marks are polls: the time in which the task had a thread, whose number is in the
+/// colour and the mark. The pale bar between them is waiting, a dotted line the time before the
+/// first poll. At its end a lane says whether the task completed (how long it took, from its first
+/// poll), was cancelled (✕: dropped before it completed), panicked (▲), or has not ended (▸). The
+/// curve below counts the tasks in progress: polled at least once, and not yet ended. Hovering says
+/// more. Long times in which no task is in progress (between two cells) are cut short and marked ≈.
+/// The sentences below name the longest poll, tasks that never yielded, the peak.
+///
+/// It is one SVG element within the page, without scripts, in the colours of the theme.
+///
+#[doc = concat!("<div>", include_str!("timeline/example.svg"), "</div>")]
+///
+/// # Limits
+/// Some hundred polls of a task are kept one by one. When there are more, the closest
+/// ones are merged into one mark: the number of polls and the time spent in them stay
+/// exact, the gaps between them are gone, and the picture says so. A record takes 10 kB at most.
+/// Tasks are kept without limit; the first 2,000 are drawn. A future that is dropped by
+/// a panic in which it was not itself polled counts as cancelled; an interrupt within its
+/// own nested `block_on` as a panic.
+///
+/// Tracking costs some 100 ns a poll: `cargo bench -p notebook` measures it.
+#[derive(Clone, Default)]
+pub struct Timeline {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Zero on the clock: when the first task was created.
+    start: OnceLock<Instant>,
+    records: Mutex<Vec<Arc<Record>>>,
+}
+
+impl Timeline {
+    /// A timeline without tasks. Clones are the same timeline.
+    pub fn new() -> Timeline {
+        Timeline::default()
+    }
+
+    /// `future`, recorded under `label`. Its output, its panics and the context in which it runs
+    /// are not changed.
+    ///
+    /// Labels need not differ: `CN` and `CN` become `CN #1` and `CN #2` in the picture.
+    ///
+    /// ```
+    /// use futures::{StreamExt, stream};
+    ///
+    /// # nest_tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let timeline = notebook::Timeline::new();
+    /// let lengths: Vec<usize> = stream::iter(["CN", "IN", "US"])
+    ///     .map(|code| timeline.track(code, async move { code.len() }))
+    ///     .buffer_unordered(2)
+    ///     .collect()
+    ///     .await;
+    /// assert_eq!(lengths, [2, 2, 2]);
+    /// # });
+    /// ```
+    pub fn track<F: IntoFuture>(
+        &self,
+        label: impl Into<String>,
+        future: F,
+    ) -> Tracked<F::IntoFuture> {
+        Tracked {
+            future: future.into_future(),
+            recorder: self.record(label.into()),
+        }
+    }
+
+    fn record(&self, label: String) -> Recorder {
+        let now = Instant::now();
+        let start = *self.inner.start.get_or_init(|| now);
+        let record = Arc::new(Record::new(label, start, now));
+        self.records().push(record.clone());
+        Recorder::new(record)
+    }
+
+    fn records(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Record>>> {
+        self.inner
+            .records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known up to now.
+    fn picture(&self) -> Picture {
+        let records = self.records().clone();
+        let start = self.inner.start.get().copied();
+        let now = start.map_or(0, |start| record::nanos(start, Instant::now()));
+        Picture::new(records.iter().map(|record| record.task(now)).collect(), now)
+    }
+
+    /// Displays the picture as it is now; the [`Handle`] can
+    /// [`update`](Handle::update) it (`handle.update(&timeline)`) while the tasks run.
+    pub fn show(&self) -> Handle {
+        display(self)
+    }
+
+    /// What evcxr calls for the last expression of a cell: the cell's result.
+    pub fn evcxr_display(&self) {
+        self.bundle().evcxr_display();
+    }
+
+    /// The picture as SVG, to save in a file.
+    pub fn svg(&self) -> String {
+        svg::draw(&self.picture())
+    }
+
+    /// The figures, to calculate with.
+    ///
+    /// ```
+    /// let timeline = notebook::Timeline::new();
+    /// drop(timeline.track("从未等待", async {}));
+    /// let summary = timeline.summary();
+    /// assert_eq!((summary.tasks, summary.cancelled, summary.never_polled), (1, 1, 1));
+    /// ```
+    pub fn summary(&self) -> Summary {
+        self.picture().summary()
+    }
+}
+
+impl Show for Timeline {
+    fn bundle(&self) -> Bundle {
+        let picture = self.picture();
+        Bundle::new(text::draw(&picture)).with("text/html", svg::draw(&picture))
+    }
+}
+
+impl fmt::Debug for Timeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.summary().fmt(f)
+    }
+}
+
+pin_project! {
+    /// A future whose life a [`Timeline`] records: see [`Timeline::track`].
+    #[must_use = "future 是惰性的：要有人 .await 它或者 spawn 它才会执行"]
+    pub struct Tracked<F> {
+        // Dropped before `recorder`, which takes that for a cancellation.
+        #[pin]
+        future: F,
+        recorder: Recorder,
+    }
+}
+
+impl<F: Future> Future for Tracked<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let poll = this.recorder.begin();
+        let output = this.future.poll(cx);
+        poll.end(output.is_ready());
+        output
+    }
+}
+
+impl<F> fmt::Debug for Tracked<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracked").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn, ready};
+    use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use futures::executor::block_on;
+    use futures::future::{join, select};
+    use futures::stream::{FuturesUnordered, StreamExt};
+    use record::End;
+
+    use super::*;
+
+    /// Ready when it is polled for the `n`th time.
+    fn ready_after(n: u32) -> impl Future<Output = u32> {
+        let mut polls = 0;
+        poll_fn(move |cx| {
+            polls += 1;
+            cx.waker().wake_by_ref();
+            if polls == n {
+                Poll::Ready(n)
+            } else {
+                Poll::Pending
+            }
+        })
+    }
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn ends(timeline: &Timeline) -> Vec<Option<End>> {
+        let tasks = timeline.picture().tasks;
+        tasks
+            .iter()
+            .map(|task| task.end.map(|(_, end)| end))
+            .collect()
+    }
+
+    #[test]
+    fn polls_are_counted_and_the_output_passes_through() {
+        let timeline = Timeline::new();
+        let futures = (
+            timeline.track("a", ready_after(3)),
+            timeline.track("b", ready_after(5)),
+        );
+        assert_eq!(block_on(join(futures.0, futures.1)), (3, 5));
+        let picture = timeline.picture();
+        let polls: Vec<_> = picture.tasks.iter().map(|task| task.polls).collect();
+        assert_eq!(polls, [3, 5]);
+        assert_eq!(timeline.summary().completed, 2);
+        assert_eq!(
+            (timeline.summary().peak, timeline.summary().threads),
+            (2, 1)
+        );
+    }
+
+    #[test]
+    fn what_is_dropped_before_its_end_is_cancelled() {
+        let timeline = Timeline::new();
+        let fast = Box::pin(timeline.track("fast", ready(1)));
+        let slow = Box::pin(timeline.track("slow", pending::<u32>()));
+        drop(block_on(select(fast, slow)));
+        drop(timeline.track("never", ready(1)));
+        let expected = [End::Completed, End::Cancelled, End::Cancelled].map(Some);
+        assert_eq!(ends(&timeline), expected);
+        assert_eq!(timeline.summary().never_polled, 2);
+    }
+
+    #[test]
+    fn a_panic_is_recorded_and_propagates_unchanged() {
+        let timeline = Timeline::new();
+        let mut future = Box::pin(timeline.track("bad", async { panic_any(42_u8) }));
+        let payload = catch_unwind(AssertUnwindSafe(|| poll(future.as_mut()))).unwrap_err();
+        assert_eq!(payload.downcast_ref(), Some(&42_u8));
+        drop(future);
+        assert_eq!(ends(&timeline), [Some(End::Panicked)]);
+    }
+
+    #[test]
+    fn a_task_that_is_being_polled_can_be_seen() {
+        let timeline = Timeline::new();
+        let seen = timeline.clone();
+        let look = async move { (seen.picture(), seen.svg()) };
+        let (picture, svg) = block_on(timeline.track("looks", look));
+        let task = &picture.tasks[0];
+        assert!(task.in_poll && task.end.is_none());
+        assert_eq!((task.polls, task.spans.len()), (1, 1));
+        assert!(svg.contains("还没有返回"));
+    }
+
+    #[test]
+    fn tasks_on_a_runtime_show_their_threads_and_can_be_aborted() {
+        let runtime = nest_tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let timeline = Timeline::new();
+            let here = timeline.track("here", async {});
+            here.await;
+            let blocking = timeline.track("there", async {
+                std::thread::sleep(Duration::from_millis(12))
+            });
+            nest_tokio::spawn(blocking).await.unwrap();
+            let aborted = nest_tokio::spawn(timeline.track("aborted", pending::<()>()));
+            nest_tokio::task::yield_now().await;
+            aborted.abort();
+            assert!(aborted.await.unwrap_err().is_cancelled());
+            let summary = timeline.summary();
+            assert!(summary.threads >= 2);
+            assert_eq!((summary.completed, summary.cancelled), (2, 1));
+            assert_eq!(summary.never_yielded, ["there"]);
+            let longest = summary.longest_poll.unwrap();
+            assert_eq!(longest.label, "there");
+            assert!(longest.duration >= Duration::from_millis(12));
+        });
+    }
+
+    #[test]
+    fn it_can_be_drawn_while_tasks_run_on_many_threads() {
+        let runtime = nest_tokio::runtime::Runtime::new().unwrap();
+        let timeline = Timeline::new();
+        let tasks: Vec<_> = (0..50)
+            .map(|n| {
+                runtime.spawn(timeline.track(n.to_string(), async {
+                    for _ in 0..500 {
+                        nest_tokio::task::yield_now().await;
+                    }
+                }))
+            })
+            .collect();
+        while tasks.iter().any(|task| !task.is_finished()) {
+            let svg = timeline.svg();
+            assert!(roxmltree::Document::parse(&svg).is_ok());
+            assert!(timeline.summary().peak <= 50);
+        }
+        let summary = timeline.summary();
+        assert_eq!((summary.completed, summary.unfinished), (50, 0));
+        assert!(summary.polls >= 50 * 501);
+    }
+
+    #[test]
+    fn any_set_of_futures_can_be_tracked() {
+        let timeline = Timeline::new();
+        let mut futures: FuturesUnordered<_> = (1..=20)
+            .map(|n| timeline.track(n.to_string(), ready_after(n)))
+            .collect();
+        let mut sum = 0;
+        block_on(async {
+            while let Some(n) = futures.next().await {
+                sum += n;
+            }
+        });
+        assert_eq!(sum, 210);
+        let summary = timeline.summary();
+        assert_eq!((summary.completed, summary.polls), (20, 210));
+        // The first may complete before the last is polled.
+        assert!(summary.peak >= 19);
+    }
+
+    #[test]
+    fn the_clock_starts_with_the_first_task() {
+        let timeline = Timeline::new();
+        std::thread::sleep(Duration::from_millis(20));
+        let before = Instant::now();
+        block_on(timeline.track("a", ready(())));
+        assert!(timeline.summary().elapsed <= before.elapsed());
+    }
+
+    #[test]
+    fn a_tracked_future_goes_where_its_future_goes() {
+        fn is_send<T: Send>(_: &T) {}
+        is_send(&Timeline::new().track("a", async {}));
+        let not_send = std::rc::Rc::new(1);
+        let timeline = Timeline::new();
+        let local = timeline.track("b", async move { *not_send });
+        assert_eq!(block_on(local), 1);
+        // What is not a future yet, too.
+        assert_eq!(block_on(timeline.track("c", ready(3))), 3);
+    }
+
+    #[test]
+    fn an_update_replaces_the_picture() {
+        let messages = crate::outlet::recorded::messages(|| {
+            let timeline = Timeline::new();
+            let handle = timeline.show();
+            block_on(timeline.track("<CN>", ready(())));
+            handle.update(&timeline);
+        });
+        let data = &messages[1].1["data"];
+        assert!(data["text/html"].as_str().unwrap().contains("&lt;CN&gt;"));
+        assert!(data["text/plain"].as_str().unwrap().contains("<CN> "));
+        assert_eq!(messages[1].0, "update_display_data");
+    }
+}

@@ -1,0 +1,335 @@
+//! What is written down of one task while it runs.
+//!
+//! Times are nanoseconds on the timeline's clock. What is called for each poll is not generic, so
+//! that it is compiled once, optimised, and not into every cell.
+
+use std::mem;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Spans kept of one task; beyond it the closest are merged.
+const MAX_SPANS: usize = 256;
+
+/// The record of one task.
+pub(crate) struct Record {
+    label: String,
+    clock: Instant,
+    created: u64,
+    /// Start of the poll that has not returned, or [`NOT_POLLED`], and its thread. Beside the lock,
+    /// so that a poll takes it once; changed by the poll alone, and back to `NOT_POLLED` under the lock.
+    polled_since: AtomicU64,
+    polled_on: AtomicU32,
+    state: Mutex<State>,
+}
+
+const NOT_POLLED: u64 = u64::MAX;
+
+#[derive(Clone, Default)]
+struct State {
+    spans: Vec<Span>,
+    merged: bool,
+    polls: u64,
+    longest: Option<Span>,
+    end: Option<(u64, End)>,
+}
+
+/// One poll, or several that were too many to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// Time within polls: `end - start` if it is one.
+    pub(crate) busy: u64,
+    pub(crate) polls: u64,
+    /// Number of the thread, or [`SEVERAL_THREADS`].
+    pub(crate) thread: u32,
+}
+
+pub(crate) const SEVERAL_THREADS: u32 = 0;
+
+impl Span {
+    /// This and a later span as one.
+    pub(crate) fn and(self, later: Span) -> Span {
+        Span {
+            start: self.start,
+            end: later.end,
+            busy: self.busy + later.busy,
+            polls: self.polls + later.polls,
+            thread: if self.thread == later.thread {
+                self.thread
+            } else {
+                SEVERAL_THREADS
+            },
+        }
+    }
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Completed,
+    Cancelled,
+    Panicked,
+}
+
+/// A copy of a record, at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) label: String,
+    pub(crate) created: u64,
+    /// In order of time; the last may be a poll that has not returned.
+    pub(crate) spans: Vec<Span>,
+    /// Whether some of the spans are several polls.
+    pub(crate) merged: bool,
+    /// Whether the last span is a poll that has not returned.
+    pub(crate) in_poll: bool,
+    pub(crate) polls: u64,
+    pub(crate) longest: Option<Span>,
+    /// `None` if it has not ended.
+    pub(crate) end: Option<(u64, End)>,
+}
+
+/// Nanoseconds from `start` to `time`.
+pub(crate) fn nanos(start: Instant, time: Instant) -> u64 {
+    // 584 years fit.
+    time.saturating_duration_since(start).as_nanos() as u64
+}
+
+impl Record {
+    pub(crate) fn new(label: String, clock: Instant, created: Instant) -> Record {
+        Record {
+            label,
+            clock,
+            created: nanos(clock, created),
+            polled_since: AtomicU64::new(NOT_POLLED),
+            polled_on: AtomicU32::new(SEVERAL_THREADS),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        nanos(self.clock, Instant::now())
+    }
+
+    #[inline(never)]
+    fn begin_poll(&self) {
+        self.polled_on.store(thread_number(), Ordering::Relaxed);
+        self.polled_since.store(self.now(), Ordering::Release);
+    }
+
+    #[inline(never)]
+    fn end_poll(&self, outcome: Option<End>) {
+        let now = self.now();
+        let thread = self.polled_on.load(Ordering::Relaxed);
+        let mut state = self.state();
+        let start = self.polled_since.swap(NOT_POLLED, Ordering::Relaxed);
+        state.push(start.min(now), now, thread);
+        if let (Some(outcome), None) = (outcome, state.end) {
+            state.end = Some((now, outcome));
+        }
+    }
+
+    /// The future has been dropped; if it had not ended, that ended it.
+    fn dropped(&self) {
+        let now = self.now();
+        let mut state = self.state();
+        state.end.get_or_insert((now, End::Cancelled));
+    }
+
+    /// A copy as of `now`.
+    pub(crate) fn task(&self, now: u64) -> Task {
+        let state = self.state();
+        let since = self.polled_since.load(Ordering::Acquire);
+        let thread = self.polled_on.load(Ordering::Relaxed);
+        let in_poll = since != NOT_POLLED;
+        let mut state = state.clone();
+        if in_poll {
+            // It may have begun after `now` was read.
+            state.push(since, now.max(since), thread);
+        }
+        Task {
+            label: self.label.clone(),
+            created: self.created,
+            spans: state.spans,
+            merged: state.merged,
+            in_poll,
+            polls: state.polls,
+            longest: state.longest,
+            end: state.end,
+        }
+    }
+}
+
+impl State {
+    fn push(&mut self, start: u64, end: u64, thread: u32) {
+        let span = Span {
+            start,
+            end,
+            busy: end - start,
+            polls: 1,
+            thread,
+        };
+        if self.spans.len() == MAX_SPANS {
+            merge_closest(&mut self.spans);
+            self.merged = true;
+        }
+        self.spans.push(span);
+        self.polls += 1;
+        if self.longest.is_none_or(|longest| longest.busy < span.busy) {
+            self.longest = Some(span);
+        }
+    }
+}
+
+/// Merges neighbours, the closest ones first, until at most three quarters are left.
+///
+/// Two by two, so that polls at regular intervals become shorter spans at regular intervals and
+/// not a single long one.
+pub(crate) fn merge_closest(spans: &mut Vec<Span>) {
+    let gap = |pair: &[Span]| pair[1].start.saturating_sub(pair[0].end);
+    let mut gaps: Vec<u64> = spans.windows(2).map(gap).collect();
+    if gaps.is_empty() {
+        return;
+    }
+    let middle = gaps.len() / 2;
+    let (_, &mut close, _) = gaps.select_nth_unstable(middle);
+    let mut merged = Vec::with_capacity(MAX_SPANS);
+    let mut rest = spans.iter().copied().peekable();
+    while let Some(span) = rest.next() {
+        let next = rest.next_if(|next| next.start.saturating_sub(span.end) <= close);
+        merged.push(next.map_or(span, |next| span.and(next)));
+    }
+    *spans = merged;
+}
+
+/// The number of the calling thread: 1 for the first that asks. (Rust's own are not public.)
+fn thread_number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    thread_local! {
+        static NUMBER: u32 = {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            debug_assert_ne!(number, SEVERAL_THREADS);
+            number
+        };
+    }
+    NUMBER.try_with(|number| *number).unwrap_or(SEVERAL_THREADS)
+}
+
+/// Belongs to a tracked future, and is dropped with it.
+pub(crate) struct Recorder(Arc<Record>);
+
+impl Recorder {
+    pub(crate) fn new(record: Arc<Record>) -> Recorder {
+        Recorder(record)
+    }
+
+    /// To be called before each poll.
+    #[inline]
+    pub(crate) fn begin(&self) -> PollGuard<'_> {
+        self.0.begin_poll();
+        PollGuard(&self.0)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.0.dropped();
+    }
+}
+
+/// A poll that has not returned. Dropped instead of ended, it has panicked.
+pub(crate) struct PollGuard<'a>(&'a Record);
+
+impl PollGuard<'_> {
+    /// The poll has returned.
+    #[inline]
+    pub(crate) fn end(self, ready: bool) {
+        self.0.end_poll(ready.then_some(End::Completed));
+        mem::forget(self);
+    }
+}
+
+impl Drop for PollGuard<'_> {
+    fn drop(&mut self) {
+        self.0.end_poll(Some(End::Panicked));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn polls(times: impl IntoIterator<Item = (u64, u64)>) -> State {
+        let mut state = State::default();
+        for (start, end) in times {
+            state.push(start, end, 1);
+        }
+        state
+    }
+
+    #[test]
+    fn memory_is_bounded_and_figures_stay_exact() {
+        let state = polls((0..1_000_000).map(|n| (10 * n, 10 * n + 3)));
+        assert!(state.spans.len() <= MAX_SPANS);
+        assert!(state.merged);
+        assert_eq!(state.polls, 1_000_000);
+        assert_eq!(
+            state.spans.iter().map(|span| span.polls).sum::<u64>(),
+            1_000_000
+        );
+        assert_eq!(
+            state.spans.iter().map(|span| span.busy).sum::<u64>(),
+            3_000_000
+        );
+        assert_eq!(state.spans.last().unwrap().end, 9_999_993);
+        assert!(state.spans.is_sorted_by(|a, b| a.end < b.start));
+    }
+
+    #[test]
+    fn the_closest_are_merged_and_long_waits_stay() {
+        // Ten bursts of a hundred polls, a second apart.
+        let burst = |n: u64| {
+            (0..100).map(move |m| (n * 1_000_000_000 + m * 20, n * 1_000_000_000 + m * 20 + 10))
+        };
+        let state = polls((0..10).flat_map(burst));
+        let long_waits = state
+            .spans
+            .windows(2)
+            .filter(|pair| pair[1].start - pair[0].end > 900_000_000);
+        assert_eq!(long_waits.count(), 9);
+    }
+
+    #[test]
+    fn merging_keeps_every_poll_whatever_the_number() {
+        for count in 0..20 {
+            let mut spans = polls((0..count).map(|n| (n * n, n * n + 1))).spans;
+            merge_closest(&mut spans);
+            assert_eq!(spans.iter().map(|span| span.polls).sum::<u64>(), count);
+            assert!(
+                spans.len() as u64 <= (count * 3).div_ceil(4).max(1),
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
+    fn spans_of_two_threads_are_of_several() {
+        let span = |start, thread| Span {
+            start,
+            end: start + 1,
+            busy: 1,
+            polls: 1,
+            thread,
+        };
+        assert_eq!(span(0, 1).and(span(5, 1)).thread, 1);
+        assert_eq!(span(0, 1).and(span(5, 2)).thread, SEVERAL_THREADS);
+        assert_eq!(thread_number(), thread_number());
+        let other = std::thread::spawn(thread_number).join().unwrap();
+        assert_ne!(thread_number(), other);
+    }
+}
