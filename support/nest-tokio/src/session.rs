@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -56,6 +56,15 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Whether to say so when it does: only if a signal interrupted. Whoever calls [`interrupt`] says
 /// it in their own way.
 static ANNOUNCE: AtomicBool = AtomicBool::new(false);
+
+/// How often a wait has unwound.
+static UNWOUND: AtomicU64 = AtomicU64::new(0);
+
+/// How many waits have been ended by [`interrupt`] in this process: by this a kernel tells an
+/// interrupted cell from one that panicked.
+pub fn interruptions() -> u64 {
+    UNWOUND.load(Ordering::Acquire)
+}
 
 /// Makes the calling thread what a kernel's main thread is: [`interrupt`] ends its waits, and
 /// the ambient runtime is its context, so that [`spawn`](crate::spawn) and
@@ -119,6 +128,7 @@ impl Foreground {
             if ANNOUNCE.swap(false, Ordering::AcqRel) {
                 eprintln!("[已中断] 此单元格的等待已取消；变量和后台任务都还在。");
             }
+            UNWOUND.fetch_add(1, Ordering::AcqRel);
             resume_unwind(Box::new(Interrupted));
         }
     }

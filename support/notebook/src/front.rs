@@ -34,6 +34,7 @@ const FRAME: usize = 9;
 const WELCOME: u8 = b'W';
 const FLUSH: u8 = b'F';
 const INTERRUPT: u8 = b'I';
+const INTERRUPTED: u8 = b'U';
 
 /// Whether the front reads what we write.
 static CONNECTED: AtomicBool = AtomicBool::new(false);
@@ -90,14 +91,20 @@ fn listen(socket: UnixStream) -> io::Result<()> {
     let mut writer = socket;
     let mut listen = move || -> io::Result<()> {
         let mut frame = [0; FRAME];
+        let mut interruptions = nest_tokio::interruptions();
         loop {
             reader.read_exact(&mut frame)?;
             match frame[0] {
                 FLUSH => {
+                    // A cell may also interrupt itself.
+                    let known = std::mem::replace(&mut interruptions, nest_tokio::interruptions());
+                    if interruptions != known {
+                        writer.write_all(&answer(INTERRUPTED, 0))?;
+                    }
                     LOADED.store(libraries_loaded(), Ordering::Release);
                     let _ = flush.send(frame);
                 }
-                INTERRUPT => writer.write_all(&answer(interrupt()))?,
+                INTERRUPT => writer.write_all(&answer(INTERRUPT, interrupt()))?,
                 _ => {}
             }
         }
@@ -111,9 +118,9 @@ fn listen(socket: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(found: u64) -> [u8; FRAME] {
-    let mut frame = [INTERRUPT; FRAME];
-    frame[1..].copy_from_slice(&found.to_le_bytes());
+fn answer(what: u8, number: u64) -> [u8; FRAME] {
+    let mut frame = [what; FRAME];
+    frame[1..].copy_from_slice(&number.to_le_bytes());
     frame
 }
 

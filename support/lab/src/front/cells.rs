@@ -251,6 +251,11 @@ impl Front {
         match answer {
             Answer::Gone => self.lose_link(),
             Answer::Interrupted(found) => self.interrupt_found(found),
+            Answer::Unwound => {
+                if let Some(cell) = self.cell() {
+                    cell.interruption.cancelled = true;
+                }
+            }
             Answer::Flushed(flush) => {
                 if self
                     .output

@@ -37,6 +37,7 @@ pub struct Interruption {
     reaction: Option<Instant>,
     /// The student knows that the next one kills.
     warned: bool,
+    /// A wait was cancelled, and the code ended with it.
     pub cancelled: bool,
     pub compiler_stopped: bool,
     pub killed: bool,
@@ -118,7 +119,6 @@ impl Front {
         match found {
             Found::Wait => {
                 interruption.wanted = None;
-                interruption.cancelled = true;
                 interruption.reaction = Some(Instant::now() + REACTION);
             }
             Found::Busy if self.output.ending.is_none() => self.warn(BUSY),

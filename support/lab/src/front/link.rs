@@ -32,6 +32,7 @@ const FRAME: usize = 9;
 const WELCOME: u8 = b'W';
 const FLUSH: u8 = b'F';
 const INTERRUPT: u8 = b'I';
+const INTERRUPTED: u8 = b'U';
 
 /// What an interrupt found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub enum Answer {
     /// It has flushed what std held when it was asked for the time of this number.
     Flushed(u64),
     Interrupted(Found),
+    /// The cell whose code has just ended did so because a wait was cancelled.
+    Unwound,
     /// It is gone.
     Gone,
 }
@@ -240,6 +243,7 @@ async fn listen_to(mut reader: OwnedReadHalf, number: u64, events: Sender<Event>
                     (INTERRUPT, 2) => Answer::Interrupted(Found::Wait),
                     (INTERRUPT, 1) => Answer::Interrupted(Found::Busy),
                     (INTERRUPT, _) => Answer::Interrupted(Found::Nothing),
+                    (INTERRUPTED, _) => Answer::Unwound,
                     _ => continue,
                 }
             }
