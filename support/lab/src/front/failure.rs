@@ -135,7 +135,11 @@ pub fn of_panic(panic: &Panic, place: Option<&Place>) -> Value {
         None if panic.file.is_empty() => vec![],
         None => vec![format!("  {}:{}:{}", panic.file, panic.line, panic.column)],
     };
-    error("panic", &panic.message, &details)
+    let message = match &*panic.message {
+        "" => "由 resume_unwind 传来；它原来的说明在上面的输出里",
+        message => message,
+    };
+    error("panic", message, &details)
 }
 
 /// Columns of a terminal that the text before a character takes.
