@@ -35,17 +35,23 @@ impl Country {
     /// All 194 of them, sorted by code.
     pub fn all() -> impl Iterator<Item = Country> {
         // Both files have the same codes in the same order, which a test makes sure of.
-        COUNTRIES.lines().zip(PICTURES.lines()).map(|(line, picture)| {
-            let mut columns = line.split('\t');
-            let mut next = || columns.next().expect("countries.tsv has four columns");
-            Country {
-                code: next().parse().expect("countries.tsv has codes"),
-                gec: next(),
-                name: next(),
-                chinese: next(),
-                picture: picture.split_once('\t').expect("pictures.tsv has two columns").1,
-            }
-        })
+        COUNTRIES
+            .lines()
+            .zip(PICTURES.lines())
+            .map(|(line, picture)| {
+                let mut columns = line.split('\t');
+                let mut next = || columns.next().expect("countries.tsv has four columns");
+                Country {
+                    code: next().parse().expect("countries.tsv has codes"),
+                    gec: next(),
+                    name: next(),
+                    chinese: next(),
+                    picture: picture
+                        .split_once('\t')
+                        .expect("pictures.tsv has two columns")
+                        .1,
+                }
+            })
     }
 
     /// The country with a code, if there is one.

@@ -41,7 +41,10 @@ mod tests {
 
     #[test]
     fn uniform_delays_reach_from_one_end_to_the_other() {
-        for delay in [Delay::Uniform(SECOND, SECOND * 3), Delay::Uniform(SECOND * 3, SECOND)] {
+        for delay in [
+            Delay::Uniform(SECOND, SECOND * 3),
+            Delay::Uniform(SECOND * 3, SECOND),
+        ] {
             assert_eq!(delay.at(0.0), SECOND);
             assert_eq!(delay.at(0.5), SECOND * 2);
         }

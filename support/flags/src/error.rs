@@ -54,11 +54,17 @@ impl Error {
     /// Whether another try may go better.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Error::Status(_) | Error::Timeout(_) | Error::Transport(_))
+        matches!(
+            self,
+            Error::Status(_) | Error::Timeout(_) | Error::Transport(_)
+        )
     }
 
     pub(crate) fn save(path: &Path, source: io::Error) -> Error {
-        Error::Save { path: path.to_owned(), source }
+        Error::Save {
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// What a request failed with, where each could take `limit`.

@@ -34,7 +34,7 @@ pub(crate) fn fate(
     faults: &Faults,
 ) -> (Duration, Outcome) {
     // Three numbers, so that changing the delays does not change who fails.
-    let request = mix(mix(seed) ^ (target as u64) << 32 ^ u64::from(attempt));
+    let request = mix(mix(seed) ^ ((target as u64) << 32) ^ u64::from(attempt));
     let [wait, lot, which] = [1, 2, 3].map(|purpose| fraction(mix(request ^ purpose)));
     let outcome = if lot < faults.error_rate {
         let statuses = &faults.statuses;
@@ -66,7 +66,11 @@ mod tests {
     use super::*;
 
     fn teapots() -> Faults {
-        Faults { error_rate: 0.25, statuses: vec![418, 503], reset_rate: 0.05 }
+        Faults {
+            error_rate: 0.25,
+            statuses: vec![418, 503],
+            reset_rate: 0.05,
+        }
     }
 
     fn outcomes(seed: u64) -> Vec<Outcome> {

@@ -103,10 +103,21 @@ impl Downloads {
                 }
             }
             Mode::Threads => {
-                start_threads(codes, options.concurrency(codes.len()), &downloader, &sender)?;
+                start_threads(
+                    codes,
+                    options.concurrency(codes.len()),
+                    &downloader,
+                    &sender,
+                )?;
             }
         }
-        Ok(Downloads { since, asked: codes.len(), finished: Vec::new(), incoming, _tasks: tasks })
+        Ok(Downloads {
+            since,
+            asked: codes.len(),
+            finished: Vec::new(),
+            incoming,
+            _tasks: tasks,
+        })
     }
 
     /// What has been done so far. Codes that are not completed count as [unfinished](Report::unfinished).
@@ -143,7 +154,8 @@ fn start_threads(
     downloader: &Downloader,
     sender: &mpsc::Sender<Record>,
 ) -> Result<(), Error> {
-    let queue = Arc::new(Mutex::new(codes.to_vec().into_iter()));
+    let codes = codes.to_vec();
+    let queue = Arc::new(Mutex::new(codes.into_iter()));
     for started in 0..threads {
         let (queue, downloader, sender) = (queue.clone(), downloader.clone(), sender.clone());
         let runtime = Handle::current();
@@ -162,7 +174,10 @@ fn start_threads(
                 }
             }
         };
-        match thread::Builder::new().name(format!("flags-{started}")).spawn(work) {
+        match thread::Builder::new()
+            .name(format!("flags-{started}"))
+            .spawn(work)
+        {
             Ok(_) => {}
             // The threads that there are do all the work; it takes longer.
             Err(_) if started > 0 => break,

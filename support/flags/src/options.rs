@@ -7,6 +7,7 @@ use serde::Serialize;
 
 /// In which way many flags are downloaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Mode {
     /// One after the other.
     Sequential,

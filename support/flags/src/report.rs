@@ -55,7 +55,15 @@ impl Record {
             Err(_) => (None, None, 0),
         };
         let country = country.filter(|name| !name.is_empty());
-        Record { code, status, country, file, bytes, seconds: elapsed.as_secs_f64(), reason }
+        Record {
+            code,
+            status,
+            country,
+            file,
+            bytes,
+            seconds: elapsed.as_secs_f64(),
+            reason,
+        }
     }
 }
 
@@ -112,7 +120,10 @@ impl Report {
     }
 
     fn count(&self, status: Status) -> usize {
-        self.records.iter().filter(|record| record.status == status).count()
+        self.records
+            .iter()
+            .filter(|record| record.status == status)
+            .count()
     }
 }
 

@@ -96,11 +96,15 @@ mod tests {
 
     #[test]
     fn every_country_has_a_safe_file_name_of_its_own() {
-        let names: HashSet<String> =
-            Country::all().map(|c| file_name(c.name, c.code, "svg").to_lowercase()).collect();
+        let names: HashSet<String> = Country::all()
+            .map(|c| file_name(c.name, c.code, "svg").to_lowercase())
+            .collect();
         assert_eq!(names.len(), 194);
         for name in &names {
-            assert!(!name.contains([' ', '/', '\\', ':', '*', '?', '"', '<', '>', '|']), "{name}");
+            assert!(
+                !name.contains([' ', '/', '\\', ':', '*', '?', '"', '<', '>', '|']),
+                "{name}"
+            );
         }
         assert!(names.contains("côte_d'ivoire.svg"));
         assert!(names.contains("korea,_north.svg"));
@@ -120,6 +124,9 @@ mod tests {
         ] {
             assert_eq!(file_name(country, code, "svg"), wanted, "{country:?}");
         }
-        assert_eq!(file_name(&"国".repeat(1000), code, "svg"), "国".repeat(40) + ".svg");
+        assert_eq!(
+            file_name(&"国".repeat(1000), code, "svg"),
+            "国".repeat(40) + ".svg"
+        );
     }
 }

@@ -36,8 +36,17 @@ pub struct Builder {
 
 impl Builder {
     fn new(delay: Delay, error_rate: f64, reset_rate: f64) -> Builder {
-        let faults = Faults { error_rate, statuses: vec![418], reset_rate };
-        Builder { delay, faults, seed: None, port: 0 }
+        let faults = Faults {
+            error_rate,
+            statuses: vec![418],
+            reset_rate,
+        };
+        Builder {
+            delay,
+            faults,
+            seed: None,
+            port: 0,
+        }
     }
 
     /// How long each answer takes, also that there is no such file.
@@ -113,13 +122,21 @@ impl Builder {
             tree: Tree::new(),
             delay: self.delay,
             faults: self.faults,
-            seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(()) >> 32),
+            // Short enough to be typed.
+            seed: self
+                .seed
+                .unwrap_or_else(|| RandomState::new().hash_one(()) >> 44),
             attempts: (0..=Target::COUNT).map(|_| AtomicU32::new(0)).collect(),
             counts: Counts::default(),
         });
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(accept(listener, site.clone(), stopped));
-        Ok(Server { address, site, stop, task })
+        Ok(Server {
+            address,
+            site,
+            stop,
+            task,
+        })
     }
 }
 
@@ -268,7 +285,9 @@ async fn answer(
     let _counted = site.counts.requests.enter();
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED);
-        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        refusal
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(refusal);
     }
     let target = Target::parse(request.uri().path());

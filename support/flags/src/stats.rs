@@ -1,5 +1,6 @@
 //! What a server has counted.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use serde::Serialize;
@@ -30,6 +31,35 @@ pub struct Stats {
     pub failed: u64,
     /// Connections that were reset on purpose.
     pub resets: u64,
+}
+
+/// One line for users.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stats {
+            requests,
+            peak_requests,
+            connections,
+            peak_connections,
+            ..
+        } = self;
+        let Stats {
+            served,
+            not_found,
+            failed,
+            resets,
+            ..
+        } = self;
+        write!(f, "{requests} 个请求（同时最多 {peak_requests} 个），")?;
+        write!(
+            f,
+            "{connections} 个连接（同时最多 {peak_connections} 个）："
+        )?;
+        write!(
+            f,
+            "{served} 个成功，{not_found} 个未找到，{failed} 个出错，{resets} 个被重置"
+        )
+    }
 }
 
 /// How many there have been, how many there are, and the most there were at once.

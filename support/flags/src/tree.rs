@@ -21,7 +21,10 @@ impl Target {
     pub const COUNT: usize = 2 * Code::COUNT;
 
     pub fn parse(path: &str) -> Option<Target> {
-        let (folder, file) = path.strip_prefix(ROOT)?.strip_prefix('/')?.split_once('/')?;
+        let (folder, file) = path
+            .strip_prefix(ROOT)?
+            .strip_prefix('/')?
+            .split_once('/')?;
         let code: Code = folder.parse().ok()?;
         // As on the book's server, names are in lower case.
         let metadata = match (folder == code.lower()).then_some(file)? {
@@ -53,7 +56,13 @@ impl Tree {
     pub fn new() -> Tree {
         let mut contents = vec![None; Target::COUNT];
         for country in Country::all() {
-            let target = |metadata| Target { code: country.code, metadata }.index();
+            let target = |metadata| {
+                Target {
+                    code: country.code,
+                    metadata,
+                }
+                .index()
+            };
             contents[target(false)] = Some(Bytes::from_static(country.picture.as_bytes()));
             contents[target(true)] = Some(Bytes::from(country.metadata()));
         }
