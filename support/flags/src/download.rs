@@ -87,6 +87,8 @@ impl Downloader {
             // A proxy is on another machine, where our address means another server.
             client = client.no_proxy();
         }
+        #[cfg(feature = "remote")]
+        let client = crate::tls::add(client);
         Ok(Downloader {
             client: client
                 .build()

@@ -96,6 +96,10 @@ fn network(error: &io::Error) -> String {
         _ if error.raw_os_error() == Some(24) => {
             "打开的文件太多，用 -m 减少并发连接，或用 ulimit -n 放宽上限".to_owned()
         }
+        // The standard library has no kind for this one.
+        _ if error.to_string().contains("lookup address") => {
+            "查不到这个主机名，请检查网络".to_owned()
+        }
         _ => error.to_string(),
     }
 }

@@ -12,6 +12,7 @@
 //! | `stats.rs` | [`Stats`]: what a server has counted |
 //! | `options.rs` | [`Options`] and [`Mode`]: how to download |
 //! | `download.rs` | [`Downloader`]: one flag |
+//! | `tls.rs` | what the server REMOTE needs besides |
 //! | `many.rs` | [`download_many`], [`Downloads`]: many flags |
 //! | `save.rs` | [`file_name`] and [`save`] |
 //! | `report.rs` | [`Report`], [`Record`], [`Status`]: what came of it |
@@ -30,6 +31,8 @@ mod report;
 mod save;
 mod server;
 mod stats;
+#[cfg(feature = "remote")]
+mod tls;
 mod tree;
 
 pub use code::{Code, POP20, Wanted};

@@ -150,9 +150,10 @@ impl Builder {
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = flags::Server::local().start().await?;
-/// let url = format!("{}/cn/metadata.json", server.url());
-/// let text = reqwest::get(url).await?.text().await?;
-/// assert!(text.contains(r#""country":"China""#));
+/// println!("{}", server.url()); // http://127.0.0.1:40123/flags
+///
+/// let downloader = flags::Downloader::new(&flags::Options::new(server.url()))?;
+/// assert_eq!(downloader.get_country("CN".parse()?).await?, "China");
 /// assert_eq!(server.stats().served, 1);
 /// # Ok(())
 /// # }
