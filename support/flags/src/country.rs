@@ -85,3 +85,31 @@ impl Country {
         .to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_pictures_belong_together() {
+        let codes = |file: &'static str| file.lines().map(|line| &line[..3]).collect::<Vec<_>>();
+        assert_eq!(codes(COUNTRIES), codes(PICTURES));
+        assert!(codes(COUNTRIES).is_sorted());
+        assert_eq!(codes(COUNTRIES).len(), 194);
+    }
+
+    #[test]
+    fn pictures_are_small_and_harmless() {
+        for Country { code, picture, .. } in Country::all() {
+            assert!(picture.starts_with("<svg xmlns="), "{code}");
+            assert!(
+                picture.ends_with("</svg>") && picture.len() < 4096,
+                "{code}"
+            );
+            // In a page they stand next to each other: no scripts, links or names to mix up.
+            for unwanted in ["<script", "<style", "<image", "href", " id=", " on"] {
+                assert!(!picture.contains(unwanted), "{code}: {unwanted}");
+            }
+        }
+    }
+}
