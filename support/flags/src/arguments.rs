@@ -1,0 +1,241 @@
+//! The command line: what it can say, and what is said when it is wrong.
+
+use std::error::Error as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use flags::{Delay, Mode, Wanted};
+
+const TEMPLATE: &str = "{about-with-newline}\n用法：{usage}\n\n{all-args}{after-help}";
+const USAGE: &str = "flags [选项] [CC]...";
+const EXAMPLES: &str = "例子:
+  cargo run -p flags                               人口最多的 20 国，从 LOCAL 下载
+  cargo run -p flags -- CN JP A                    中国、日本，和 A 开头的 26 个代码
+  cargo run -p flags -- -a -s delay -m 200         全部 194 面，每个请求要等 0.5 到 5 秒
+  cargo run -p flags -- -s delay --mode sequential 同样的 20 面，一面接一面，用来比较
+  cargo run -p flags -- -e -s error --seed 1 --delay 0 --retries 3";
+
+/// 下载国旗：同一件事，可以逐个做、异步做、用线程做。
+///
+/// 不写 CC 就下载人口最多的 20 国。LOCAL、DELAY、ERROR 三个服务器由程序自己在本机启动，不需要网络。
+#[derive(Parser)]
+#[command(name = "flags", version, after_help = EXAMPLES)]
+#[command(help_template = TEMPLATE, override_usage = USAGE)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+pub struct Arguments {
+    /// 国家代码（CN），或一个字母，代表以它开头的 26 个代码；大小写均可
+    #[arg(value_name = "CC", help_heading = "参数")]
+    codes: Vec<String>,
+    /// 全部 194 个国家和地区
+    #[arg(short, long, help_heading = "选项")]
+    all: bool,
+    /// 所有可能的代码，从 AA 到 ZZ，共 676 个
+    #[arg(short, long, help_heading = "选项")]
+    every: bool,
+    /// 只下载（排序后的）前 N 个
+    #[arg(short, long, value_name = "N", value_parser = positive, help_heading = "选项", allow_hyphen_values = true)]
+    limit: Option<usize>,
+    /// 最多同时进行几个请求，不超过 1000（默认：async 5，threads 30，sequential 总是 1）
+    #[arg(short, long = "max_req", alias = "max-req", value_name = "N", value_parser = positive, help_heading = "选项", allow_hyphen_values = true)]
+    pub max_req: Option<usize>,
+    /// 从哪个服务器下载：LOCAL、DELAY、ERROR 或 REMOTE，大小写均可（默认 LOCAL）
+    #[arg(short, long, value_name = "名字", value_parser = label, default_value = "LOCAL", hide_default_value = true, help_heading = "选项")]
+    pub server: Label,
+    /// 每个代码打印一行，代替进度条
+    #[arg(short, long, help_heading = "选项")]
+    pub verbose: bool,
+    /// 下载的方式：sequential、async 或 threads（默认 async）
+    #[arg(
+        long,
+        value_name = "方式",
+        default_value = "async",
+        hide_default_value = true,
+        hide_possible_values = true,
+        ignore_case = true,
+        help_heading = "选项"
+    )]
+    pub mode: Mode,
+    /// 保存到哪个文件夹（默认 downloaded）
+    #[arg(
+        short,
+        long,
+        value_name = "文件夹",
+        default_value = "downloaded",
+        hide_default_value = true,
+        help_heading = "选项"
+    )]
+    pub out: PathBuf,
+    /// 不问国名，文件名用代码（flags2 的做法）
+    #[arg(long, help_heading = "选项")]
+    pub no_metadata: bool,
+    /// 一个请求最多等几秒（默认 30）
+    #[arg(long, value_name = "秒", value_parser = timeout, default_value = "30", hide_default_value = true, help_heading = "选项", allow_hyphen_values = true)]
+    pub timeout: Duration,
+    /// 出错的请求最多重试几次，不超过 10（默认 0）
+    #[arg(long, value_name = "次", value_parser = retries, default_value = "0", hide_default_value = true, help_heading = "选项", allow_hyphen_values = true)]
+    pub retries: u32,
+    /// 显示这段说明
+    #[arg(short, long, action = clap::ArgAction::Help, help_heading = "选项")]
+    help: Option<bool>,
+    /// 显示版本
+    #[arg(short = 'V', long, action = clap::ArgAction::Version, help_heading = "选项")]
+    version: Option<bool>,
+
+    /// 只启动服务器，让别的程序来用
+    #[arg(long, help_heading = "本机的服务器")]
+    pub serve: bool,
+    /// 服务器的端口（默认：任意空闲的）
+    #[arg(long, value_name = "端口", value_parser = port, help_heading = "本机的服务器")]
+    pub port: Option<u16>,
+    /// 固定随机数，使延迟和错误每次都一样
+    #[arg(long, value_name = "N", value_parser = seed, help_heading = "本机的服务器")]
+    pub seed: Option<u64>,
+    /// 每个答复要等几秒：0.2，或均匀分布在 0.5..5 之间（默认：LOCAL 不等，其余 0.5..5）
+    #[arg(long, value_name = "秒", value_parser = delay, help_heading = "本机的服务器", allow_hyphen_values = true)]
+    pub delay: Option<Delay>,
+    /// 答复 418 的比例，0 到 1（默认：ERROR 0.25，其余 0）
+    #[arg(long, value_name = "比例", value_parser = rate, help_heading = "本机的服务器", allow_hyphen_values = true)]
+    pub error_rate: Option<f64>,
+    /// 重置连接的比例，0 到 1（默认：ERROR 0.05，其余 0）
+    #[arg(long, value_name = "比例", value_parser = rate, help_heading = "本机的服务器", allow_hyphen_values = true)]
+    pub reset_rate: Option<f64>,
+}
+
+/// A server by its name.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Label {
+    Local,
+    Delay,
+    Error,
+    Remote,
+}
+
+impl Label {
+    pub fn name(self) -> &'static str {
+        match self {
+            Label::Local => "LOCAL",
+            Label::Delay => "DELAY",
+            Label::Error => "ERROR",
+            Label::Remote => "REMOTE",
+        }
+    }
+}
+
+impl Arguments {
+    /// Those that the program was started with. Ends it if they are wrong, or ask for help.
+    pub fn get() -> Arguments {
+        let matches = Arguments::command().try_get_matches();
+        let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+        arguments.unwrap_or_else(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+            _ => refuse(&explain(&error)),
+        })
+    }
+
+    /// Which codes are meant. Ends the program if one of them is none.
+    pub fn wanted(&self) -> Vec<flags::Code> {
+        let wanted = Wanted {
+            every: self.every,
+            all: self.all,
+            codes: self.codes.clone(),
+            limit: self.limit,
+        };
+        wanted
+            .expand()
+            .unwrap_or_else(|error| refuse(&error.to_string()))
+    }
+}
+
+/// Says what is wrong with the command line, and ends the program.
+fn refuse(message: &str) -> ! {
+    eprintln!("错误：{message}\n用法：{USAGE}\n全部选项见 --help");
+    std::process::exit(2)
+}
+
+fn explain(error: &clap::Error) -> String {
+    let named = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let argument = named(ContextKind::InvalidArg);
+    let value = named(ContextKind::InvalidValue);
+    // Of "--limit <N>" only the name.
+    let name = argument.split(' ').next().unwrap_or_default();
+    match (error.kind(), error.source()) {
+        (ErrorKind::InvalidValue | ErrorKind::NoEquals, _) if value.is_empty() => {
+            format!("{name} 后面缺一个值")
+        }
+        (ErrorKind::InvalidValue, _) => {
+            format!(
+                "{name} 的值不能是“{value}”：可以是 {}",
+                named(ContextKind::ValidValue)
+            )
+        }
+        (ErrorKind::ValueValidation, Some(reason)) => {
+            format!("{name} 的值不能是“{value}”：{reason}")
+        }
+        (ErrorKind::UnknownArgument, _) => format!("没有 {argument} 这个选项"),
+        (ErrorKind::ArgumentConflict, _) => format!("{name} 只能写一次"),
+        (ErrorKind::TooManyValues, _) => format!("{name} 后面不能有值"),
+        // Not what clap says by itself, which is English.
+        _ => "不懂这样的命令行".to_owned(),
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("要写 1 以上的整数".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn label(text: &str) -> Result<Label, String> {
+    Label::from_str(text, true).map_err(|_| "要写 LOCAL、DELAY、ERROR 或 REMOTE".to_owned())
+}
+
+fn retries(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| *number <= 10);
+    number.ok_or_else(|| "要写 0 到 10 的整数".to_owned())
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .map_err(|_| "要写 0 到 65535 的整数".to_owned())
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "要写 0 以上的整数".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "要写 0 到 1 的数".to_owned())
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    seconds(text)
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| "要写大于 0 的秒数".to_owned())
+}
+
+fn delay(text: &str) -> Result<Delay, String> {
+    let delay = match text.split_once("..") {
+        None => seconds(text).map(Delay::Fixed),
+        Some((from, to)) => seconds(from)
+            .zip(seconds(to))
+            .filter(|(from, to)| from <= to)
+            .map(|(from, to)| Delay::Uniform(from, to)),
+    };
+    delay.ok_or_else(|| "要写秒数，例如 0.2 或 0.5..5".to_owned())
+}
+
+/// At most an hour, which is less than what a `Duration` or a timer could not hold.
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds = text
+        .parse()
+        .ok()
+        .filter(|seconds| (0.0..=3600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64)
+}
