@@ -16,8 +16,10 @@ pub const LIMIT: Duration = Duration::from_secs(300);
 /// The first cell of every notebook of the course.
 pub const FIRST_CELL: &str = r#":dep tokio = { package = "nest-tokio", path = "../support/nest-tokio" }
 :dep notebook = { path = "../support/notebook" }
+:dep flags = { path = "../support/flags", default-features = false }
 :dep futures = "0.3"
 :dep reqwest = { version = "0.13", default-features = false, features = ["json"] }
+:dep rayon = "1"
 use notebook::{eprintln, print, println};"#;
 
 /// The program under test.

@@ -17,16 +17,20 @@ use jupyter_zmq_client::{
     create_client_control_connection, create_client_iopub_connection,
     create_client_shell_connection_with_identity, peek_ports, peer_identity_for_session,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use crate::outputs::Outputs;
 
 /// How long a kernel may take to answer for the first time.
 const START: Duration = Duration::from_secs(120);
 
 /// Silence after which nothing more of a cell is expected that a stock kernel says has ended.
 const SILENCE: Duration = Duration::from_millis(100);
+/// The longest time for which more of it is expected.
+const LATEST: Duration = Duration::from_secs(10);
 
 /// The MIME type by which the `notebook` crate says that a cell failed although a stock kernel
 /// reports success: a panic, or a `?` that returned an error.
@@ -50,10 +54,12 @@ pub enum Outcome {
 pub struct Execution {
     /// How it ended.
     pub outcome: Outcome,
-    /// What it showed, as a notebook file stores it.
+    /// What it showed, in the form of a notebook file; text as it came.
     pub outputs: Vec<Value>,
     /// Its number, as the kernel counts.
     pub execution_count: Option<u64>,
+    /// Its place among the cells that this client has run, from 0: what [`Kernel::outputs`] wants.
+    pub index: usize,
     /// The time from the request to the kernel's reply.
     pub took: Duration,
 }
@@ -91,6 +97,8 @@ pub struct Kernel {
     control: ClientControlConnection,
     /// Whether output may come after a cell's end, as from stock evcxr.
     is_late: bool,
+    /// What each cell has shown, with the number of its request.
+    shown: Vec<(String, Outputs)>,
     log: Log,
 }
 
@@ -199,6 +207,7 @@ impl Kernel {
             _connection_file: file,
             connection,
             is_late: false,
+            shown: Vec::new(),
             log,
         };
         kernel.wait_until_ready().await?;
@@ -246,15 +255,16 @@ impl Kernel {
         let since = Instant::now();
         let deadline = since + limit;
         let mut took = limit;
-        let mut outputs = Vec::new();
+        let index = self.shown.len();
+        self.shown.push((id.clone(), Outputs::default()));
         let (mut reply, mut idle) = (None, false);
         let outcome = loop {
             if idle && let Some((status, _)) = &reply {
                 took = since.elapsed();
                 if self.is_late {
-                    self.hear_out(&id, &mut outputs).await;
+                    self.listen(SILENCE, LATEST).await;
                 }
-                break ending(status, &outputs);
+                break ending(status, &self.shown[index].1.received());
             }
             let message = tokio::select! {
                 message = self.iopub.read() => message?,
@@ -266,38 +276,62 @@ impl Kernel {
                 .parent_header
                 .as_ref()
                 .is_some_and(|parent| parent.msg_id == id);
-            if !ours {
-                continue;
-            }
             match message.content {
-                JupyterMessageContent::Status(status) => {
+                JupyterMessageContent::Status(status) if ours => {
                     idle = status.execution_state == ExecutionState::Idle;
                 }
-                JupyterMessageContent::ExecuteReply(content) => {
+                JupyterMessageContent::ExecuteReply(content) if ours => {
                     reply = Some((content.status, content.execution_count.0));
                 }
-                content => record(&mut outputs, content),
+                _ => self.record(message),
             }
         };
         Ok(Execution {
             outcome,
-            outputs,
+            outputs: self.shown[index].1.received(),
             execution_count: reply.map(|(_, count)| count as u64),
+            index,
             took,
         })
     }
 
-    /// Takes what comes after a cell's end: evcxr passes output on from threads of their own,
-    /// which may be late when the machine is busy.
-    async fn hear_out(&mut self, id: &str, outputs: &mut Vec<Value>) {
-        while let Ok(Ok(message)) = timeout(SILENCE, self.iopub.read()).await {
-            if message
-                .parent_header
-                .as_ref()
-                .is_some_and(|parent| parent.msg_id == id)
-            {
-                record(outputs, message.content);
+    /// What a cell has shown up to now, as a notebook file stores it: tasks that it has started may
+    /// go on after its end.
+    pub fn outputs(&self, index: usize) -> Vec<Value> {
+        self.shown[index].1.stored()
+    }
+
+    /// Hears what comes without a cell being run, until nothing has come for as long as `silence`,
+    /// but not for longer than `limit`.
+    pub async fn listen(&mut self, silence: Duration, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        loop {
+            let until = deadline.min(Instant::now() + silence);
+            match timeout_at(until, self.iopub.read()).await {
+                Ok(Ok(message)) => self.record(message),
+                _ => return,
             }
+        }
+    }
+
+    /// Adds a message to the outputs of the cell that it belongs to.
+    fn record(&mut self, message: JupyterMessage) {
+        let kind = message.content.message_type().to_owned();
+        let Ok(content) = serde_json::to_value(message.content) else {
+            return;
+        };
+        if kind == "update_display_data" {
+            for (_, outputs) in &mut self.shown {
+                outputs.update(&content);
+            }
+            return;
+        }
+        let Some(parent) = message.parent_header else {
+            return;
+        };
+        let mut cells = self.shown.iter_mut().rev();
+        if let Some((_, outputs)) = cells.find(|(id, _)| *id == parent.msg_id) {
+            outputs.take(&kind, content);
         }
     }
 
@@ -396,33 +430,6 @@ fn reason(stderr: &str) -> String {
             .unwrap_or("没有说明原因"),
     };
     text.trim().replace('\n', " ")
-}
-
-/// Adds an output message to what a notebook file stores.
-fn record(outputs: &mut Vec<Value>, content: JupyterMessageContent) {
-    let kind = content.message_type().to_owned();
-    let Ok(mut output) = serde_json::to_value(content) else {
-        return;
-    };
-    match kind.as_str() {
-        "stream" => {
-            let last = outputs
-                .last_mut()
-                .filter(|last| last["name"] == output["name"]);
-            match (last.map(|last| &mut last["text"]), output["text"].as_str()) {
-                (Some(Value::String(before)), Some(more)) => return before.push_str(more),
-                _ => output["output_type"] = json!("stream"),
-            }
-        }
-        "execute_result" | "display_data" | "error" => {
-            if let Some(fields) = output.as_object_mut() {
-                fields.remove("transient");
-            }
-            output["output_type"] = json!(kind);
-        }
-        _ => return,
-    }
-    outputs.push(output);
 }
 
 /// Five free ports on loopback and a key.

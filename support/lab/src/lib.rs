@@ -11,6 +11,7 @@
 //! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
 //! | `front/` | what Jupyter talks to: a relay to evcxr that does what evcxr falls short of |
 //! | `client.rs` | a Jupyter client: starts kernels, runs cells |
+//! | `outputs.rs` | what a cell has shown, as a notebook stores it |
 //! | `ipynb.rs` | notebook files |
 //! | `files.rs` | files that are written whole or not at all |
 //! | `process.rs` | programs that are started: how they end, what they said |
@@ -37,6 +38,7 @@ pub mod ipynb;
 pub mod kernel;
 pub mod kernelspec;
 pub mod open;
+pub mod outputs;
 pub mod pinned;
 pub mod process;
 pub mod project;

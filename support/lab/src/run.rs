@@ -11,6 +11,11 @@ use crate::ipynb::{Cell, Notebook};
 use crate::project::Project;
 use crate::setup::setup_or_warn;
 
+/// Silence after which background tasks are taken to have said everything.
+const SILENCE: Duration = Duration::from_millis(300);
+/// How long they are listened to at most: a server may never fall silent.
+const LATEST: Duration = Duration::from_secs(5);
+
 /// Executes each notebook in a kernel of its own and returns it with its outputs.
 ///
 /// `limit` is what a single cell may take.
@@ -38,6 +43,7 @@ async fn run_one(lab: &Path, path: &Path, limit: Duration) -> Result<Notebook> {
     let mut kernel = Kernel::start(lab, path)
         .await
         .with_context(|| format!("{name}：内核没有启动"))?;
+    let mut executed = Vec::new();
     for cell in &cells {
         let execution = kernel
             .execute(&cell.source, limit)
@@ -55,8 +61,14 @@ async fn run_one(lab: &Path, path: &Path, limit: Duration) -> Result<Notebook> {
                 }
             );
         }
-        notebook.set_outputs(cell.index, execution.outputs, execution.execution_count);
+        executed.push((cell, execution));
         bar.inc(1);
+    }
+    // What background tasks have to say after the last cell is part of the notebook.
+    kernel.listen(SILENCE, LATEST).await;
+    for (cell, execution) in executed {
+        let outputs = kernel.outputs(execution.index);
+        notebook.set_outputs(cell.index, outputs, execution.execution_count);
     }
     kernel
         .shutdown()

@@ -27,5 +27,5 @@ mod session;
 pub mod task;
 mod wait;
 
-pub use session::{Interrupted, become_foreground, interrupt, interruptions};
+pub use session::{Interrupted, announce_nothing, become_foreground, interrupt, interruptions};
 pub use task::spawn;

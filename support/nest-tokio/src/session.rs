@@ -53,12 +53,19 @@ thread_local! {
 static WAITING: Mutex<Option<Thread>> = Mutex::new(None);
 /// Whether the foreground is to unwind. Only true while `WAITING` is some thread.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// Whether to say so when it does: only if a signal interrupted. Whoever calls [`interrupt`] says
-/// it in their own way.
+/// Whether to say so when it does.
 static ANNOUNCE: AtomicBool = AtomicBool::new(false);
+/// Whether interrupts are announced at all: in a kernel that has no way of its own to show them.
+static ANNOUNCES: AtomicBool = AtomicBool::new(false);
 
 /// How often a wait has unwound.
 static UNWOUND: AtomicU64 = AtomicU64::new(0);
+
+/// Leaves it to the caller to say that a cell has been interrupted. Otherwise, in the child process
+/// of an evcxr kernel, a line on stderr does.
+pub fn announce_nothing() {
+    ANNOUNCES.store(false, Ordering::Release);
+}
 
 /// How many waits have been ended by [`interrupt`] in this process: by this a kernel tells an
 /// interrupted cell from one that panicked.
@@ -86,13 +93,9 @@ pub fn become_foreground() {
 /// runs code that does not `await` (a loop, `std::thread::sleep`); nothing is remembered then,
 /// so an interrupt never hits what runs later.
 pub fn interrupt() -> bool {
-    interrupt_and(false)
-}
-
-fn interrupt_and(announce: bool) -> bool {
     let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(thread) = &*waiting {
-        ANNOUNCE.store(announce, Ordering::Release);
+        ANNOUNCE.store(ANNOUNCES.load(Ordering::Acquire), Ordering::Release);
         INTERRUPTED.store(true, Ordering::Release);
         thread.unpark();
     }
@@ -153,6 +156,7 @@ static ON_LOAD: extern "C" fn() = on_load;
 extern "C" fn on_load() {
     // What evcxr sets for the process that runs the cells; it loads us on its main thread.
     if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
+        ANNOUNCES.store(true, Ordering::Release);
         become_foreground();
         thread::Builder::new()
             .name("nest-tokio-interrupt".into())
@@ -172,7 +176,7 @@ fn interrupt_on_sigint() {
             return;
         };
         while signals.recv().await.is_some() {
-            if !interrupt_and(true) {
+            if !interrupt() {
                 eprintln!(
                     "[未能中断] 没有单元格在 await：它空闲着，正在编译，或者在执行不会让出线程的代码；最后一种只能重启内核。"
                 );

@@ -66,6 +66,7 @@ pub(crate) fn connect() -> io::Result<bool> {
     redirect(&stderr, libc::STDERR_FILENO)?;
     CONNECTED.store(true, Ordering::Release);
     report_panics();
+    nest_tokio::announce_nothing(); // the front does
     Ok(true)
 }
 
