@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use walkdir::WalkDir;
 
 use crate::files;
+use crate::pinned;
 use crate::project::Project;
 use crate::toolchain::Toolchain;
 
@@ -60,13 +61,14 @@ fn write_if_different(path: &Path, text: &str) -> Result<()> {
 pub fn warmed(project: &Project, toolchain: &Toolchain, deps: &[String]) -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     (deps, &toolchain.version, &toolchain.sources, CARGO_CONFIG).hash(&mut hasher);
+    pinned::CARGO.hash(&mut hasher); // it adds flags
     // The support crates take versions and features from the workspace's manifest.
     for name in ["Cargo.lock", "Cargo.toml"] {
         fs::read(project.root().join(name))
             .with_context(|| format!("读不了 {name}：请重新克隆项目"))?
             .hash(&mut hasher);
     }
-    let mut sources: Vec<PathBuf> = ["nest-tokio", "notebook"]
+    let mut sources: Vec<PathBuf> = ["nest-tokio", "notebook", "flags"]
         .iter()
         .flat_map(|name| {
             let folder = project.root().join("support").join(name);
@@ -74,6 +76,7 @@ pub fn warmed(project: &Project, toolchain: &Toolchain, deps: &[String]) -> Resu
                 folder.join("Cargo.toml"),
                 folder.join("README.md"),
                 folder.join("src"),
+                folder.join("data"),
             ]
         })
         .flat_map(|path| WalkDir::new(path).into_iter().flatten())

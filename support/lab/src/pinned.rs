@@ -33,7 +33,7 @@ const SEEN: [(&str, &str); 2] = [("Cargo.toml", ".lab-toml"), ("Cargo.lock", ".l
 /// A script, since it runs for every cell: this program would take a tenth of a second to start.
 ///
 /// Without warnings: evcxr takes those of a path dependency for errors of the cell.
-const CARGO: &str = r#"#!/bin/sh
+pub(crate) const CARGO: &str = r#"#!/bin/sh
 same() { cmp -s Cargo.toml .lab-toml && cmp -s Cargo.lock .lab-lock; }
 if [ "$PWD" = "$EVCXR_TMPDIR" ]; then
     export RUSTFLAGS="$RUSTFLAGS -Awarnings"
