@@ -675,6 +675,62 @@ fn when_evcxr_is_killed_the_kernel_ends_with_an_error() {
     });
 }
 
+#[test]
+fn a_warning_in_a_path_dependency_is_no_error_of_a_cell() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = "[package]\nname = \"careless\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+        fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+        fs::create_dir(folder.path().join("src")).unwrap();
+        fs::write(
+            folder.path().join("src/lib.rs"),
+            "fn unused() {}\npub fn seven() -> i32 { 7 }\n",
+        )
+        .unwrap();
+        ok(
+            &mut kernel,
+            &format!(":dep careless = {{ path = {:?} }}", folder.path()),
+        )
+        .await;
+        assert_eq!(
+            ok(&mut kernel, "careless::seven()").await.result(),
+            Some("7")
+        );
+        let message = failure(&mut kernel, "let f = || careless::seven();").await;
+        assert!(
+            message.contains("closure") && !message.contains("never used"),
+            "{message}"
+        );
+    });
+}
+
+#[test]
+fn a_kernel_can_be_restarted_in_the_middle_of_a_cell() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let evcxr = child(kernel.id().unwrap()).unwrap();
+        let processes = [vec![evcxr], children(evcxr)].concat();
+        let mut client = Client::new(&kernel).await;
+        client.execute("println!(\"begun\"); loop {}").await;
+        client.text_until("begun\n").await;
+        let restart = jupyter_protocol::ShutdownRequest { restart: true };
+        client.control.send(restart.into()).await.unwrap();
+        let reply = timeout(LIMIT, client.control.read())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            serde_json::to_value(reply.content).unwrap()["restart"],
+            true
+        );
+        until("all processes end", || {
+            !processes.iter().any(|process| runs(*process))
+        })
+        .await;
+    });
+}
+
 fn kill(process: u32) {
     let killed = std::process::Command::new("kill")
         .args(["-KILL", &process.to_string()])
