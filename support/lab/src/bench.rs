@@ -12,7 +12,7 @@ use crate::client::{Kernel, Outcome};
 use crate::ipynb::Notebook;
 use crate::kernel::stock;
 use crate::project::{PROJECT_ENV, Project};
-use crate::setup::setup;
+use crate::setup::{Options, setup};
 use crate::toolchain::Toolchain;
 
 /// What a single cell may take.
@@ -27,7 +27,7 @@ const CELLS: usize = 15;
 /// # Errors
 /// When set-up fails or a cell does not run as expected.
 pub async fn bench(project: &Project) -> Result<()> {
-    setup(project).await?;
+    setup(project, &Options::default()).await?;
     let toolchain = Toolchain::find()?;
     let notebook = project.course()?.swap_remove(0);
     let first = Notebook::load(&notebook)?

@@ -35,7 +35,7 @@ enum Task {
     /// 打开 JupyterLab；缺什么先装什么（默认）
     Open(open::Options),
     /// 只准备环境：JupyterLab、内核、预热好的依赖
-    Setup,
+    Setup(setup::Options),
     /// 不开浏览器，逐格执行笔记本；遇到出错的单元格就停下
     Run(RunOptions),
     /// 执行笔记本，导出成可以分发的 HTML
@@ -224,7 +224,7 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
     }
     let project = Project::find()?;
     let interrupted = match task {
-        Task::Open(_) | Task::Setup => "已中断。做完的步骤不会丢失，再运行一次就接着做",
+        Task::Open(_) | Task::Setup(_) => "已中断。做完的步骤不会丢失，再运行一次就接着做",
         _ => "已中断",
     };
     let runtime = tokio::runtime::Runtime::new()?;
@@ -278,7 +278,7 @@ impl Signals {
 async fn carry_out(project: &Project, task: Task) -> Result<bool> {
     match task {
         Task::Open(options) => open::open(project, &options).await?,
-        Task::Setup => drop(setup::setup(project).await?),
+        Task::Setup(options) => drop(setup::setup(project, &options).await?),
         Task::Run(options) => {
             let limit = options.limit.duration();
             run::command(project, &options.notebooks, limit, options.repeat).await?;
