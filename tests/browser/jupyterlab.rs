@@ -111,8 +111,7 @@ impl JupyterLab {
         lab.browser
             .until("the kernel is ready", LONG, || lab.is_idle().then_some(()));
         // Where a reader begins, whatever the page does about the keyboard at its start.
-        lab.browser
-            .click(".jp-Notebook .jp-Cell:first-child .jp-InputPrompt");
+        lab.select(":first-child");
         lab
     }
 
@@ -123,9 +122,8 @@ impl JupyterLab {
 
     /// Whether there is a kernel and nothing runs in it.
     pub fn is_idle(&self) -> bool {
-        // What the status bar at the bottom says, which also counts kernels that do not answer.
-        let script =
-            "return [...document.querySelectorAll('#jp-bottom-panel *, #jp-main-statusbar *')]
+        // As the status bar says at the bottom.
+        let script = "return [...document.querySelectorAll('.jp-StatusBar-TextItem')]
             .some(item => item.textContent === 'Rust | 空闲')";
         self.browser.script(script, json!([])) == true
     }
@@ -143,6 +141,12 @@ impl JupyterLab {
             };
         })";
         serde_json::from_value(self.browser.script(script, json!([]))).unwrap()
+    }
+
+    /// Selects a cell with a click beside it.
+    pub fn select(&self, which: &str) {
+        let prompt = format!(".jp-Notebook .jp-Cell{which} .jp-InputPrompt");
+        self.browser.click(&prompt);
     }
 
     /// Runs the selected cell and selects the next.

@@ -167,6 +167,7 @@ fn run_all_stops_at_a_cell_that_fails() {
     assert!(!later.exists(), "a later cell was executed");
     lab.browser.screenshot("5-run-all");
     // The notebook is as usable as before.
+    lab.select(":last-child");
     lab.shift_enter();
     lab.until_cell(4, "has run", |cell| {
         cell.is_done() && cell.text == "after\n"
