@@ -103,7 +103,11 @@ pub fn notebook(cells: &[(&str, bool)]) -> String {
             })
         })
         .collect();
-    json!({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).to_string()
+    let kernel = json!({"name": "rust", "display_name": "Rust", "language": "rust"});
+    json!({
+        "cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5,
+    })
+    .to_string()
 }
 
 /// Runs a test with kernels in it, for at most ten minutes.
