@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::command::{LONG, Running, SHORT, all_gone, start};
 use crate::common::{clean, free_port, lab, project, set_up};
@@ -54,7 +54,8 @@ pub struct Cell {
     pub prompt: String,
     /// Everything below it.
     pub text: String,
-    /// Whether an error is among that.
+    /// Whether that ends with an error. On the page it looks like what is printed to stderr, so
+    /// [`JupyterLab::saved`] knows better.
     pub failed: bool,
 }
 
@@ -120,6 +121,11 @@ impl JupyterLab {
         self.notebook.0.file_stem().unwrap().display().to_string()
     }
 
+    /// The notebook as it stands in its file.
+    pub fn saved(&self) -> Value {
+        serde_json::from_slice(&fs::read(&self.notebook.0).unwrap()).unwrap()
+    }
+
     /// Whether there is a kernel and nothing runs in it.
     pub fn is_idle(&self) -> bool {
         // As the status bar says at the bottom.
@@ -137,7 +143,7 @@ impl JupyterLab {
             return {
                 prompt: cell.querySelector('.jp-InputPrompt').textContent,
                 text: outputs.map(output => output.textContent).join(''),
-                failed: outputs.some(output => output.dataset.mimeType.endsWith('.error')),
+                failed: outputs.at(-1)?.dataset.mimeType === 'application/vnd.jupyter.stderr',
             };
         })";
         serde_json::from_value(self.browser.script(script, json!([]))).unwrap()
