@@ -29,10 +29,21 @@ struct Notebook(PathBuf);
 
 impl Notebook {
     fn new(text: &str) -> Notebook {
+        Notebook::sweep();
         let name = format!("{PREFIX}-{}.ipynb", uuid::Uuid::new_v4().simple());
         let path = project().notebooks().join(name);
         fs::write(&path, text).unwrap();
         Notebook(path)
+    }
+
+    /// Removes what a test that was killed has left.
+    fn sweep() {
+        for entry in fs::read_dir(project().notebooks()).unwrap().flatten() {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+                drop(Notebook(entry.path()));
+            }
+        }
     }
 }
 

@@ -28,7 +28,7 @@ fn a_student_goes_through_the_first_notebook_and_exports_it() {
     let lab = JupyterLab::open(&text);
     lab.browser.screenshot("1-opened");
     cell_by_cell_everything_runs_and_only_tagged_cells_fail(&lab, &text);
-    the_book_menu_exports_what_was_run(&lab);
+    the_file_menu_exports_what_was_run(&lab);
     lab.close();
 }
 
@@ -85,8 +85,10 @@ fn the_spinner_turns_in_place(states: &[Vec<String>]) {
     assert!(spinning.len() >= 2, "it stands still: {states:#?}");
 }
 
-fn the_book_menu_exports_what_was_run(lab: &JupyterLab) {
+fn the_file_menu_exports_what_was_run(lab: &JupyterLab) {
     lab.choose(&["文件", "保存并导出笔记本为", "HTML"]);
+    // Whether to make the page safe, as it is proposed.
+    lab.browser.click(".jp-Dialog-button.jp-mod-accept");
     let page = lab.browser.downloads().join(format!("{}.html", lab.name()));
     // Chromium gives it this name once it is complete.
     lab.browser.until("the page is downloaded", SHORT, || {
