@@ -44,8 +44,8 @@ enum Task {
     Fmt(FmtOptions),
     /// 检查装了什么、缺什么、该怎么办
     Doctor,
-    /// 与原版 evcxr 并排测量启动和单元格的快慢，约需五分钟
-    Bench,
+    /// 与原版 evcxr 和 Python 的内核并排测量快慢，约需七分钟
+    Bench(bench::Options),
     /// Jupyter 用它启动内核
     #[command(hide = true)]
     Kernel {
@@ -291,7 +291,7 @@ async fn carry_out(project: &Project, task: Task) -> Result<bool> {
             let changed = !fmt::fmt(&project.select(&options.notebooks)?, options.check)?;
             return Ok(!(changed && options.check));
         }
-        Task::Bench => bench::bench(project).await?,
+        Task::Bench(options) => bench::bench(project, &options).await?,
         Task::Doctor => return doctor::doctor(project),
         Task::Kernel { .. } => unreachable!("handled above, before anything else is looked for"),
     }
