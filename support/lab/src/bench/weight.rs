@@ -13,11 +13,11 @@ use jupyter_zmq_client::{
 };
 use tokio::time::timeout;
 
-use super::{LIMIT, Setting, median, run};
+use super::{LIMIT, Setting, run};
 use crate::client::{Kernel, Outcome};
 
 /// Cells run each way.
-const CELLS: usize = 40;
+const CELLS: usize = 60;
 /// Cells run to see what they leave behind.
 const MANY_CELLS: usize = 1_000;
 /// Frames of a spinner that nothing holds up.
@@ -121,22 +121,29 @@ async fn added(kernel: &mut Kernel) -> Result<()> {
     for (name, code) in [
         ("不编译的单元格", ":vars"),
         ("println! 单元格", "println!(\"{}\", 40 + 2);"),
+        ("没有输出的单元格", "let _ = 40 + 2;"),
     ] {
         let (mut through, mut around) = (Vec::new(), Vec::new());
-        let mut more = Vec::new();
-        for _ in 0..CELLS {
-            let one = run(kernel, code, true).await?;
-            let other = direct.run(code).await?;
-            more.push(one.as_secs_f64() - other.as_secs_f64());
-            through.push(one);
-            around.push(other);
+        for turn in 0..CELLS {
+            // Neither always comes first: a cell leaves something to do behind.
+            if turn % 2 == 0 {
+                through.push(run(kernel, code, true).await?);
+                around.push(direct.run(code).await?);
+            } else {
+                around.push(direct.run(code).await?);
+                through.push(run(kernel, code, true).await?);
+            }
         }
-        more.sort_by(f64::total_cmp);
+        through.sort();
+        around.sort();
+        // What else the machine does is in the median, and hardly in the fastest tenth.
+        let more = |rank: usize| (through[rank].as_secs_f64() - around[rank].as_secs_f64()) * 1e3;
         println!(
-            "  {:>+6.1} ms  {name}：经过 {:.2?}，绕过 {:.2?}，差的中位数（目标 < 5 ms）",
-            more[CELLS / 2] * 1e3,
-            median(through),
-            median(around)
+            "  {:>+6.1} ms  {name}：最快的十分之一，{:.2?} 与 {:.2?}；中位数 {:+.1} ms（目标 < 5 ms）",
+            more(CELLS / 10),
+            through[CELLS / 10],
+            around[CELLS / 10],
+            more(CELLS / 2)
         );
     }
     Ok(())
