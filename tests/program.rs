@@ -2,184 +2,20 @@
 
 mod common;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use common::{FIRST_CELL, clean, lab, project};
+use common::command::{Ended, LONG, Running, SHORT, all_gone, finish, start};
+use common::{FIRST_CELL, clean, free_port, lab, notebook, project};
 use lab::project::{CACHE_ENV, PROJECT_ENV};
 use lab::python::PACKAGES;
 use lab::toolchain::Toolchain;
 use serde_json::{Value, json};
-
-/// What a step may take that downloads or compiles, on a busy machine.
-const LONG: Duration = Duration::from_secs(480);
-/// What any other step may take.
-const SHORT: Duration = Duration::from_secs(60);
-
-/// All processes that descend from a command have this in their environment.
-const MARK: &str = "LAB_TEST_MARK";
-
-/// A command that has been started, in a process group of its own, as from a terminal.
-struct Running {
-    child: Child,
-    output: PathBuf,
-    mark: String,
-    _folder: tempfile::TempDir,
-    since: Instant,
-}
-
-/// How a command ended.
-#[derive(Debug)]
-struct Ended {
-    status: ExitStatus,
-    /// stdout and stderr, as a terminal would show them.
-    text: String,
-    took: Duration,
-}
-
-fn start(command: &mut Command) -> Running {
-    let folder = tempfile::tempdir().unwrap();
-    let output = folder.path().join("output");
-    // A file, not a pipe: a process that is left behind must not keep the test waiting.
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&output)
-        .unwrap();
-    let mark = uuid::Uuid::new_v4().to_string();
-    command
-        .env(MARK, &mark)
-        .stdin(Stdio::null())
-        .stdout(file.try_clone().unwrap())
-        .stderr(file)
-        .process_group(0);
-    Running {
-        child: command.spawn().unwrap(),
-        output,
-        mark,
-        _folder: folder,
-        since: Instant::now(),
-    }
-}
-
-impl Running {
-    /// What it has written so far.
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.output).unwrap()).into_owned()
-    }
-
-    /// Waits until `condition` holds.
-    fn until(&mut self, what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
-        let deadline = Instant::now() + limit;
-        while !condition() {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "{ended:?} before {what}: {}", self.text());
-            assert!(Instant::now() < deadline, "never: {what}: {}", self.text());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Signals its process group, as Ctrl-C in a terminal does.
-    fn signal(&self, name: &str) {
-        let group = format!("-{}", self.child.id());
-        let status = Command::new("kill")
-            .args(["-s", name, "--", &group])
-            .status();
-        assert!(status.unwrap().success());
-    }
-
-    fn finish(mut self, limit: Duration) -> Ended {
-        let deadline = Instant::now() + limit;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                // Shown when the test fails, or with `--nocapture`.
-                println!("{}[{status}, {:?}]", self.text(), self.since.elapsed());
-                return Ended {
-                    status,
-                    text: self.text(),
-                    took: self.since.elapsed(),
-                };
-            }
-            assert!(
-                Instant::now() < deadline,
-                "not after {limit:?}: {}",
-                self.text()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// The command lines of the processes that descend from it, itself included.
-    fn processes(mark: &str) -> Vec<String> {
-        let wanted = format!("{MARK}={mark}");
-        let processes = fs::read_dir("/proc").unwrap().flatten();
-        processes
-            .filter(|process| {
-                let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-                environment
-                    .split(|byte| *byte == 0)
-                    .any(|entry| entry == wanted.as_bytes())
-            })
-            .map(|process| fs::read(process.path().join("cmdline")).unwrap_or_default())
-            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-            .filter(|line| !line.is_empty())
-            .collect()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            self.signal("KILL");
-            let _ = self.child.wait();
-        }
-    }
-}
-
-/// Waits until nothing that descends from the marked command runs.
-fn all_gone(mark: &str, limit: Duration) {
-    let deadline = Instant::now() + limit;
-    loop {
-        let left = Running::processes(mark);
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < deadline, "left behind: {left:#?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn finish(command: &mut Command, limit: Duration) -> Ended {
-    start(command).finish(limit)
-}
-
-impl Ended {
-    fn succeeded(self) -> Ended {
-        assert!(self.status.success(), "{}: {}", self.status, self.text);
-        self
-    }
-
-    /// It failed as a program should: with status 1 and one message, in which all `words` are.
-    fn failed_with(self, words: &[&str]) -> Ended {
-        assert_eq!(self.status.code(), Some(1), "{}", self.text);
-        assert_eq!(self.text.matches("错误：").count(), 1, "{}", self.text);
-        assert!(!self.text.contains("thread 'main'"), "{}", self.text);
-        for word in words {
-            assert!(
-                self.text.contains(word),
-                "`{word}` is missing: {}",
-                self.text
-            );
-        }
-        self
-    }
-}
 
 /// A project that has what set-up looks for and nothing to wait for.
 struct Sandbox {
@@ -269,25 +105,6 @@ impl Sandbox {
 /// The real compiler, not rustup's proxy, which needs more on its path.
 fn rustc() -> PathBuf {
     Toolchain::find().unwrap().sysroot.join("bin/rustc")
-}
-
-/// A notebook file with these code cells; `true` means that a cell is tagged to fail.
-fn notebook(cells: &[(&str, bool)]) -> String {
-    let cells: Vec<Value> = cells
-        .iter()
-        .enumerate()
-        .map(|(number, (source, fails))| {
-            let metadata = match fails {
-                true => json!({"tags": ["raises-exception"]}),
-                false => json!({}),
-            };
-            json!({
-                "cell_type": "code", "id": format!("cell-{number}"), "metadata": metadata,
-                "execution_count": null, "outputs": [], "source": source,
-            })
-        })
-        .collect();
-    json!({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).to_string()
 }
 
 // ---- From nothing to a book ----
@@ -591,9 +408,7 @@ fn jupyterlab_opens_in_chinese_with_the_kernel(clone: &Clone) {
     // Even now, or nobody could mend it.
     let broken = clone.root().join("notebooks/09-broken.ipynb");
     fs::write(&broken, "{").unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port();
     let mut running = start(&mut clone.lab(&["open", "--no-browser", "--port", &port.to_string()]));
     let mark = running.mark.clone();
     let runtime = clone.folder.path().join("JUPYTER_RUNTIME_DIR");

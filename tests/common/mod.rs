@@ -1,6 +1,9 @@
 //! What the integration tests share: the program, kernels in a clean environment, and cells.
 #![allow(dead_code)] // each test target uses a part of it
 
+pub mod command;
+
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
@@ -9,6 +12,7 @@ use std::time::{Duration, Instant};
 use lab::client::{Execution, Kernel, Outcome};
 use lab::project::Project;
 use lab::toolchain::Toolchain;
+use serde_json::{Value, json};
 
 /// What a single cell may take here: a stock kernel compiles everything in its first one.
 pub const LIMIT: Duration = Duration::from_secs(300);
@@ -58,17 +62,52 @@ pub fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// Sets this clone up, once; says so, since the first time takes minutes.
+/// Sets this clone up, with the tools of the tests, once.
 pub fn set_up() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let status = clean(lab())
-            .arg("setup")
+            .args(["setup", "--tests"])
             .current_dir(project().root())
             .status()
             .unwrap();
         assert!(status.success(), "`lab setup` failed: {status}");
     });
+}
+
+/// The Python of this clone's environment, with JupyterLab and the tools of the tests.
+pub fn python() -> PathBuf {
+    set_up();
+    project().root().join(".venv/bin/python")
+}
+
+/// A port on loopback that nobody listens on.
+pub fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
+}
+
+/// A notebook file with these code cells; `true` means that a cell is tagged to fail.
+pub fn notebook(cells: &[(&str, bool)]) -> String {
+    let cells: Vec<Value> = cells
+        .iter()
+        .enumerate()
+        .map(|(number, (source, fails))| {
+            let metadata = match fails {
+                true => json!({"tags": ["raises-exception"]}),
+                false => json!({}),
+            };
+            json!({
+                "cell_type": "code", "id": format!("cell-{number}"), "metadata": metadata,
+                "execution_count": null, "outputs": [], "source": source,
+            })
+        })
+        .collect();
+    let kernel = json!({"name": "rust", "display_name": "Rust", "language": "rust"});
+    json!({
+        "cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5,
+    })
+    .to_string()
 }
 
 /// Runs a test with kernels in it, for at most ten minutes.

@@ -249,6 +249,20 @@ impl Kernel {
     /// # Errors
     /// When the kernel cannot be talked to.
     pub async fn execute(&mut self, code: &str, limit: Duration) -> Result<Execution> {
+        self.watch(code, limit, |_| ()).await
+    }
+
+    /// Runs `code` for at most `limit`; `listener` gets each message about it on the output channel
+    /// when it arrives.
+    ///
+    /// # Errors
+    /// When the kernel cannot be talked to.
+    pub async fn watch(
+        &mut self,
+        code: &str,
+        limit: Duration,
+        mut listener: impl FnMut(&JupyterMessageContent),
+    ) -> Result<Execution> {
         let request: JupyterMessage = ExecuteRequest::new(code.to_owned()).into();
         let id = request.header.msg_id.clone();
         self.shell.send(request).await?;
@@ -283,7 +297,12 @@ impl Kernel {
                 JupyterMessageContent::ExecuteReply(content) if ours => {
                     reply = Some((content.status, content.execution_count.0));
                 }
-                _ => self.record(message),
+                _ => {
+                    if ours {
+                        listener(&message.content);
+                    }
+                    self.record(message);
+                }
             }
         };
         Ok(Execution {

@@ -31,7 +31,7 @@ pub fn doctor(project: &Project) -> Result<bool> {
         true => good("链接器 cc"),
         false => bad("找不到链接器 cc：请安装 gcc（Debian：apt install build-essential）"),
     };
-    let missing = environment.missing();
+    let missing = environment.missing(&python::PACKAGES);
     all_well &= match (missing.is_empty(), python::python_version()) {
         (true, _) => good(&format!("Python 环境 {}", environment.folder().display())),
         (false, Ok(version)) => bad(&format!(

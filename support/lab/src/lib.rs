@@ -21,7 +21,7 @@
 //! | `setup.rs` | `lab setup`: all of the above that is missing |
 //! | `open.rs` | `lab open` |
 //! | `doctor.rs` | `lab doctor` |
-//! | `bench.rs` | `lab bench`: our kernel against stock evcxr |
+//! | `bench.rs` | `lab bench`: our kernel against others |
 //! | `run.rs` | `lab run` |
 //! | `fmt.rs` | `lab fmt` |
 //! | `export.rs` | `lab export`: pages of HTML |

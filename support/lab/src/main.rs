@@ -35,7 +35,7 @@ enum Task {
     /// 打开 JupyterLab；缺什么先装什么（默认）
     Open(open::Options),
     /// 只准备环境：JupyterLab、内核、预热好的依赖
-    Setup,
+    Setup(setup::Options),
     /// 不开浏览器，逐格执行笔记本；遇到出错的单元格就停下
     Run(RunOptions),
     /// 执行笔记本，导出成可以分发的 HTML
@@ -44,8 +44,8 @@ enum Task {
     Fmt(FmtOptions),
     /// 检查装了什么、缺什么、该怎么办
     Doctor,
-    /// 与原版 evcxr 并排测量启动和单元格的快慢，约需五分钟
-    Bench,
+    /// 与原版 evcxr 和 Python 的内核并排测量快慢，约需七分钟
+    Bench(bench::Options),
     /// Jupyter 用它启动内核
     #[command(hide = true)]
     Kernel {
@@ -224,7 +224,7 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
     }
     let project = Project::find()?;
     let interrupted = match task {
-        Task::Open(_) | Task::Setup => "已中断。做完的步骤不会丢失，再运行一次就接着做",
+        Task::Open(_) | Task::Setup(_) => "已中断。做完的步骤不会丢失，再运行一次就接着做",
         _ => "已中断",
     };
     let runtime = tokio::runtime::Runtime::new()?;
@@ -278,7 +278,7 @@ impl Signals {
 async fn carry_out(project: &Project, task: Task) -> Result<bool> {
     match task {
         Task::Open(options) => open::open(project, &options).await?,
-        Task::Setup => drop(setup::setup(project).await?),
+        Task::Setup(options) => drop(setup::setup(project, &options).await?),
         Task::Run(options) => {
             let limit = options.limit.duration();
             run::command(project, &options.notebooks, limit, options.repeat).await?;
@@ -291,7 +291,7 @@ async fn carry_out(project: &Project, task: Task) -> Result<bool> {
             let changed = !fmt::fmt(&project.select(&options.notebooks)?, options.check)?;
             return Ok(!(changed && options.check));
         }
-        Task::Bench => bench::bench(project).await?,
+        Task::Bench(options) => bench::bench(project, &options).await?,
         Task::Doctor => return doctor::doctor(project),
         Task::Kernel { .. } => unreachable!("handled above, before anything else is looked for"),
     }

@@ -23,6 +23,12 @@ pub const PACKAGES: [(&str, &str); 3] = [
     ("jupyterlab-language-pack-zh-CN", "4.5.post3"),
 ];
 
+/// What only this project's own tests need: `lab setup --tests` installs it as well.
+pub const TEST_PACKAGES: [(&str, &str); 2] = [
+    ("jupyter-kernel-test", "0.7.0"),
+    ("jupyter-console", "6.6.3"),
+];
+
 /// Oldest minor version of Python 3 that these run on.
 const OLDEST: u32 = 10;
 
@@ -78,11 +84,11 @@ impl Environment {
         self.folder.join("share/jupyter")
     }
 
-    /// The packages that are missing or of another version, as pip takes them.
-    pub fn missing(&self) -> Vec<String> {
+    /// Those of `packages` that are missing or of another version, as pip takes them.
+    pub fn missing(&self, packages: &[(&str, &str)]) -> Vec<String> {
         let wanted = |(name, version): &(&str, &str)| format!("{name}=={version}");
         if self.is_unfinished() {
-            return PACKAGES.iter().map(wanted).collect();
+            return packages.iter().map(wanted).collect();
         }
         let script = "import sys, importlib.metadata as m\n\
             for name in sys.argv[1:]:\n    \
@@ -90,12 +96,12 @@ impl Environment {
                 except m.PackageNotFoundError: pass\n";
         let output = Command::new(self.python())
             .args(["-c", script])
-            .args(PACKAGES.map(|(name, _)| name))
+            .args(packages.iter().map(|(name, _)| name))
             .stderr(Stdio::null())
             .output();
         let found = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         let found = found.unwrap_or_default();
-        PACKAGES
+        packages
             .iter()
             .filter(|(name, version)| {
                 !found
@@ -106,13 +112,13 @@ impl Environment {
             .collect()
     }
 
-    /// Makes the environment if it is missing and installs what is missing in it. Interrupted
-    /// at any point, it goes on from there the next time.
+    /// Makes the environment if it is missing and installs those of `packages` that are missing in
+    /// it. Interrupted at any point, it goes on from there the next time.
     ///
     /// # Errors
     /// Without a usable Python, without network, or on a full disk.
-    pub async fn install(&self, bar: &ProgressBar) -> Result<()> {
-        let missing = self.missing();
+    pub async fn install(&self, packages: &[(&str, &str)], bar: &ProgressBar) -> Result<()> {
+        let missing = self.missing(packages);
         if !missing.is_empty() {
             if self.own {
                 self.make(bar).await?;

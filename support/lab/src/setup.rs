@@ -8,9 +8,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::build_folder::is_ready;
 use crate::project::Project;
-use crate::python::Environment;
+use crate::python::{Environment, PACKAGES, TEST_PACKAGES};
 use crate::toolchain::Toolchain;
 use crate::{build_folder, kernelspec, warm};
+
+/// What to set up.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Options {
+    /// 再装上本项目自己的测试要用的 Python 包
+    #[arg(long, hide = true)]
+    tests: bool,
+}
 
 /// Sets up everything that the notebooks need. Safe to interrupt, and to start twice at once:
 /// the second waits for the first.
@@ -18,8 +26,8 @@ use crate::{build_folder, kernelspec, warm};
 /// # Errors
 /// When something is missing that only the user can install, without network, on a full disk, or
 /// when a notebook of the course is broken; everything else is then set up all the same.
-pub async fn setup(project: &Project) -> Result<Environment> {
-    let (environment, warmed) = attempt(project).await?;
+pub async fn setup(project: &Project, options: &Options) -> Result<Environment> {
+    let (environment, warmed) = attempt(project, options).await?;
     warmed?;
     Ok(environment)
 }
@@ -32,7 +40,7 @@ pub async fn setup(project: &Project) -> Result<Environment> {
 /// # Errors
 /// When JupyterLab or the kernel cannot be installed.
 pub async fn setup_or_warn(project: &Project, regardless: &str) -> Result<Environment> {
-    let (environment, warmed) = attempt(project).await?;
+    let (environment, warmed) = attempt(project, &Options::default()).await?;
     if let Err(error) = warmed {
         eprintln!(
             "警告：{error:#}\n{regardless}，但没有预热的笔记本，第一个单元格要等它的依赖编译完"
@@ -42,14 +50,18 @@ pub async fn setup_or_warn(project: &Project, regardless: &str) -> Result<Enviro
 }
 
 /// Sets up what nothing works without; the second result is that of warming the build folders.
-async fn attempt(project: &Project) -> Result<(Environment, Result<()>)> {
+async fn attempt(project: &Project, options: &Options) -> Result<(Environment, Result<()>)> {
     let _lock = lock(project).await?;
     let toolchain = Toolchain::find()?;
     done(&format!("Rust：{}", toolchain.version));
 
     let environment = Environment::find(project);
     let bar = spinner("Python");
-    let installed = environment.install(&bar).await;
+    let mut packages = PACKAGES.to_vec();
+    if options.tests {
+        packages.extend(TEST_PACKAGES);
+    }
+    let installed = environment.install(&packages, &bar).await;
     bar.finish_and_clear();
     installed?;
     done(&format!("JupyterLab：{}", environment.folder().display()));

@@ -1,0 +1,110 @@
+//! How long a student waits for a kernel and for a cell.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{Setting, median, run};
+use crate::kernel::stock;
+
+/// Kernels started of each kind.
+const STARTS: usize = 3;
+/// Cells run of each kind.
+const CELLS: usize = 15;
+
+pub async fn bench(setting: &Setting<'_>) -> Result<()> {
+    let ours = || setting.ours();
+    let stock = |folder: &Path| stock(&setting.lab, &setting.toolchain, folder);
+    let cold = tempfile::tempdir()?;
+    let warm = tempfile::tempdir()?;
+    println!(
+        "内核启动加 :dep 单元格（每种 {STARTS} 次，取中位数；“安装即用”要从头编译依赖，只测一次）"
+    );
+    let installed = start(setting, stock(cold.path())).await?;
+    start(setting, stock(warm.path())).await?; // warms it
+    let (mut of_ours, mut of_stock) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        of_ours.push(start(setting, ours()).await?);
+        of_stock.push(start(setting, stock(warm.path())).await?);
+    }
+    let (mine, theirs) = (median(of_ours), median(of_stock));
+    row("本课程的内核", mine, None);
+    row(
+        "原版 evcxr，构建文件夹已预热",
+        theirs,
+        Some((mine, "≤ 0.75")),
+    );
+    row("原版 evcxr，安装即用", installed, Some((mine, "≤ 0.2")));
+
+    let mut of_ours = setting.open(ours()).await?;
+    let mut of_stock = setting.open(stock(warm.path())).await?;
+    for (state, preparation) in [
+        ("还没有变量", None),
+        (
+            "有变量、用过 await",
+            Some("let kept = vec![1, 2, 3]; tokio::task::yield_now().await;"),
+        ),
+    ] {
+        for kernel in [&mut of_ours, &mut of_stock] {
+            if let Some(cell) = preparation {
+                run(kernel, cell, true).await?;
+            }
+        }
+        for (name, cell, goal) in [
+            ("println! 单元格", "println!(\"{}\", 40 + 2);", "≤ 0.65"),
+            ("表达式单元格", "40 + 2", ""),
+        ] {
+            println!("{name}，{state}（每种 {CELLS} 次，交替执行，取中位数）");
+            let (mut mine, mut theirs) = (Vec::new(), Vec::new());
+            for _ in 0..CELLS {
+                mine.push(run(&mut of_ours, cell, true).await?);
+                theirs.push(run(&mut of_stock, cell, true).await?);
+            }
+            let (mine, theirs) = (median(mine), median(theirs));
+            row("本课程的内核", mine, None);
+            row("原版 evcxr", theirs, Some((mine, goal)));
+        }
+    }
+
+    println!("编译错误（第一个与以后的，以后的取中位数）");
+    for (name, kernel) in [
+        ("本课程的内核", &mut of_ours),
+        ("原版 evcxr", &mut of_stock),
+    ] {
+        let wrong = "let wrong: i32 = \"\";";
+        let first_error = run(kernel, wrong, false).await?;
+        let mut later = Vec::new();
+        for _ in 0..5 {
+            later.push(run(kernel, wrong, false).await?);
+        }
+        row(&format!("{name}，以后的"), median(later), None);
+        row(&format!("{name}，第一个"), first_error, None);
+    }
+    of_ours.shutdown().await?;
+    of_stock.shutdown().await
+}
+
+/// How long a kernel takes to start and run its first cell.
+async fn start(setting: &Setting<'_>, command: Command) -> Result<Duration> {
+    let since = Instant::now();
+    let mut kernel = setting.start(command).await?;
+    let started = since.elapsed();
+    let took = started + run(&mut kernel, &setting.first, true).await?;
+    kernel.shutdown().await?;
+    Ok(took)
+}
+
+/// Prints a time and, if something is compared with it, the ratio and its goal.
+fn row(name: &str, time: Duration, compared: Option<(Duration, &str)>) {
+    print!("  {time:>8.2?}  {name}");
+    if let Some((other, goal)) = compared {
+        let ratio = other.as_secs_f64() / time.as_secs_f64();
+        print!("：本课程的内核是它的 {ratio:.2} 倍");
+        if !goal.is_empty() {
+            print!("（目标 {goal}）");
+        }
+    }
+    println!();
+}

@@ -1,0 +1,226 @@
+//! A JupyterLab of its own, as `lab open` starts it, with a notebook open in a browser.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::common::command::{LONG, Running, SHORT, all_gone, start};
+use crate::common::{clean, free_port, lab, project, set_up};
+use crate::webdriver::{Browser, ENTER, SHIFT};
+
+/// Names of notebooks that a test puts into the course's folder while it runs. Git ignores them.
+const PREFIX: &str = "Untitled-browser-test";
+
+/// A server, a browser, and a notebook. All are gone when it is dropped.
+pub struct JupyterLab {
+    /// The window.
+    pub browser: Browser,
+    server: Running,
+    notebook: Notebook,
+    _settings: tempfile::TempDir,
+}
+
+/// A notebook file in the course's folder, where the first cell's relative paths lead to the
+/// support crates.
+struct Notebook(PathBuf);
+
+impl Notebook {
+    fn new(text: &str) -> Notebook {
+        Notebook::sweep();
+        let name = format!("{PREFIX}-{}.ipynb", uuid::Uuid::new_v4().simple());
+        let path = project().notebooks().join(name);
+        fs::write(&path, text).unwrap();
+        Notebook(path)
+    }
+
+    /// Removes what a test that was killed has left.
+    fn sweep() {
+        for entry in fs::read_dir(project().notebooks()).unwrap().flatten() {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+                drop(Notebook(entry.path()));
+            }
+        }
+    }
+}
+
+impl Drop for Notebook {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+        let checkpoints = self.0.with_file_name(".ipynb_checkpoints");
+        let stem = self.0.file_stem().unwrap_or_default().display();
+        let _ = fs::remove_file(checkpoints.join(format!("{stem}-checkpoint.ipynb")));
+        // Unless there is anything else in it.
+        let _ = fs::remove_dir(checkpoints);
+    }
+}
+
+/// A code cell as the page shows it.
+#[derive(Debug, Deserialize)]
+pub struct Cell {
+    /// `[ ]:` before it runs, `[*]:` while it waits or runs, `[1]:` with its number afterwards.
+    pub prompt: String,
+    /// Everything below it.
+    pub text: String,
+    /// Whether that ends with an error. On the page it looks like what is printed to stderr, so
+    /// [`JupyterLab::saved`] knows better.
+    pub failed: bool,
+}
+
+impl Cell {
+    /// Whether it has run.
+    pub fn is_done(&self) -> bool {
+        self.number().is_some()
+    }
+
+    /// Its number, once it has run.
+    pub fn number(&self) -> Option<u32> {
+        self.prompt
+            .strip_prefix('[')?
+            .strip_suffix("]:")?
+            .parse()
+            .ok()
+    }
+}
+
+impl JupyterLab {
+    /// Opens a copy of a notebook with this text, and waits for its kernel.
+    pub fn open(text: &str) -> JupyterLab {
+        set_up();
+        let settings = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let mut command = clean(lab());
+        command
+            .args(["open", "--no-browser", "--port", &port.to_string()])
+            .current_dir(project().root());
+        // Whoever runs this test may have settings of their own, and keeps them.
+        for name in ["CONFIG", "DATA", "RUNTIME"] {
+            command.env(format!("JUPYTER_{name}_DIR"), settings.path().join(name));
+        }
+        let mut server = start(&mut command);
+        let output = server.output.clone();
+        let mut token = String::new();
+        server.until("JupyterLab prints its address", LONG, || {
+            let text = fs::read_to_string(&output).unwrap_or_default();
+            let printed = text.split("/lab?token=").nth(1);
+            // With the end of the line: not just the half of it that is there already.
+            let line = printed.and_then(|rest| rest.split_once('\n'));
+            line.map(|(line, _)| token = line.trim().to_owned())
+                .is_some()
+        });
+        let lab = JupyterLab {
+            browser: Browser::start(),
+            server,
+            notebook: Notebook::new(text),
+            _settings: settings,
+        };
+        let name = lab.notebook.0.file_name().unwrap().display();
+        let address = format!("http://127.0.0.1:{port}/lab/tree/{name}?token={token}");
+        lab.browser.open(&address);
+        lab.browser
+            .until("the kernel is ready", LONG, || lab.is_idle().then_some(()));
+        // Where a reader begins, whatever the page does about the keyboard at its start.
+        lab.select(":first-child");
+        lab
+    }
+
+    /// The file of the notebook, without its extension.
+    pub fn name(&self) -> String {
+        self.notebook.0.file_stem().unwrap().display().to_string()
+    }
+
+    /// The notebook as it stands in its file.
+    pub fn saved(&self) -> Value {
+        serde_json::from_slice(&fs::read(&self.notebook.0).unwrap()).unwrap()
+    }
+
+    /// Whether there is a kernel and nothing runs in it.
+    pub fn is_idle(&self) -> bool {
+        // As the status bar says at the bottom.
+        let script = "return [...document.querySelectorAll('.jp-StatusBar-TextItem')]
+            .some(item => item.textContent === 'Rust | 空闲')";
+        self.browser.script(script, json!([])) == true
+    }
+
+    /// The code cells, in order.
+    pub fn cells(&self) -> Vec<Cell> {
+        // Not `innerText`, which is empty where the page is scrolled out of sight.
+        let script =
+            "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].map(cell => {
+            const outputs = [...cell.querySelectorAll('.jp-OutputArea-output')];
+            return {
+                prompt: cell.querySelector('.jp-InputPrompt').textContent,
+                text: outputs.map(output => output.textContent).join(''),
+                failed: outputs.at(-1)?.dataset.mimeType === 'application/vnd.jupyter.stderr',
+            };
+        })";
+        serde_json::from_value(self.browser.script(script, json!([]))).unwrap()
+    }
+
+    /// Selects a cell with a click beside it.
+    pub fn select(&self, which: &str) {
+        let prompt = format!(".jp-Notebook .jp-Cell{which} .jp-InputPrompt");
+        self.browser.click(&prompt);
+    }
+
+    /// Runs the selected cell and selects the next.
+    pub fn shift_enter(&self) {
+        self.browser.press(&[SHIFT, ENTER]);
+    }
+
+    /// Waits until a code cell, counted from 0, is as `condition` says.
+    pub fn until_cell(&self, number: usize, what: &str, condition: impl Fn(&Cell) -> bool) -> Cell {
+        let what = format!("code cell {number} {what}");
+        self.browser.until(&what, LONG / 4, || {
+            self.cells()
+                .into_iter()
+                .nth(number)
+                .filter(|cell| condition(cell))
+        })
+    }
+
+    /// Writes down, from now on, each state that the page shows of a code cell's outputs.
+    pub fn observe(&self, number: usize) {
+        let script = "const cell = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[arguments[0]];
+            window.observed = [];
+            const note = () => {
+                const outputs = [...cell.querySelectorAll('.jp-OutputArea-output')];
+                const state = outputs.map(output => output.textContent);
+                if (JSON.stringify(state) !== JSON.stringify(window.observed.at(-1)))
+                    window.observed.push(state);
+            };
+            new MutationObserver(note).observe(cell, {subtree: true, childList: true, characterData: true});";
+        self.browser.script(script, json!([number]));
+    }
+
+    /// What [`observe`](Self::observe) saw: of each state, the outputs.
+    pub fn observed(&self) -> Vec<Vec<String>> {
+        let observed = self.browser.script("return window.observed", json!([]));
+        serde_json::from_value(observed).unwrap()
+    }
+
+    /// Chooses from a menu, by the words that stand there.
+    pub fn choose(&self, words: &[&str]) {
+        let [menu, items @ ..] = words else { return };
+        let label = |class: &str, word: &str| format!("//div[@class='{class}'][text()='{word}']");
+        self.browser.click(&label("lm-MenuBar-itemLabel", menu));
+        for item in items {
+            self.browser.click(&label("lm-Menu-itemLabel", item));
+        }
+    }
+
+    /// Ends the server, and sees that it takes its kernels with it.
+    pub fn close(self) {
+        let JupyterLab {
+            browser, server, ..
+        } = self;
+        drop(browser);
+        let mark = server.mark.clone();
+        server.signal("TERM");
+        server.finish(SHORT);
+        all_gone(&mark, Duration::from_secs(20));
+    }
+}

@@ -1,0 +1,189 @@
+//! A real JupyterLab in a real browser, used as a student uses it.
+//!
+//! Pictures are kept in `target/screenshots/`: worth a look after a change.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod jupyterlab;
+mod webdriver;
+
+use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use common::command::SHORT;
+use common::{FIRST_CELL, notebook, project};
+use jupyterlab::JupyterLab;
+use serde_json::Value;
+
+/// One browser at a time: what else a machine of two cores does would be measured, too.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn a_student_goes_through_the_first_notebook_and_exports_it() {
+    let _alone = alone();
+    let text = fs::read_to_string(project().notebooks().join("01-why-coroutines.ipynb")).unwrap();
+    let lab = JupyterLab::open(&text);
+    lab.browser.screenshot("1-opened");
+    cell_by_cell_everything_runs_and_only_tagged_cells_fail(&lab, &text);
+    the_file_menu_exports_what_was_run(&lab);
+    lab.close();
+}
+
+fn cell_by_cell_everything_runs_and_only_tagged_cells_fail(lab: &JupyterLab, text: &str) {
+    let notebook: Value = serde_json::from_str(text).unwrap();
+    let mut number = 0;
+    for cell in notebook["cells"].as_array().unwrap() {
+        let is_code = cell["cell_type"] == "code";
+        let spins = cell["id"] == "spinner-thread-run";
+        if spins {
+            lab.observe(number);
+        }
+        lab.shift_enter();
+        if !is_code {
+            continue;
+        }
+        if spins {
+            lab.until_cell(number, "spins", |cell| cell.text.contains("thinking!"));
+            lab.browser.screenshot("2-spinner");
+        }
+        let shown = lab.until_cell(number, "has run", |cell| cell.is_done());
+        number += 1;
+        assert_eq!(shown.number(), Some(number as u32), "numbered from 1");
+        assert_eq!(shown.failed, may_fail(cell), "{}: {shown:?}", cell["id"]);
+        if spins {
+            the_spinner_turns_in_place(&lab.observed());
+        }
+    }
+    lab.browser.screenshot("3-finished");
+}
+
+/// Whether a cell is tagged to fail, which it then must.
+fn may_fail(cell: &Value) -> bool {
+    let tags = cell["metadata"]["tags"].as_array();
+    tags.is_some_and(|tags| tags.contains(&"raises-exception".into()))
+}
+
+/// Each state in which the page showed the spinner was one line, and there were several.
+fn the_spinner_turns_in_place(states: &[Vec<String>]) {
+    let spinning: Vec<&Vec<String>> = states
+        .iter()
+        .filter(|outputs| outputs.concat().contains("thinking!"))
+        .collect();
+    for outputs in &spinning {
+        let [line] = outputs.as_slice() else {
+            panic!("the spinner is spread over several outputs: {states:#?}");
+        };
+        let frame = line.trim_end().strip_suffix(" thinking!");
+        assert!(
+            frame.is_some_and(|frame| ["|", "/", "-", "\\"].contains(&frame)),
+            "more than a frame: {line:?} in {states:#?}"
+        );
+    }
+    assert!(spinning.len() >= 2, "it stands still: {states:#?}");
+}
+
+fn the_file_menu_exports_what_was_run(lab: &JupyterLab) {
+    lab.choose(&["文件", "保存并导出笔记本为", "HTML"]);
+    // Whether to make the page safe, as it is proposed.
+    lab.browser.click(".jp-Dialog-button.jp-mod-accept");
+    let page = lab.browser.downloads().join(format!("{}.html", lab.name()));
+    // Chromium gives it this name once it is complete.
+    lab.browser.until("the page is downloaded", SHORT, || {
+        page.exists().then_some(())
+    });
+    // Before that, the notebook is saved.
+    for cell in lab.saved()["cells"].as_array().unwrap() {
+        let outputs = cell["outputs"].as_array();
+        let mut outputs = outputs.into_iter().flatten();
+        let failed = outputs.any(|output| output["output_type"] == "error");
+        assert_eq!(failed, may_fail(cell), "{cell:#}");
+    }
+    let html = fs::read_to_string(&page).unwrap();
+    for shown in [
+        "协程的优点",
+        "余额：200",
+        "Answer: 42",
+        "Cannot start a runtime",
+    ] {
+        assert!(
+            html.contains(shown),
+            "{shown} is missing in the exported page"
+        );
+    }
+}
+
+#[test]
+fn the_stop_button_ends_the_cell_and_keeps_what_there_is() {
+    let _alone = alone();
+    let cells = [
+        (FIRST_CELL, false),
+        ("let kept = 42;", false),
+        (
+            "println!(\"waiting\");\n\
+             tokio::time::sleep(std::time::Duration::from_secs(3600)).await;",
+            false,
+        ),
+        ("println!(\"kept: {kept}\");", false),
+    ];
+    let lab = JupyterLab::open(&notebook(&cells));
+    for number in 0..3 {
+        lab.shift_enter();
+        if number < 2 {
+            lab.until_cell(number, "has run", |cell| cell.is_done());
+        }
+    }
+    lab.until_cell(2, "waits", |cell| cell.text.contains("waiting"));
+    lab.browser
+        .click("[data-command='notebook:interrupt-kernel']");
+    let stopped = lab.until_cell(2, "is stopped", |cell| cell.is_done());
+    assert!(
+        stopped.failed && stopped.text.contains("已中断"),
+        "{stopped:?}"
+    );
+    lab.shift_enter();
+    let next = lab.until_cell(3, "has run", |cell| cell.is_done());
+    lab.browser.screenshot("4-stopped");
+    assert_eq!(next.text, "kept: 42\n");
+    lab.close();
+}
+
+#[test]
+fn run_all_stops_at_a_cell_that_fails() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let later = folder.path().join("later");
+    let later_cell = format!("std::fs::write({later:?}, \"\").unwrap();");
+    let cells = [
+        (FIRST_CELL, false),
+        ("println!(\"before\");", false),
+        ("panic!(\"as announced\");", false),
+        (&later_cell, false),
+        ("println!(\"after\");", false),
+    ];
+    let lab = JupyterLab::open(&notebook(&cells));
+    lab.choose(&["运行", "运行所有单元格"]);
+    let failed = lab.until_cell(2, "has run", |cell| cell.is_done());
+    assert!(
+        failed.failed && failed.text.contains("as announced"),
+        "{failed:?}"
+    );
+    lab.browser.until("nothing runs any more", SHORT, || {
+        lab.is_idle().then_some(())
+    });
+    for number in [3, 4] {
+        let cell = lab.until_cell(number, "does not wait", |cell| cell.prompt != "[*]:");
+        assert!(!cell.is_done() && cell.text.is_empty(), "{cell:?}");
+    }
+    assert!(!later.exists(), "a later cell was executed");
+    lab.browser.screenshot("5-run-all");
+    // The notebook is as usable as before.
+    lab.select(":last-child");
+    lab.shift_enter();
+    lab.until_cell(4, "has run", |cell| {
+        cell.is_done() && cell.text == "after\n"
+    });
+    lab.close();
+}
