@@ -452,7 +452,7 @@ fn reason(stderr: &str) -> String {
 }
 
 /// Five free ports on loopback and a key.
-async fn connection() -> Result<ConnectionInfo> {
+pub(crate) async fn connection() -> Result<ConnectionInfo> {
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let ports = peek_ports(ip, 5).await.context("找不到空闲的端口")?;
     Ok(ConnectionInfo {

@@ -63,6 +63,8 @@ use output::Output;
 use sockets::{Inner, Outer};
 use wire::Message;
 
+use crate::client;
+
 /// Events that may wait: more make who sends them wait.
 const EVENTS: usize = 256;
 /// How often a start is tried: between choosing ports and listening on them somebody else may
@@ -210,7 +212,7 @@ async fn start_evcxr(
     let mut command = Command::from(command);
     let mut status = None;
     for _ in 0..STARTS {
-        let connection = Inner::connection().await?;
+        let connection = client::connection().await?;
         std::fs::write(&file, serde_json::to_vec(&connection)?)?;
         let process = command.spawn().context("启动不了 evcxr 内核")?;
         let group = process

@@ -1,13 +1,11 @@
 //! The channels to Jupyter's side and to evcxr: opened, and read and written by tasks of their
 //! own, so that nobody who is slow holds up the front.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jupyter_protocol::{ConnectionInfo, Transport};
-use jupyter_zmq_client::peek_ports;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::{Sender, UnboundedSender, unbounded_channel};
@@ -179,27 +177,6 @@ pub struct Inner {
 }
 
 impl Inner {
-    /// Five free ports on loopback and a key, for nobody but us.
-    ///
-    /// # Errors
-    /// When there are no free ports.
-    pub async fn connection() -> Result<ConnectionInfo> {
-        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let ports = peek_ports(ip, 5).await.context("找不到空闲的端口")?;
-        Ok(ConnectionInfo {
-            ip: ip.to_string(),
-            transport: Transport::TCP,
-            shell_port: ports[0],
-            iopub_port: ports[1],
-            stdin_port: ports[2],
-            control_port: ports[3],
-            hb_port: ports[4],
-            key: uuid::Uuid::new_v4().to_string(),
-            signature_scheme: "hmac-sha256".to_owned(),
-            kernel_name: None,
-        })
-    }
-
     /// Connects to an evcxr that has just been started; waits until it listens.
     ///
     /// # Errors
