@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +21,7 @@ fn jupyter(program: &str, arguments: &[&str], input: &str) -> Ended {
         .args(["-m", program])
         .args(arguments)
         .current_dir(project().notebooks());
-    let running = start_reading(command, File::from(file));
+    let running = start_reading(command, file);
     let mark = running.mark.clone();
     let ended = running.finish(LONG);
     all_gone(&mark, SHORT);

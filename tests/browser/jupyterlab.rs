@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::common::command::{LONG, Running, SHORT, all_gone, start};
+use crate::common::command::{LONG, Running, SHORT, all_gone, start_server};
 use crate::common::{clean, free_port, lab, project, set_up};
 use crate::webdriver::{Browser, ENTER, SHIFT};
 
@@ -100,7 +100,7 @@ impl JupyterLab {
         for name in ["CONFIG", "DATA", "RUNTIME"] {
             command.env(format!("JUPYTER_{name}_DIR"), settings.path().join(name));
         }
-        let mut server = start(&mut command);
+        let mut server = start_server(&mut command);
         let output = server.output.clone();
         let mut token = String::new();
         server.until("JupyterLab prints its address", LONG, || {

@@ -11,7 +11,7 @@ use base64::Engine;
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
-use crate::common::command::{Running, SHORT, start};
+use crate::common::command::{Running, SHORT, start_server};
 use crate::common::{clean, free_port, project};
 
 /// Under this name the protocol refers to elements.
@@ -43,7 +43,7 @@ impl Browser {
             // Where chromium puts what has no place in its profile.
             .env("TMPDIR", folder.path())
             .env("HOME", folder.path());
-        let mut driver = start(&mut driver);
+        let mut driver = start_server(&mut driver);
         let client = Client::builder().no_proxy().timeout(SHORT).build().unwrap();
         let address = format!("http://127.0.0.1:{port}");
         driver.until("chromedriver answers", SHORT, || {
@@ -51,6 +51,8 @@ impl Browser {
         });
         let arguments = [
             "--headless=new",
+            // It ends with chromedriver, then.
+            "--remote-debugging-pipe",
             "--no-sandbox", // for root, in a container; the pages are our own
             "--disable-gpu",
             "--disable-dev-shm-usage",

@@ -63,6 +63,18 @@ pub fn start_reading(command: &mut Command, input: impl Into<Stdio>) -> Running 
     }
 }
 
+/// Starts a command that is told to end when the test is killed: a server would go on for ever.
+pub fn start_server(command: &mut Command) -> Running {
+    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            Ok(())
+        });
+    }
+    start(command)
+}
+
 impl Running {
     /// What it has written so far.
     pub fn text(&self) -> String {
@@ -140,11 +152,16 @@ impl Drop for Running {
             self.signal("KILL");
             let _ = self.child.wait();
             // What has a process group of its own, as kernels have, goes too.
-            for process in marked(&self.mark) {
-                let id = process.file_name().unwrap_or_default();
-                let _ = Command::new("kill").arg("-KILL").arg(id).status();
-            }
+            kill(&self.mark);
         }
+    }
+}
+
+/// Ends whatever descends from the marked command.
+fn kill(mark: &str) {
+    for process in marked(mark) {
+        let id = process.file_name().unwrap_or_default();
+        let _ = Command::new("kill").arg("-KILL").arg(id).status();
     }
 }
 
@@ -156,7 +173,11 @@ pub fn all_gone(mark: &str, limit: Duration) {
         if left.is_empty() {
             return;
         }
-        assert!(Instant::now() < deadline, "left behind: {left:#?}");
+        if Instant::now() > deadline {
+            // Or an endless loop would be in the way of all later tests.
+            kill(mark);
+            panic!("left behind: {left:#?}");
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
