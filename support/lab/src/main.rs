@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lab::project::Project;
-use lab::{bench, doctor, export, fmt, kernel, open, pinned, run, setup};
+use lab::{bench, doctor, export, fmt, kernel, open, pinned, process, run, setup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -116,6 +116,7 @@ fn start() -> Result<ExitCode> {
         // evcxr asks for backtraces; all of one but a line or two is its own and tokio's.
         // SAFETY: there is no other thread yet.
         unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
+        process::end_with_stdin();
         return evcxr_jupyter::main().map(|()| ExitCode::SUCCESS);
     }
     match arguments.next().as_deref().and_then(OsStr::to_str) {

@@ -17,6 +17,27 @@ pub fn end_with_us(command: &mut Command) {
     }
 }
 
+/// Ends this process once the other end of its standard input is closed: for the process that runs
+/// the cells. One that is busy would outlive a kernel that was killed, since it notices only when
+/// it next reads a command. ([`end_with_us`] is not for it: evcxr starts it on a thread of its own
+/// that ends.)
+pub fn end_with_stdin() {
+    std::thread::spawn(|| {
+        let mut stdin = libc::pollfd {
+            fd: libc::STDIN_FILENO,
+            events: 0, // POLLHUP is always reported
+            revents: 0,
+        };
+        // SAFETY: one valid pollfd; `_exit` is always sound, and no destructor must run: a cell
+        // may hold any lock.
+        unsafe {
+            if libc::poll(&mut stdin, 1, -1) == 1 && stdin.revents & libc::POLLHUP != 0 {
+                libc::_exit(0);
+            }
+        }
+    });
+}
+
 /// The end of a program's output, for a message: a traceback is long, its end says why.
 pub fn last_lines(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);

@@ -21,10 +21,21 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub enum Current {
     Cell(Box<Cell>),
     /// Completion, inspection, a comm: passed on, and so are the answers.
-    Relayed {
-        request: Message,
-        replied: bool,
-    },
+    Relayed(Box<Relayed>),
+}
+
+/// A request that is passed on. evcxr's reply and its going idle come on two channels, in any order.
+pub struct Relayed {
+    request: Message,
+    replied: bool,
+    idle: bool,
+}
+
+impl Relayed {
+    fn is_over(&self) -> bool {
+        let has_reply = self.request.kind != "comm_open";
+        self.idle && (self.replied || !has_reply)
+    }
 }
 
 /// An `execute_request`.
@@ -99,10 +110,11 @@ impl Front {
                 match &*request.kind {
                     "execute_request" => self.start_cell(request),
                     _ => {
-                        self.current = Some(Current::Relayed {
+                        self.current = Some(Current::Relayed(Box::new(Relayed {
                             request,
                             replied: false,
-                        })
+                            idle: false,
+                        })))
                     }
                 }
             }
@@ -156,10 +168,14 @@ impl Front {
                 cell.reply = Some(reply.content());
                 self.finish_cell();
             }
-            Some(Current::Relayed { request, replied }) if request.id == reply.parent_id => {
-                *replied = true;
-                let identities = request.identities.clone();
+            Some(Current::Relayed(relayed)) if relayed.request.id == reply.parent_id => {
+                relayed.replied = true;
+                let identities = relayed.request.identities.clone();
+                let is_over = relayed.is_over();
                 self.outer.shell.send(reply.addressed_to(identities));
+                if is_over {
+                    self.current = None;
+                }
             }
             _ => {} // to our knocking
         }
@@ -193,11 +209,12 @@ impl Front {
                     _ => self.outer.iopub.publish(message),
                 }
             }
-            Some(Current::Relayed { request, .. }) if request.id == message.parent_id => {
-                let idle =
-                    message.kind == "status" && message.content()["execution_state"] == "idle";
+            Some(Current::Relayed(relayed)) if relayed.request.id == message.parent_id => {
+                let content = message.content();
+                relayed.idle |= message.kind == "status" && content["execution_state"] == "idle";
+                let is_over = relayed.is_over();
                 self.outer.iopub.publish(message);
-                if idle {
+                if is_over {
                     self.current = None;
                 }
             }

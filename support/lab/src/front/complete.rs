@@ -38,10 +38,8 @@ fn state(code: &str) -> State {
         match token.kind {
             TokenKind::OpenParen | TokenKind::OpenBrace | TokenKind::OpenBracket => open.push(text),
             TokenKind::CloseParen | TokenKind::CloseBrace | TokenKind::CloseBracket => {
-                if !matches!(
-                    (open.pop(), text),
-                    (Some("("), ")") | (Some("{"), "}") | (Some("["), "]")
-                ) {
+                let pair = (open.pop().unwrap_or_default(), text);
+                if ![("(", ")"), ("{", "}"), ("[", "]")].contains(&pair) {
                     return State::Invalid;
                 }
             }

@@ -74,7 +74,7 @@ impl Front {
                     self.try_to_interrupt();
                 }
             }
-            Some(Current::Relayed { .. }) => {}
+            Some(Current::Relayed(_)) => {}
             None => self.abort_queue(), // of a kernel that has not started yet
         }
     }

@@ -115,7 +115,7 @@ impl Publisher {
                     }
                     frames = socket.recv() => {
                         let frames = frames?;
-                        let [1, topic @ ..] = &frames.get(0).map_or(&[][..], |frame| frame)[..] else {
+                        let [1, topic @ ..] = frames.get(0).map_or(&[][..], |frame| frame) else {
                             continue; // has unsubscribed
                         };
                         let content = json!({ "subscription": String::from_utf8_lossy(topic) });

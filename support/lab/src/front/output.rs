@@ -63,12 +63,10 @@ impl Output {
 
 impl Front {
     /// Waits until the cells' process has written something.
-    pub(super) fn readable(&self) -> impl Future<Output = Stream> + use<'_> {
-        async {
-            match &self.link {
-                Some((_, link)) => link.readable().await,
-                None => std::future::pending().await,
-            }
+    pub(super) async fn readable(&self) -> Stream {
+        match &self.link {
+            Some((_, link)) => link.readable().await,
+            None => std::future::pending().await,
         }
     }
 
