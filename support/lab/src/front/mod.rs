@@ -155,7 +155,9 @@ pub async fn run(kernel: Kernel<'_>) -> Result<ExitCode> {
             _ = knock.tick(), if front.inner.is_some() && !front.is_heard => front.knock().await?,
             status = ended(&mut evcxr) => {
                 front.say_last_words();
-                bail!("evcxr 自己结束了（{}）：请重启内核", status?);
+                // In the log of whoever has started us; what to do about it they know best.
+                eprintln!("evcxr 自己结束了（{}）：请重启内核", status?);
+                return Ok(ExitCode::FAILURE);
             }
             _ = interrupts.recv() => front.interrupt().await,
             _ = terminations.recv() => break None,
