@@ -22,7 +22,29 @@ struct Expected {
 }
 
 /// One for each notebook.
-const COURSE: [Expected; 2] = [WHY_COROUTINES, DEFINE_AND_RUN];
+const COURSE: [Expected; 5] = [
+    GUIDE,
+    WHY_COROUTINES,
+    DEFINE_AND_RUN,
+    DOWNLOAD_FLAGS,
+    AVOID_BLOCKING,
+];
+
+const GUIDE: Expected = Expected {
+    notebook: "00",
+    interrupted_at: "await",
+    fails: &[("error", "invalid digit"), ("interrupt", "已取消")],
+    prints: &[
+        ("hello", &["你好，异步的 Rust\n"]),
+        ("await", &["开始等\n过了 1 秒\n"]),
+        ("after", &["还在增加：true\n任务已取消：true\n"]),
+        (
+            "nested",
+            &["外面：单元格\n里面的运行时\n外面：还能 .await\n"],
+        ),
+        ("check-1", &["还没有通过：应为 84，得到 0\n"]),
+    ],
+};
 
 const WHY_COROUTINES: Expected = Expected {
     notebook: "01",
@@ -112,6 +134,143 @@ const DEFINE_AND_RUN: Expected = Expected {
         ("block-on-by-hand", &["(\"发射\", 3)\n(42, 1)\n((), "]),
         ("check-1", &["还没有通过：用了"]),
         ("check-2", &["还没有通过：第一次轮询应回答 Pending\n"]),
+    ],
+};
+
+const DOWNLOAD_FLAGS: Expected = Expected {
+    notebook: "03",
+    interrupted_at: "sequential",
+    fails: &[("not-found", "未找到")],
+    prints: &[
+        ("local", &["http://127.0.0.1:", "/flags\n"]),
+        ("get", &["200 OK\n\"image/svg+xml\"\n602 字节\n"]),
+        ("get-flag", &["CN"]),
+        (
+            "sequential",
+            &[
+                "CN IN US ID BR PK NG BD RU JP MX PH VN ET EG DE IR TR CD FR",
+                "依次：",
+                "20 个请求（同时最多 1 个）",
+            ],
+        ),
+        (
+            "concurrent",
+            &["并发：", "20 个请求（同时最多", "：20 个成功"],
+        ),
+        (
+            "compare",
+            &["依次：", "同时最多 1 个", "并发：", "1 个线程"],
+        ),
+        ("lazy", &["别的事做完：0 个请求\n", "全部完成："]),
+        ("joinset", &["别的事做完：20 个请求\n", "全部完成："]),
+        ("with-semaphore", &["服务器收到 20 个请求，同时最多 5 个\n"]),
+        (
+            "limits",
+            &[
+                "上限  2：",
+                "服务器同时最多收到 2 个请求\n",
+                "上限  5：",
+                "服务器同时最多收到 5 个请求\n",
+                "上限 10：",
+                "上限 20：",
+            ],
+        ),
+        (
+            "buffer-unordered",
+            &["20 面国旗\n服务器收到 20 个请求，同时最多 5 个\n"],
+        ),
+        ("fetch-flag", &["CN：602 字节\nXX：未找到\n"]),
+        ("errors", &["{Ok: 12, NotFound: 1, Error: 9}\n"]),
+        (
+            "retries",
+            &[
+                "重试 0 次：{Ok: 12, Error: 8}，共 20 个请求\n",
+                "重试 1 次：{Ok: 16, Error: 4}，共 28 个请求\n",
+                "重试 3 次：{Ok: 20}，共 33 个请求\n",
+            ],
+        ),
+        ("timeout", &["超时，", "服务器收到 4 个请求\n"]),
+        ("cancelled", &["没有答复的请求："]),
+        ("deadline", &["deadline has elapsed，", "服务器收到"]),
+        (
+            "country",
+            &["\"country\":\"Congo (Kinshasa)\"", "}\nCongo (Kinshasa)\n"],
+        ),
+        (
+            "countries",
+            &["China，602 字节\n", "服务器收到 16 个请求，同时最多 4 个\n"],
+        ),
+        ("save-lost", &["No such file or directory"]),
+        (
+            "save",
+            &[
+                "Congo_(Kinshasa).svg，已保存：true\n",
+                "Côte_d'Ivoire.svg，已保存：true\n",
+                "etc_passwd.svg，已保存：true\n",
+            ],
+        ),
+        ("all", &["服务器收到 388 个请求，同时最多"]),
+        ("grid", &["194 个文件\n"]),
+        (
+            "crate",
+            &[
+                " 20 面国旗已下载。\n",
+                "服务器收到 40 个请求，同时最多 10 个\n",
+            ],
+        ),
+        (
+            "crate-errors",
+            &[" 15 面国旗已下载。\n", "  2 个未找到。\n", "  5 个出错。\n"],
+        ),
+        ("partial", &["面国旗已下载。\n", "个没有做完。\n"]),
+        ("clean", &["还在吗？false\n"]),
+        ("check-1", &["还没有通过：服务器同时收到"]),
+        (
+            "check-2",
+            &["还没有通过：服务器同时最多收到 1 个请求，应为 2 个\n"],
+        ),
+        ("check-3", &["还没有通过：404 应该只问 1 次，问了 5 次\n"]),
+    ],
+};
+
+const AVOID_BLOCKING: Expected = Expected {
+    notebook: "04",
+    interrupted_at: "spawn-blocking",
+    fails: &[
+        ("block-in-place-current", "can call blocking only"),
+        ("lock-held", "future cannot be sent between threads safely"),
+    ],
+    prints: &[
+        ("read-blocking", &["最长的停顿：", "文件的内容\n"]),
+        ("spawn-blocking", &["最长的停顿：", "文件的内容\n"]),
+        (
+            "threads",
+            &["任务：ThreadId(", "闭包：ThreadId(", "任务：ThreadId("],
+        ),
+        (
+            "save-flag",
+            &["602 字节\n不等：没有消息\n等：Ok(Err(", "NotFound"],
+        ),
+        ("cancel-not", &["Err(Elapsed(()))\n", "第 5 步\n"]),
+        ("cancel-flag", &["Err(Elapsed(()))\n停在第 "]),
+        ("pool-512", &["同时执行的最多 512 个\n"]),
+        ("block-in-place", &["借用的：文件的内容\n"]),
+        ("fs", &["4 行，"]),
+        ("lines", &["1 床前明月光\n", "4 低头思故乡\n"]),
+        ("lines-stream", &["床前明月光", "举头望明月"]),
+        (
+            "fs-threads",
+            &["只等过 sleep：1 个线程\n读过文件以后：2 个线程\n"],
+        ),
+        ("primes", &["114155 个素数\n"]),
+        ("rayon-oneshot", &["114155 个素数\n"]),
+        ("culprit", &["写日志"]),
+        ("budget", &["有预算：79 次 poll\n无预算：1 次 poll\n"]),
+        ("lock-released", &["100 次\n"]),
+        ("clean-up", &["还在吗？false\n"]),
+        ("check-1", &["还没有通过：阻塞了线程 "]),
+        ("check-2", &["还没有通过：应至少 poll 20 次，只有 1 次\n"]),
+        ("check-3", &["还没有通过：同时执行的有 12 个\n"]),
     ],
 };
 
