@@ -32,8 +32,8 @@ const COURSE: [Expected; 5] = [
 
 const GUIDE: Expected = Expected {
     notebook: "00",
-    interrupted_at: "await",
-    fails: &[("error", "invalid digit"), ("interrupt", "已取消")],
+    interrupted_at: "spinner",
+    fails: &[("error", "InvalidDigit"), ("interrupt", "已取消")],
     prints: &[
         ("hello", &["你好，异步的 Rust\n"]),
         ("await", &["开始等\n过了 1 秒\n"]),
@@ -235,42 +235,79 @@ const DOWNLOAD_FLAGS: Expected = Expected {
 
 const AVOID_BLOCKING: Expected = Expected {
     notebook: "04",
-    interrupted_at: "spawn-blocking",
+    interrupted_at: "yield-now",
     fails: &[
-        ("block-in-place-current", "can call blocking only"),
+        (
+            "block-in-place-current",
+            "can call blocking only when running on the multi-threaded runtime",
+        ),
         ("lock-held", "future cannot be sent between threads safely"),
     ],
     prints: &[
-        ("read-blocking", &["最长的停顿：", "文件的内容\n"]),
-        ("spawn-blocking", &["最长的停顿：", "文件的内容\n"]),
+        (
+            "read-blocking",
+            &["\r| thinking!", "最长的停顿：", "文件的内容\n"],
+        ),
+        (
+            "spawn-blocking",
+            &["\r| thinking!", "最长的停顿：", "文件的内容\n"],
+        ),
         (
             "threads",
             &["任务：ThreadId(", "闭包：ThreadId(", "任务：ThreadId("],
         ),
         (
             "save-flag",
-            &["602 字节\n不等：没有消息\n等：Ok(Err(", "NotFound"],
+            &["字节\n不等：没有消息\n等：Ok(Err(Os { code: 2, kind: NotFound"],
         ),
-        ("cancel-not", &["Err(Elapsed(()))\n", "第 5 步\n"]),
+        (
+            "cancel-not",
+            &["第 1 步\n", "Err(Elapsed(()))\n", "第 5 步\n"],
+        ),
         ("cancel-flag", &["Err(Elapsed(()))\n停在第 "]),
         ("pool-512", &["同时执行的最多 512 个\n"]),
-        ("block-in-place", &["借用的：文件的内容\n"]),
-        ("fs", &["4 行，"]),
-        ("lines", &["1 床前明月光\n", "4 低头思故乡\n"]),
-        ("lines-stream", &["床前明月光", "举头望明月"]),
+        ("pool-limit", &["max_blocking_threads：最多 4 个\n"]),
+        ("semaphore", &["Semaphore：最多 4 个\n"]),
+        ("block-in-place", &["最长的停顿：", "借用的：文件的内容\n"]),
+        ("block-in-place-join", &["1 秒多，只画了 "]),
+        ("fs", &["4 行，64 字节\n"]),
+        (
+            "lines",
+            &["1 床前明月光\n2 疑是地上霜\n3 举头望明月\n4 低头思故乡\n"],
+        ),
+        ("lines-stream", &["[\"床前明月光\", \"举头望明月\"]\n"]),
         (
             "fs-threads",
             &["只等过 sleep：1 个线程\n读过文件以后：2 个线程\n"],
         ),
-        ("primes", &["114155 个素数\n"]),
-        ("rayon-oneshot", &["114155 个素数\n"]),
-        ("culprit", &["写日志"]),
+        ("flush", &["write_all 以后：0 字节\nflush 以后：6 字节\n"]),
+        (
+            "fs-cost",
+            &["一次一个 .await：每次 ", "一个 spawn_blocking：每次 "],
+        ),
+        (
+            "fs-more",
+            &["从 2 开始的 4 个字节：cdef\n", "\"定稿.txt\"：6 字节\n"],
+        ),
+        ("primes", &["最长的停顿：", "114155 个素数\n"]),
+        ("rayon", &["一个线程：114155 个，", "rayon：114155 个，"]),
+        ("rayon-oneshot", &["最长的停顿：", "114155 个素数\n"]),
+        ("watchdog", &["看门狗：迟到 ", "看门狗：迟到 "]),
+        ("culprit", &["Some(\"写日志\")\n"]),
         ("budget", &["有预算：79 次 poll\n无预算：1 次 poll\n"]),
+        ("yield-now", &["最长的停顿：", "114155 个素数\n"]),
+        (
+            "consume-budget",
+            &["yield_now：10001 次 poll\nconsume_budget：79 次 poll\n"],
+        ),
         ("lock-released", &["100 次\n"]),
+        ("lock-wait", &["std 的锁：", "tokio 的锁："]),
+        ("drop", &["最长的停顿："]),
+        ("drop-elsewhere", &["最长的停顿："]),
         ("clean-up", &["还在吗？false\n"]),
         ("check-1", &["还没有通过：阻塞了线程 "]),
         ("check-2", &["还没有通过：应至少 poll 20 次，只有 1 次\n"]),
-        ("check-3", &["还没有通过：同时执行的有 12 个\n"]),
+        ("check-3", &["还没有通过：同时执行的有 "]),
     ],
 };
 
