@@ -356,24 +356,24 @@ async fn execute_all(kernel: &mut Kernel, notebook: &Notebook, expected: &Expect
 
 #[test]
 fn every_notebook_runs_in_order_and_again() {
-    run(async {
-        for expected in &COURSE {
+    for expected in &COURSE {
+        run(async {
             let notebook = load(expected.notebook);
             let mut kernel = common::kernel().await;
             execute_all(&mut kernel, &notebook, expected).await;
             execute_all(&mut kernel, &notebook, expected).await;
             kernel.shutdown().await.unwrap();
-        }
-    });
+        });
+    }
 }
 
 #[test]
 fn every_notebook_runs_from_the_top_after_an_interrupt_half_way() {
-    run(async {
-        for expected in &COURSE {
+    for expected in &COURSE {
+        run(async {
             run_after_an_interrupt(expected).await;
-        }
-    });
+        });
+    }
 }
 
 /// Runs the notebook up to the cell in the middle, interrupts that one, and runs all from the top.
@@ -395,14 +395,14 @@ async fn run_after_an_interrupt(expected: &Expected) {
 
 #[test]
 fn every_notebook_runs_on_a_stock_kernel_too() {
-    run(async {
-        for expected in &COURSE {
+    for expected in &COURSE {
+        run(async {
             let notebook = load(expected.notebook);
             let mut kernel = common::stock_kernel(&common::stock_folder("course")).await;
             execute_all(&mut kernel, &notebook, expected).await;
             kernel.shutdown().await.unwrap();
-        }
-    });
+        });
+    }
 }
 
 #[test]
