@@ -239,7 +239,7 @@ fn set_up_through_all_kinds_of_trouble(clone: &Clone) {
         .arg(lab())
         .arg("setup");
     clone.settle(&mut full);
-    finish(&mut full, LONG).failed_with(&["01-why-coroutines.ipynb", "磁盘空间"]);
+    finish(&mut full, LONG).failed_with(&["00-guide.ipynb", "磁盘空间"]);
     let doctor = finish(&mut clone.lab(&["doctor"]), SHORT);
     assert_eq!(doctor.status.code(), Some(1));
     assert!(doctor.text.contains("✗ 构建文件夹"), "{}", doctor.text);

@@ -1,5 +1,5 @@
 //! `lab kernel CONNECTION_FILE`, which Jupyter starts: evcxr, in a build folder and an
-//! environment that are made for it, with the [front](crate::front) before it.
+//! environment that are made for it, with the [`crate::front`] before it.
 
 use std::ffi::OsString;
 use std::fs;

@@ -24,8 +24,8 @@
 //! | `answers.rs` | requests that need no evcxr |
 //! | `complete.rs`, `history.rs` | two of those |
 //!
-//! One task owns the [`Front`] and never waits for a client or a cell: everything that happens
-//! reaches it as an [`Event`], as readable output, or as a moment that has come.
+//! One task owns the `Front` and never waits for a client or a cell: everything that happens
+//! reaches it as an `Event`, as readable output, or as a moment that has come.
 
 mod answers;
 mod cells;
