@@ -25,19 +25,19 @@ const FRAMES: u32 = 300_000;
 
 pub async fn bench(setting: &Setting<'_>) -> Result<()> {
     let mut kernel = setting.open(setting.ours()).await?;
-    let start = memory(&kernel)?;
-    println!("前端的内存（不算 evcxr；括号里是其中不与别的进程共用的）");
+    let start = at_rest(&kernel).await?;
+    println!("前端空闲时的内存（不算 evcxr；括号里是其中不与别的进程共用的）");
     row(start, "刚运行完 :dep 单元格（目标 < 30 MB）");
     for _ in 0..MANY_CELLS {
         run(&mut kernel, ":vars", true).await?;
     }
     row(
-        memory(&kernel)?,
+        at_rest(&kernel).await?,
         &format!("{MANY_CELLS} 个单元格之后（目标：不增长）"),
     );
     spin(&mut kernel).await?;
     row(
-        memory(&kernel)?,
+        at_rest(&kernel).await?,
         &format!("{FRAMES} 帧动画之后（目标：不增长）"),
     );
     added(&mut kernel).await?;
@@ -100,7 +100,9 @@ impl Memory {
     }
 }
 
-fn memory(kernel: &Kernel) -> Result<Memory> {
+/// What the front has when nothing happens any more: it tidies up a moment after a cell's end.
+async fn at_rest(kernel: &Kernel) -> Result<Memory> {
+    tokio::time::sleep(Duration::from_secs(1)).await;
     Memory::of(kernel.id().context("the kernel runs")?)
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -16,6 +15,8 @@ use super::{Front, complete};
 
 /// Longest wait for the flush at a cell's end: a background task may be holding stdout's lock.
 const FLUSH: Duration = Duration::from_secs(1);
+/// After a cell's end, the time for its last messages to have gone out to the clients.
+const REST: Duration = Duration::from_millis(200);
 
 /// A request that evcxr is working on.
 pub enum Current {
@@ -83,7 +84,7 @@ pub struct Ending {
 
 impl Front {
     /// Goes on with the requests that wait.
-    pub(super) async fn start_next(&mut self) -> Result<()> {
+    pub(super) async fn start_next(&mut self) {
         while self.current.is_none()
             && let Some(request) = self.queue.front()
         {
@@ -96,7 +97,7 @@ impl Front {
             let needs_evcxr = kinds.contains(&&*request.kind);
             let (true, Some(inner)) = (self.is_heard || !needs_evcxr, self.inner.as_mut()) else {
                 if needs_evcxr {
-                    return Ok(());
+                    return;
                 }
                 let request = self.queue.pop_front().expect("there is one");
                 self.answer(&request);
@@ -106,7 +107,7 @@ impl Front {
             if !needs_evcxr {
                 self.answer(&request);
             } else {
-                inner.request(request.clone()).await?;
+                inner.request(request.clone()).await;
                 match &*request.kind {
                     "execute_request" => self.start_cell(request),
                     _ => {
@@ -119,7 +120,6 @@ impl Front {
                 }
             }
         }
-        Ok(())
     }
 
     fn start_cell(&mut self, request: Message) {
@@ -245,13 +245,12 @@ impl Front {
         }
     }
 
-    pub(super) async fn pass_input(&mut self, reply: Message) -> Result<()> {
+    pub(super) async fn pass_input(&mut self, reply: Message) {
         let waits = self
             .cell()
             .is_some_and(|cell| std::mem::take(&mut cell.waits_for_input));
-        match &mut self.inner {
-            Some(inner) if waits => inner.input(reply).await,
-            _ => Ok(()), // nobody has asked
+        if waits && let Some(inner) = &mut self.inner {
+            inner.input(reply).await;
         }
     }
 
@@ -369,7 +368,7 @@ impl Front {
         if !errors.is_empty() && cell.stop_on_error {
             self.abort_queue();
         }
-        give_memory_back();
+        self.tidy = Some(Instant::now() + REST);
     }
 
     /// Shows what is left to show: the value of the last expression, as the cell's result.
@@ -452,13 +451,6 @@ impl Front {
             self.publish_state("idle", &request.header);
         }
     }
-}
-
-/// A flood of output leaves free memory behind, which the allocator that evcxr has chosen for the
-/// whole program would keep.
-fn give_memory_back() {
-    // SAFETY: any thread may call it at any time.
-    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 /// evcxr counts cells in its own way, and calls them by their number in its reports.

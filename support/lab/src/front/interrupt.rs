@@ -65,7 +65,7 @@ impl Front {
                     let nothing = serde_json::json!({ "status": "ok", "value": "" });
                     let header = &cell.request.header;
                     let reply = super::Message::new("input_reply", header, &session, &nothing);
-                    let _ = inner.input(reply).await;
+                    inner.input(reply).await;
                 }
                 if cell.interruption.warned {
                     self.kill_cells();

@@ -128,6 +128,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<ExitCode> {
         history: History::default(),
         link: None,
         output: Output::default(),
+        tidy: None,
         end: None,
     };
     let mut interrupts = signal(SignalKind::interrupt())?;
@@ -135,13 +136,13 @@ pub async fn run(kernel: Kernel<'_>) -> Result<ExitCode> {
     let mut hang_ups = signal(SignalKind::hangup())?;
     let mut knock = tokio::time::interval(KNOCK);
     let end = loop {
-        front.start_next().await?;
+        front.start_next().await;
         if let Some(end) = front.end.take() {
             break end;
         }
         let moment = front.next_moment();
         tokio::select! {
-            Some(event) = events.recv() => front.handle(event).await?,
+            Some(event) = events.recv() => front.handle(event).await,
             stream = front.readable() => front.read(stream),
             () = sleep_until(moment.unwrap_or_else(Instant::now)), if moment.is_some() => {
                 front.moment_has_come();
@@ -152,7 +153,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<ExitCode> {
                 front.inner = Some(inner);
                 evcxr = Some(process);
             }
-            _ = knock.tick(), if front.inner.is_some() && !front.is_heard => front.knock().await?,
+            _ = knock.tick(), if front.inner.is_some() && !front.is_heard => front.knock().await,
             status = ended(&mut evcxr) => {
                 front.say_last_words();
                 // In the log of whoever has started us; what to do about it they know best.
@@ -256,36 +257,36 @@ struct Front {
     /// The process that runs the cells, with its number.
     link: Option<(u64, Link)>,
     output: Output,
+    /// When what has come to rest since the last cell is tidied up.
+    tidy: Option<Instant>,
     /// Set when the kernel is to end; with the reply to who wanted it.
     end: Option<Option<Message>>,
 }
 
 impl Front {
-    async fn handle(&mut self, event: Event) -> Result<()> {
+    async fn handle(&mut self, event: Event) {
         match event {
             Event::Shell(request) => self.queue.push_back(request),
             Event::Control(request) => self.control(request).await,
-            Event::Stdin(reply) => self.pass_input(reply).await?,
+            Event::Stdin(reply) => self.pass_input(reply).await,
             Event::InnerShell(reply) => self.take_reply(reply),
             Event::InnerIopub(message) => self.take_published(message),
             Event::InnerStdin(request) => self.ask_for_input(request),
             Event::Linked(number, link) => self.take_link(number, *link),
             Event::Answered(number, answer) => self.take_answer(number, answer),
         }
-        Ok(())
     }
 
     /// Asks evcxr something, just to hear it publish.
-    async fn knock(&mut self) -> Result<()> {
+    async fn knock(&mut self) {
         let request = Message::new(
             "kernel_info_request",
             &Bytes::new(),
             &self.session,
             &Value::Null,
         );
-        match &mut self.inner {
-            Some(inner) => inner.request(request).await,
-            None => Ok(()),
+        if let Some(inner) = &mut self.inner {
+            inner.request(request).await;
         }
     }
 

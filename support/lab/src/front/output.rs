@@ -79,6 +79,9 @@ impl Front {
         };
         self.take(stream, &buffer[..read]);
         self.output.buffer = buffer;
+        if self.output.batch.is_full() {
+            self.send_text(false);
+        }
     }
 
     /// Reads what has been written up to now, of both streams.
@@ -243,7 +246,7 @@ impl Front {
         let ending = self.output.ending.as_ref().map(|ending| ending.deadline);
         let interruption = self.cell().and_then(|cell| cell.interruption.next_moment());
         let due = self.output.batch.due();
-        [held, ending, interruption, due]
+        [held, ending, interruption, due, self.tidy]
             .into_iter()
             .flatten()
             .min()
@@ -265,6 +268,10 @@ impl Front {
         if has_come(self.output.batch.due()) {
             self.send_text(false);
         }
+        if has_come(self.tidy) {
+            self.tidy = None;
+            give_memory_back();
+        }
         self.go_on_interrupting(now);
     }
 
@@ -273,4 +280,11 @@ impl Front {
         self.read_waiting();
         self.send_text(true);
     }
+}
+
+/// A flood of output leaves free memory behind, which the allocator that evcxr has chosen for the
+/// whole program would keep.
+fn give_memory_back() {
+    // SAFETY: any thread may call it at any time.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }

@@ -63,11 +63,15 @@ impl Batch {
     /// When it is to be sent.
     pub fn due(&self) -> Option<Instant> {
         let since = self.since?;
-        Some(match (self.bytes >= FULL, self.flood) {
-            (true, _) => since,
-            (_, true) => since + FLOOD_MOMENT,
-            _ => since + MOMENT,
+        Some(match self.flood {
+            true => since + FLOOD_MOMENT,
+            false => since + MOMENT,
         })
+    }
+
+    /// Whether it is to be sent at once.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= FULL
     }
 
     /// Takes what is there, in its order. Unless it is the `end`, the beginning of a character
