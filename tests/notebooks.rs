@@ -13,7 +13,7 @@ use lab::ipynb::{Cell, Notebook};
 struct Expected {
     /// The beginning of the file name.
     notebook: &'static str,
-    /// What cells print: all of these, in this order.
+    /// What cells print and then show, as text: all of these, in this order.
     prints: &'static [(&'static str, &'static [&'static str])],
     /// How the cells fail that are meant to (tag `raises-exception`): part of the message.
     fails: &'static [(&'static str, &'static str)],
@@ -61,6 +61,10 @@ const WHY_COROUTINES: Expected = Expected {
         ("tasks", &["余额：200\n"]),
         ("await-between", &["读到 0", "读到 0", "余额：100\n"]),
         (
+            "deposit-timeline",
+            &["甲 ", "✓", "丁（有 await）", "█─", "✓"],
+        ),
+        (
             "spinner-thread-run",
             &[
                 "\r| thinking!\r/ thinking!\r- thinking!\r\\ thinking!",
@@ -79,7 +83,9 @@ const WHY_COROUTINES: Expected = Expected {
                 "画过的帧：|/-\\",
             ],
         ),
+        ("supervisor-timeline", &["动画", "✕", "慢的操作 █─", "✓"]),
         ("blocking", &["已取消：true\nAnswer: 42\n画过的帧数：0\n"]),
+        ("blocking-timeline", &["动画", "慢的操作 ██", "阻塞了线程"]),
         ("nested", &["已取消：true\nAnswer: 42\n"]),
         ("drop-spinner", &["Err(Elapsed(()))\n画过的帧：|"]),
         (
@@ -108,6 +114,10 @@ const DEFINE_AND_RUN: Expected = Expected {
             &["answer 开始执行\nblock_on：42\nanswer 开始执行\nmain：42\n"],
         ),
         ("join", &["依次：甲、乙", "一起：甲、乙"]),
+        (
+            "join-timeline",
+            &["依次：甲 ", "✓", "依次：乙 ", "一起：甲 ", "一起：乙 ", "✓"],
+        ),
         ("spawn", &["单元格结束时，任务完成了吗？false\n"]),
         (
             "spawn-later",
@@ -121,6 +131,10 @@ const DEFINE_AND_RUN: Expected = Expected {
         (
             "select",
             &["快的：完成\n快的：收尾\n慢的：收尾\n胜出：快的\n"],
+        ),
+        (
+            "select-timeline",
+            &["200 毫秒 ", "✕", "100 毫秒 ", "✓", "300 毫秒 ", "✕"],
         ),
         (
             "timeout",
@@ -343,7 +357,8 @@ async fn execute(kernel: &mut Kernel, cell: &Cell, expected: &Expected) -> Execu
 async fn execute_all(kernel: &mut Kernel, notebook: &Notebook, expected: &Expected) {
     let mut prints: HashMap<&str, &[&str]> = expected.prints.iter().copied().collect();
     for cell in notebook.code_cells() {
-        let stdout = execute(kernel, &cell, expected).await.stream("stdout");
+        let execution = execute(kernel, &cell, expected).await;
+        let stdout = execution.stream("stdout") + &displayed(&execution);
         let mut rest = stdout.as_str();
         for piece in prints.remove(cell.id.as_str()).unwrap_or_default() {
             let at = rest.find(piece);
@@ -352,6 +367,15 @@ async fn execute_all(kernel: &mut Kernel, notebook: &Notebook, expected: &Expect
         }
     }
     assert!(prints.is_empty(), "no such cells: {prints:?}");
+}
+
+/// The displays of a cell, each as the text that it has for who cannot see it.
+fn displayed(execution: &Execution) -> String {
+    let texts = execution.outputs.iter().filter_map(|output| {
+        let display = output["output_type"] == "display_data";
+        output["data"]["text/plain"].as_str().filter(|_| display)
+    });
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
