@@ -4,10 +4,11 @@
 mod common;
 
 use std::collections::HashMap;
+use std::fs;
 
 use common::{LIMIT, project, run};
 use lab::client::{Execution, Kernel, Outcome};
-use lab::ipynb::{Cell, Notebook};
+use lab::ipynb::{Cell, CellKind, Notebook};
 
 /// What the course says about a notebook's cells, by their ids.
 struct Expected {
@@ -426,6 +427,60 @@ fn every_notebook_runs_on_a_stock_kernel_too() {
             execute_all(&mut kernel, &notebook, expected).await;
             kernel.shutdown().await.unwrap();
         });
+    }
+}
+
+/// What the original note names, as README's table has it: the notebook and the heading of each.
+fn features() -> Vec<(String, String)> {
+    let readme = fs::read_to_string(project().root().join("README.md")).unwrap();
+    let rows = readme.lines().filter(|line| line.starts_with('|'));
+    let links = rows.filter_map(|row| row.split_once("(notebooks/")?.1.split_once(".ipynb#"));
+    links
+        .map(|(notebook, rest)| {
+            let (heading, _) = rest.split_once(')').expect("the link ends");
+            (notebook.to_owned(), heading.to_owned())
+        })
+        .collect()
+}
+
+/// The code cells below a heading, to the next one that is not below it.
+fn section(notebook: &Notebook, heading: &str) -> Option<Vec<Cell>> {
+    let (mut level, mut cells) = (None, Vec::new());
+    for cell in notebook.cells() {
+        if cell.kind == CellKind::Code {
+            cells.extend(level.map(|_| cell));
+            continue;
+        }
+        for line in cell.source.lines().filter(|line| line.starts_with('#')) {
+            let text = line.trim_start_matches('#');
+            let depth = line.len() - text.len();
+            match level {
+                Some(level) if depth <= level => return Some(cells),
+                None if text.trim().replace(' ', "-") == heading => level = Some(depth),
+                _ => {}
+            }
+        }
+    }
+    level.map(|_| cells)
+}
+
+#[test]
+fn what_the_original_note_names_has_a_section_whose_cells_are_run_and_checked() {
+    let features = features();
+    assert_eq!(features.len(), 9, "{features:?}");
+    for (name, heading) in features {
+        let expected = COURSE.iter().find(|known| name.starts_with(known.notebook));
+        let expected = expected.unwrap_or_else(|| panic!("{name} is not in the course"));
+        let cells = section(&load(&name), &heading)
+            .unwrap_or_else(|| panic!("{name} has no heading {heading:?}"));
+        let is_checked = |cell: &Cell| {
+            let prints = expected.prints.iter().any(|(id, _)| *id == cell.id);
+            prints || expected.fails.iter().any(|(id, _)| *id == cell.id)
+        };
+        assert!(
+            cells.iter().any(is_checked),
+            "no cell of {name}, {heading}, is checked"
+        );
     }
 }
 
