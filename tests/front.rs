@@ -114,7 +114,7 @@ impl Client {
         messages
     }
 
-    /// Waits for text on stdout that ends so, and returns all of it.
+    /// Waits for text that ends so, and returns all of it.
     async fn text_until(&mut self, end: &str) -> String {
         let mut text = String::new();
         while !text.ends_with(end) {
@@ -311,6 +311,44 @@ fn a_panic_is_an_error_that_names_the_line_in_the_cell() {
                 !traceback.contains("evcxr") && !execution.stream("stderr").contains("panicked")
             );
         }
+    });
+}
+
+#[test]
+fn a_notebook_without_any_dep_has_live_output_errors_and_kills_too() {
+    run(async {
+        let mut kernel = common::kernel().await;
+        let mut client = Client::new(&kernel).await;
+        client
+            .execute("eprint!(\"turning\"); std::thread::sleep(std::time::Duration::from_secs(3));")
+            .await;
+        client.text_until("turning").await;
+        ok(
+            &mut kernel,
+            "fn check(n: i32) -> i32 {\n    assert!(n > 0, \"negative: {n}\");\n    n\n}",
+        )
+        .await;
+        ok(&mut kernel, "let kept = 7;").await;
+        let execution = kernel
+            .execute("println!(\"before\");\ncheck(-4)", LIMIT)
+            .await
+            .unwrap();
+        let Outcome::Failed(message) = &execution.outcome else {
+            panic!("{execution:?}");
+        };
+        assert!(message.contains("negative: -4"), "{message}");
+        let place = "单元格 [2] 第 2 行第 5 列";
+        assert!(
+            format!("{:?}", execution.outputs).contains(place),
+            "{execution:?}"
+        );
+        assert_eq!(execution.stream("stdout"), "before\n");
+        assert_eq!(execution.stream("stderr"), "");
+        let message = failure(&mut kernel, "\"x\".parse::<u8>()?;").await;
+        assert!(message.contains("invalid digit"), "{message}");
+        let death = failure(&mut kernel, "std::process::exit(3);").await;
+        assert!(death.contains("exit status: 3"), "{death}");
+        assert_eq!(ok(&mut kernel, "check(4)").await.result(), Some("4"));
     });
 }
 

@@ -10,6 +10,7 @@
 //! | `pinned.rs` | cells get the crate versions of the workspace's lock file |
 //! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
 //! | `front/` | what Jupyter talks to: a relay to evcxr that does what evcxr falls short of |
+//! | `cells.rs` | the process that runs the cells |
 //! | `client.rs` | a Jupyter client: starts kernels, runs cells |
 //! | `outputs.rs` | what a cell has shown, as a notebook stores it |
 //! | `ipynb.rs` | notebook files |
@@ -28,6 +29,7 @@
 
 pub mod bench;
 pub mod build_folder;
+pub mod cells;
 pub mod client;
 pub mod doctor;
 pub mod export;

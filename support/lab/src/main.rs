@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lab::project::Project;
-use lab::{bench, doctor, export, fmt, kernel, open, pinned, process, run, setup};
+use lab::{bench, cells, doctor, export, fmt, kernel, open, pinned, run, setup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -113,10 +113,7 @@ fn main() -> ExitCode {
 fn start() -> Result<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
-        // evcxr asks for backtraces; all of one but a line or two is its own and tokio's.
-        // SAFETY: there is no other thread yet.
-        unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
-        process::end_with_stdin();
+        cells::prepare();
         return evcxr_jupyter::main().map(|()| ExitCode::SUCCESS);
     }
     match arguments.next().as_deref().and_then(OsStr::to_str) {

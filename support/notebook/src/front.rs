@@ -1,15 +1,13 @@
 //! The connection to the kernel's front, if there is one.
 //!
-//! Standard output and error become pipes whose other ends the front reads: it sees every byte as
-//! it is written, from this process and from those that cells start, and what was written last is
-//! not lost when this process dies. The pipe that evcxr reads goes to the front as well, which
-//! lets through what evcxr must know. Displays and panics travel within standard output, so that
-//! they keep their place among the text; the socket carries flushes and interrupts.
+//! The front reads what this process writes to standard output and error, and lets through to evcxr
+//! what that must know: it has seen to that when the process started. Displays and panics travel
+//! within standard output, so that they keep their place among the text; the socket carries flushes
+//! and interrupts.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,10 +15,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 
-use crate::pump::{duplicate, pipe, redirect};
+use crate::pump::duplicate;
 
 /// Where the front listens.
 const SOCKET_ENV: &str = "NOTEBOOK_FRONT";
@@ -50,10 +47,7 @@ pub(crate) fn connect() -> io::Result<bool> {
         return Ok(false);
     };
     let mut socket = UnixStream::connect(path)?;
-    let evcxr = duplicate(libc::STDOUT_FILENO)?;
-    let (stdout_reader, stdout) = pipe()?;
-    let (stderr_reader, stderr) = pipe()?;
-    hand_over(&socket, &[&stdout_reader, &stderr_reader, &evcxr])?;
+    socket.write_all(&[0])?;
     socket.set_read_timeout(Some(WELCOME_WITHIN))?;
     let mut frame = [0; FRAME];
     socket.read_exact(&mut frame)?;
@@ -62,27 +56,10 @@ pub(crate) fn connect() -> io::Result<bool> {
     }
     socket.set_read_timeout(None)?;
     listen(socket)?;
-    redirect(&stdout, libc::STDOUT_FILENO)?;
-    redirect(&stderr, libc::STDERR_FILENO)?;
     CONNECTED.store(true, Ordering::Release);
     report_panics();
     nest_tokio::announce_nothing(); // the front does
     Ok(true)
-}
-
-/// Gives the front the same open files as ours.
-fn hand_over(socket: &UnixStream, files: &[&OwnedFd; 3]) -> io::Result<()> {
-    let files = files.map(|file| file.as_fd());
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&files));
-    sendmsg(
-        socket,
-        &[IoSlice::new(&[0])],
-        &mut control,
-        SendFlags::empty(),
-    )?;
-    Ok(())
 }
 
 /// Does what the front asks for, on a thread of its own.

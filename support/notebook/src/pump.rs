@@ -267,7 +267,7 @@ fn readable(file: &File) -> io::Result<usize> {
 }
 
 /// A pipe, reader first, closed in programs that cells start (or they would keep it open).
-pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [0; 2];
     // SAFETY: room for two descriptors.
     if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } == -1 {
@@ -289,7 +289,7 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Makes `fd`, standard output or error, go where `target` goes.
-pub(crate) fn redirect(target: &OwnedFd, fd: RawFd) -> io::Result<()> {
+fn redirect(target: &OwnedFd, fd: RawFd) -> io::Result<()> {
     // SAFETY: both descriptors are open; no memory is involved.
     match unsafe { libc::dup2(target.as_raw_fd(), fd) } {
         -1 => Err(io::Error::last_os_error()),

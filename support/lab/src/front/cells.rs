@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::failure::{self, Panic};
 use super::history::Entry;
 use super::interrupt::Interruption;
-use super::link::{Answer, Link};
+use super::link::{Answer, Guest};
 use super::stream::Stream;
 use super::wire::Message;
 use super::{Front, complete};
@@ -254,15 +254,29 @@ impl Front {
         }
     }
 
-    pub(super) fn take_link(&mut self, number: u64, link: Link) {
-        self.lose_link();
-        link.welcome();
-        self.link = Some((number, link));
+    pub(super) fn take_guest(&mut self, number: u64, guest: Guest) {
+        match (guest, &mut self.link) {
+            (Guest::Process(link), _) => {
+                self.lose_link();
+                link.welcome();
+                self.link = Some((number, *link));
+            }
+            (Guest::Notebook(process, writer), Some((_, link))) if link.process == process => {
+                link.join(number, writer);
+            }
+            (Guest::Notebook(..), _) => {} // of a process that is no more
+        }
     }
 
     pub(super) fn take_answer(&mut self, number: u64, answer: Answer) {
-        if self.link.as_ref().is_none_or(|(known, _)| *known != number) {
-            return; // of a process that is no more
+        match &mut self.link {
+            Some((known, _)) if *known == number => {}
+            Some((_, link)) if link.notebook() == Some(number) => {
+                if matches!(answer, Answer::Gone) {
+                    return link.leave();
+                }
+            }
+            _ => return, // of a process that is no more
         }
         match answer {
             Answer::Gone => self.lose_link(),
@@ -304,7 +318,9 @@ impl Front {
     pub(super) fn begin_ending(&mut self) {
         let Some((_, link)) = &self.link else { return };
         self.output.flushes += 1;
-        link.flush(self.output.flushes);
+        if !link.flush(self.output.flushes) {
+            return self.end_code();
+        }
         self.output.ending = Some(Ending {
             flush: self.output.flushes,
             deadline: Instant::now() + FLUSH,

@@ -33,6 +33,30 @@ impl Panic {
         }
     }
 
+    /// From the end of what a process has written to stderr, where std has reported it: how one
+    /// without the `notebook` crate tells. Also gives the text of the report.
+    pub fn printed(stderr: &str, process: u32) -> Option<(Panic, &str)> {
+        // Cells run on the process's first thread, which has the same number.
+        let mark = format!(" ({process}) panicked at ");
+        let at = stderr.rfind(&mark)?;
+        let start = stderr[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let (place, text) = stderr[at + mark.len()..].split_once(":\n")?;
+        let mut place = place.rsplitn(3, ':');
+        let (column, line) = (place.next()?.parse().ok()?, place.next()?.parse().ok()?);
+        let message = match text.split_once("\nnote: run with `RUST_BACKTRACE") {
+            Some((message, _)) => message,
+            None => text.trim_end_matches('\n'),
+        };
+        let panic = Panic {
+            message: message.to_owned(),
+            file: place.next()?.to_owned(),
+            line,
+            column,
+        };
+        let empty_line = stderr[..start].ends_with('\n');
+        Some((panic, &stderr[start - usize::from(empty_line)..]))
+    }
+
     /// As std prints it: for a panic that somebody caught.
     pub fn as_std_prints(&self) -> String {
         format!(
@@ -268,6 +292,30 @@ evcxr_send_text_plain(&format!(\"{:?}\",&(
         assert_eq!(
             found(12, 2, &[cell(1, "let y = 2;\ncheck(5)")]),
             Some((1, 2, 1))
+        );
+    }
+
+    #[test]
+    fn a_panic_is_read_from_what_std_prints() {
+        let reports = [
+            "\nthread 'main' (77) panicked at src/lib.rs:4:9:\nfirst\nsecond\n",
+            "\nthread '<unnamed>' (77) panicked at src/lib.rs:4:9:\nfirst\nsecond\nnote: run with \
+             `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+        ];
+        for report in reports {
+            let written = format!("before\n{report}");
+            let (panic, text) = Panic::printed(&written, 77).unwrap();
+            assert_eq!(text, report);
+            assert_eq!(panic.message, "first\nsecond");
+            assert_eq!(
+                (&*panic.file, panic.line, panic.column),
+                ("src/lib.rs", 4, 9)
+            );
+        }
+        let other = "\nthread 'worker' (78) panicked at a.rs:1:1:\nb\n";
+        assert_eq!(
+            Panic::printed(other, 77).map(|(panic, _)| panic.message),
+            None
         );
     }
 

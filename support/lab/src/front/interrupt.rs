@@ -18,7 +18,7 @@ use super::{Front, processes};
 const RETRY: Duration = Duration::from_millis(50);
 /// How long a cancelled wait may take to stop before it is said to be stuck.
 const REACTION: Duration = Duration::from_millis(300);
-/// How long a process that has not connected may run before it is said to be busy.
+/// How long a process without the `notebook` crate may run before it is said to be busy.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
 const BUSY: &str = "[未能中断] 此单元格在执行不会让出线程的代码（循环、std::thread::sleep……），取消不了。\
@@ -98,15 +98,15 @@ impl Front {
                 interruption.compiler_stopped = true;
                 interruption.retry = Some(Instant::now() + RETRY);
             }
-            (true, Some(link)) => link.interrupt(),
-            (true, None)
+            (true, Some(link)) if link.interrupt() => {}
+            (true, _)
                 if interruption
                     .wanted
                     .is_some_and(|since| since.elapsed() > UNKNOWN) =>
             {
                 self.warn(BUSY);
             }
-            (true, None) => interruption.retry = Some(Instant::now() + RETRY),
+            (true, _) => interruption.retry = Some(Instant::now() + RETRY),
         }
     }
 

@@ -1,10 +1,12 @@
-//! The connection to the process that runs the cells.
+//! The connections to the process that runs the cells.
 //!
-//! The `notebook` crate in there connects when it is loaded and hands over three files: the pipes
+//! The process connects when it starts ([`crate::cells`]) and hands over three files: the pipes
 //! that its standard output and error now go into, and the pipe on which evcxr waits for markers.
 //! So what a cell writes is read here, also when its process is gone, and nothing reaches evcxr
-//! but what we let through. The socket itself carries little: "flush what std holds", "interrupt",
-//! and the answers.
+//! but what we let through.
+//!
+//! The `notebook` crate connects once more when a cell has loaded it. That connection carries
+//! little: "flush what std holds", "interrupt", and the answers.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut, Write};
@@ -24,7 +26,7 @@ use super::Event;
 use super::processes;
 use super::stream::Stream;
 
-/// Where the `notebook` crate finds the path of the socket.
+/// Where the process and the `notebook` crate find the path of the socket.
 pub const SOCKET_ENV: &str = "NOTEBOOK_FRONT";
 
 /// A frame on the socket, in either direction: what it is, and a number.
@@ -53,8 +55,16 @@ pub enum Answer {
     Interrupted(Found),
     /// The cell whose code has just ended did so because a wait was cancelled.
     Unwound,
-    /// It is gone.
+    /// The connection is gone, and so, in a moment, is the process.
     Gone,
+}
+
+/// Who has connected.
+pub enum Guest {
+    /// A process that has just been started.
+    Process(Box<Link>),
+    /// The `notebook` crate in the process of this number.
+    Notebook(u32, OwnedWriteHalf),
 }
 
 /// A connected process.
@@ -62,6 +72,8 @@ pub struct Link {
     /// Its process number.
     pub process: u32,
     writer: OwnedWriteHalf,
+    /// The connection of its `notebook` crate with its number.
+    notebook: Option<(u64, OwnedWriteHalf)>,
     stdout: Pipe,
     stderr: Pipe,
     evcxr: File,
@@ -134,45 +146,68 @@ impl Link {
 
     /// Says that its output is being read from now on.
     pub fn welcome(&self) {
-        self.send(WELCOME, 0);
+        let _ = self.writer.try_write(&[WELCOME]);
     }
 
-    /// Asks for [`Answer::Flushed`] with this number.
-    pub fn flush(&self, number: u64) {
-        self.send(FLUSH, number);
+    /// Takes the connection of its `notebook` crate.
+    pub fn join(&mut self, number: u64, writer: OwnedWriteHalf) {
+        send(&writer, WELCOME, 0);
+        self.notebook = Some((number, writer));
     }
 
-    /// Asks for [`Answer::Interrupted`].
-    pub fn interrupt(&self) {
-        self.send(INTERRUPT, 0);
+    /// The number of that connection.
+    pub fn notebook(&self) -> Option<u64> {
+        self.notebook.as_ref().map(|(number, _)| *number)
     }
 
-    fn send(&self, what: u8, number: u64) {
-        let mut frame = [what; FRAME];
-        frame[1..].copy_from_slice(&number.to_le_bytes());
-        // A few bytes a cell: they always fit, unless the process is gone, which we hear anyway.
-        let _ = self.writer.try_write(&frame);
+    /// That connection is gone.
+    pub fn leave(&mut self) {
+        self.notebook = None;
+    }
+
+    /// Asks for [`Answer::Flushed`] with this number; false if nobody can answer.
+    pub fn flush(&self, number: u64) -> bool {
+        self.ask(FLUSH, number)
+    }
+
+    /// Asks for [`Answer::Interrupted`]; false if nobody can answer.
+    pub fn interrupt(&self) -> bool {
+        self.ask(INTERRUPT, 0)
+    }
+
+    fn ask(&self, what: u8, number: u64) -> bool {
+        let notebook = self.notebook.as_ref();
+        notebook
+            .map(|(_, writer)| send(writer, what, number))
+            .is_some()
     }
 }
 
-/// Waits for processes at `path`, which stands in a folder of the owner's alone.
+fn send(writer: &OwnedWriteHalf, what: u8, number: u64) {
+    let mut frame = [what; FRAME];
+    frame[1..].copy_from_slice(&number.to_le_bytes());
+    // A few bytes a cell: they always fit, unless the process is gone, which we hear anyway.
+    let _ = writer.try_write(&frame);
+}
+
+/// Makes the socket at `path`, which stands in a folder of the owner's alone.
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub fn listen(path: &Path, evcxr: u32, events: Sender<Event>) -> Result<()> {
-    let listener =
-        UnixListener::bind(path).with_context(|| format!("不能在 {} 上监听", path.display()))?;
+pub fn bind(path: &Path) -> Result<UnixListener> {
+    let _ = std::fs::remove_file(path); // of an earlier attempt
+    UnixListener::bind(path).with_context(|| format!("不能在 {} 上监听", path.display()))
+}
+
+/// Waits for the processes that `evcxr` starts.
+pub fn listen(listener: UnixListener, evcxr: u32, events: Sender<Event>) {
     tokio::spawn(async move {
         let mut number = 0;
         while let Ok((stream, _)) = listener.accept().await {
             match receive(stream, evcxr).await {
-                Ok((link, reader)) => {
+                Ok((guest, reader)) => {
                     number += 1;
-                    if events
-                        .send(Event::Linked(number, Box::new(link)))
-                        .await
-                        .is_err()
-                    {
+                    if events.send(Event::Linked(number, guest)).await.is_err() {
                         return;
                     }
                     tokio::spawn(listen_to(reader, number, events.clone()));
@@ -181,11 +216,10 @@ pub fn listen(path: &Path, evcxr: u32, events: Sender<Event>) -> Result<()> {
             }
         }
     });
-    Ok(())
 }
 
-/// Takes what a process hands over.
-async fn receive(stream: UnixStream, evcxr: u32) -> Result<(Link, OwnedReadHalf)> {
+/// Takes what a process hands over, if anything.
+async fn receive(stream: UnixStream, evcxr: u32) -> Result<(Guest, OwnedReadHalf)> {
     let process = stream.peer_cred()?.pid().context("no process number")? as u32;
     // A program that a cell starts has the same environment, and no business here.
     if processes::parent(process) != Some(evcxr) {
@@ -198,19 +232,21 @@ async fn receive(stream: UnixStream, evcxr: u32) -> Result<(Link, OwnedReadHalf)
             files => break files?.into_iter(),
         }
     };
-    let (Some(stdout), Some(stderr), Some(evcxr)) = (files.next(), files.next(), files.next())
-    else {
-        bail!("files are missing");
-    };
     let (reader, writer) = stream.into_split();
+    let (stdout, stderr, evcxr) = match (files.next(), files.next(), files.next()) {
+        (Some(stdout), Some(stderr), Some(evcxr)) => (stdout, stderr, evcxr),
+        (None, ..) => return Ok((Guest::Notebook(process, writer), reader)),
+        _ => bail!("files are missing"),
+    };
     let link = Link {
         process,
         writer,
+        notebook: None,
         stdout: Pipe::new(stdout)?,
         stderr: Pipe::new(stderr)?,
         evcxr: File::from(evcxr),
     };
-    Ok((link, reader))
+    Ok((Guest::Process(Box::new(link)), reader))
 }
 
 fn receive_files(socket: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {

@@ -58,7 +58,8 @@ use tokio::time::{Instant, sleep_until};
 
 use cells::Current;
 use history::History;
-use link::{Answer, Link};
+pub use link::SOCKET_ENV;
+use link::{Answer, Guest, Link};
 use output::Output;
 use sockets::{Inner, Outer};
 use wire::Message;
@@ -83,8 +84,8 @@ enum Event {
     InnerShell(Message),
     InnerIopub(Message),
     InnerStdin(Message),
-    /// The process that runs the cells has connected; the number tells its successors from it.
-    Linked(u64, Box<Link>),
+    /// The process that runs the cells has connected; each connection has its number.
+    Linked(u64, Guest),
     /// It has answered, or is gone.
     Answered(u64, Answer),
 }
@@ -209,7 +210,7 @@ async fn start_evcxr(
     let file = home.join("inner.json");
     let socket = home.join("link");
     command.arg("--control_file").arg(&file);
-    command.env(link::SOCKET_ENV, &socket);
+    command.env(SOCKET_ENV, &socket);
     // A group of its own: it is interrupted through us only, and ended as a whole.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut command = Command::from(command);
@@ -217,13 +218,13 @@ async fn start_evcxr(
     for _ in 0..STARTS {
         let connection = client::connection().await?;
         std::fs::write(&file, serde_json::to_vec(&connection)?)?;
+        let listener = link::bind(&socket)?;
         let process = command.spawn().context("启动不了 evcxr 内核")?;
         let group = process
             .id()
             .context("the process has not been waited for")?;
         let mut evcxr = Evcxr { process, group };
-        let _ = std::fs::remove_file(&socket);
-        link::listen(&socket, group, events.clone())?;
+        link::listen(listener, group, events.clone());
         tokio::select! {
             inner = Inner::connect(&connection, events) => return Ok((evcxr, inner?)),
             ended = evcxr.process.wait() => status = Some(ended?),
@@ -272,7 +273,7 @@ impl Front {
             Event::InnerShell(reply) => self.take_reply(reply),
             Event::InnerIopub(message) => self.take_published(message),
             Event::InnerStdin(request) => self.ask_for_input(request),
-            Event::Linked(number, link) => self.take_link(number, *link),
+            Event::Linked(number, guest) => self.take_guest(number, guest),
             Event::Answered(number, answer) => self.take_answer(number, answer),
         }
     }

@@ -130,6 +130,8 @@ impl Front {
 
     fn take_piece(&mut self, piece: Piece) {
         match piece {
+            // evcxr tries itself out before it listens to us.
+            Piece::Text(_) | Piece::Content(..) if !self.is_heard => {}
             Piece::Text(text) => {
                 self.show();
                 self.output.batch.add(Stream::Stdout, &text);
@@ -137,7 +139,9 @@ impl Front {
             Piece::Content(mime, content) => self.take_content(mime, content),
             Piece::Message(message) => self.take_message(&message),
             Piece::Panicked => {
+                let printed = self.take_printed_panic();
                 if let Some(cell) = self.cell() {
+                    cell.panic = cell.panic.take().or(printed);
                     cell.failed = Some(Failed::Panicked);
                 }
                 self.tell_evcxr("EVCXR_PANIC_NOTIFICATION");
@@ -159,6 +163,18 @@ impl Front {
             Piece::ForEvcxr(line) => self.tell_evcxr(&line),
             Piece::Ended => self.begin_ending(),
         }
+    }
+
+    /// The panic that std has just reported on stderr, which then need not be shown. With the
+    /// `notebook` crate it comes as a message.
+    fn take_printed_panic(&mut self) -> Option<Panic> {
+        let link = self.link.as_ref().map(|(_, link)| link);
+        let process = link.filter(|link| link.notebook().is_none())?.process;
+        self.read_all(Stream::Stderr);
+        let written = self.output.batch.last_errors()?;
+        let (panic, report) = Panic::printed(&written, process)?;
+        self.output.batch.take_back(report);
+        Some(panic)
     }
 
     fn tell_evcxr(&mut self, line: &str) {

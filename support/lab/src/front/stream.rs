@@ -106,11 +106,16 @@ impl Batch {
         true
     }
 
-    /// The last line that has been written to stderr and not been sent, with its newline.
-    pub fn last_error_line(&self) -> Option<String> {
+    /// What has last been written to stderr and not been sent.
+    pub fn last_errors(&self) -> Option<String> {
         let mut chunks = self.chunks.iter().rev();
         let (_, bytes) = chunks.find(|(stream, _)| *stream == Stream::Stderr)?;
-        let text = String::from_utf8_lossy(bytes);
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// The last line of it, with its newline.
+    pub fn last_error_line(&self) -> Option<String> {
+        let text = self.last_errors()?;
         text.split_inclusive('\n').next_back().map(str::to_owned)
     }
 }
