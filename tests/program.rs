@@ -1,6 +1,10 @@
 //! The program as its users meet it: a fresh copy in an awkward place, good days and bad ones.
 
+#[path = "browser/book.rs"]
+mod book;
 mod common;
+#[path = "browser/webdriver.rs"]
+mod webdriver;
 
 use std::fs;
 use std::io::Write;
@@ -303,7 +307,8 @@ fn jupyter_runs_cells_in_the_kernel(clone: &Clone) {
 fn the_book_needs_nothing_but_a_browser(clone: &Clone) {
     let out = clone.folder.path().join("讲义 文件夹/第 1 版");
     let mut export = clone.lab(&["export", "--out"]);
-    finish(export.arg(&out), LONG).succeeded();
+    // The whole course.
+    finish(export.arg(&out), 4 * LONG).succeeded();
     let course: Vec<String> = fs::read_dir(clone.root().join("notebooks"))
         .unwrap()
         .flatten()
@@ -345,6 +350,10 @@ fn the_book_needs_nothing_but_a_browser(clone: &Clone) {
         assert!(printed, "{name} shows {output}");
     }
 
+    if webdriver::is_there() {
+        book::can_be_read_without_network(&out);
+    }
+
     // A notebook that fails, or is none, changes nothing.
     let contents = || -> Vec<(PathBuf, Vec<u8>)> {
         let mut files: Vec<_> = fs::read_dir(&out)
@@ -363,15 +372,46 @@ fn the_book_needs_nothing_but_a_browser(clone: &Clone) {
     let broken = clone.folder.path().join("91-broken.ipynb");
     fs::write(&broken, "{").unwrap();
     for (file, words) in [
-        (&failing, ["90-failing.ipynb", "mismatched types"]),
-        (&broken, ["91-broken.ipynb", "JSON"]),
+        (
+            &failing,
+            &["90-failing.ipynb", "第 1 个", "cell-0", "mismatched types"][..],
+        ),
+        (&broken, &["91-broken.ipynb", "JSON"]),
     ] {
         let mut export = clone.lab(&["export", "--out"]);
-        finish(export.arg(&out).arg(file), LONG).failed_with(&words);
+        finish(export.arg(&out).arg(file), LONG).failed_with(words);
         assert_eq!(contents(), before);
         let beside = fs::read_dir(out.parent().unwrap()).unwrap().count();
         assert_eq!(beside, 1, "something half-done lies beside the book");
     }
+}
+
+#[test]
+fn what_tasks_print_after_the_last_cell_is_in_the_page() {
+    common::set_up();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("notebooks/58-late.ipynb");
+    fs::create_dir(folder.path().join("notebooks")).unwrap();
+    // Where the first cell's relative paths lead.
+    symlink(
+        project().root().join("support"),
+        folder.path().join("support"),
+    )
+    .unwrap();
+    let out = folder.path().join("book");
+    let spawns = "tokio::spawn(async {
+        for n in 1..=3 {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            println!(\"第 {n} 声\");
+        }
+    });";
+    let cells = [(FIRST_CELL, false), (spawns, false)];
+    fs::write(&file, notebook(&cells)).unwrap();
+    let mut export = clean(lab());
+    export.arg("export").arg(&file).arg("--out").arg(&out);
+    finish(export.current_dir(project().root()), LONG).succeeded();
+    let page = fs::read_to_string(out.join("58-late.html")).unwrap();
+    assert!(page.contains("第 1 声\n第 2 声\n第 3 声\n"), "{page}");
 }
 
 /// A browser that shows this page asks for nothing more.

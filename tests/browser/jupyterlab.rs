@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::common::command::{LONG, Running, SHORT, all_gone, start_server};
 use crate::common::{clean, free_port, lab, project, set_up};
-use crate::webdriver::{Browser, ENTER, SHIFT};
+use crate::webdriver::{Browser, CONTROL, ENTER, SHIFT};
 
 /// Names of notebooks that a test puts into the course's folder while it runs. Git ignores them.
 const PREFIX: &str = "Untitled-browser-test";
@@ -210,6 +210,61 @@ impl JupyterLab {
         for item in items {
             self.browser.click(&label("lm-Menu-itemLabel", item));
         }
+    }
+
+    /// Runs all cells from the menu and waits until the last has run.
+    pub fn run_all(&self) {
+        self.choose(&["运行", "运行所有单元格"]);
+        // Of the text, only where it stopped: some outputs are long.
+        let prompts =
+            "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')]
+            .map(prompt => prompt.textContent)";
+        self.browser.until("all cells have run", 2 * LONG, || {
+            let prompts: Vec<String> =
+                serde_json::from_value(self.browser.script(prompts, json!([]))).unwrap();
+            let left = |prompt: &&str| prompts.iter().filter(|it| it == prompt).count();
+            let (waiting, given_up) = (left(&"[*]:"), left(&"[ ]:"));
+            let begun = given_up < prompts.len();
+            assert!(
+                !begun || waiting > 0 || given_up == 0,
+                "it stopped with {given_up} cells to go: {:#?}",
+                self.cells().iter().rfind(|cell| cell.is_done())
+            );
+            (begun && waiting == 0).then_some(())
+        });
+    }
+
+    /// Saves the notebook, and waits until it stands in its file as far as it has run.
+    pub fn save(&self) {
+        self.browser.press(&[CONTROL, 's']);
+        self.browser.until("the notebook is saved", SHORT, || {
+            let saved = self.saved();
+            let mut cells = saved["cells"].as_array().into_iter().flatten();
+            let last = cells.rfind(|cell| cell["cell_type"] == "code")?;
+            last["execution_count"].is_number().then_some(())
+        });
+    }
+
+    /// Of each code cell, width and height of the pictures below it; 0 of one that did not load.
+    pub fn pictures(&self) -> Vec<Vec<[f64; 2]>> {
+        let script =
+            "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].map(cell => {
+            const pictures = cell.querySelectorAll('.jp-OutputArea-output :is(img, svg)');
+            return [...pictures].map(picture => {
+                // What is far away is not laid out.
+                picture.scrollIntoView();
+                const {width, height} = picture.getBoundingClientRect();
+                return picture.naturalWidth === 0 ? [0, 0] : [width, height];
+            });
+        })";
+        serde_json::from_value(self.browser.script(script, json!([]))).unwrap()
+    }
+
+    /// Brings what is below a code cell, counted from 0, into view.
+    pub fn scroll_to_outputs(&self, number: usize) {
+        let script = "document.querySelectorAll('.jp-Notebook .jp-CodeCell')[arguments[0]]
+            .querySelector('.jp-OutputArea').scrollIntoView()";
+        self.browser.script(script, json!([number]));
     }
 
     /// Ends the server, and sees that it takes its kernels with it.
