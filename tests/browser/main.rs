@@ -72,11 +72,8 @@ fn pictures_are_visible(lab: &JupyterLab) {
     let shown = lab.pictures();
     let mut last = None;
     for (number, cell) in code.enumerate() {
-        let outputs = cell["outputs"].to_string();
-        if ["<svg", "<img", "\"image/"]
-            .iter()
-            .any(|mark| outputs.contains(mark))
-        {
+        let outputs = cell["outputs"].as_array();
+        if outputs.into_iter().flatten().any(is_picture) {
             assert!(!shown[number].is_empty(), "no picture: {}", cell["id"]);
             last = Some(number);
         }
@@ -115,6 +112,17 @@ fn cell_by_cell_everything_runs_and_only_tagged_cells_fail(lab: &JupyterLab, tex
         }
     }
     lab.browser.screenshot("3-finished");
+}
+
+/// Whether an output draws something: as an image, or within HTML.
+fn is_picture(output: &Value) -> bool {
+    let data = output["data"].as_object();
+    data.into_iter().flatten().any(|(kind, content)| {
+        // A file holds it as a text or as a list of lines.
+        let content = content.to_string();
+        let drawn = content.contains("<svg") || content.contains("<img");
+        kind.starts_with("image/") || kind == "text/html" && drawn
+    })
 }
 
 /// Whether a cell is tagged to fail, which it then must.

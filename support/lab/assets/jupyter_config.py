@@ -75,3 +75,4 @@ def clean_html(element):
 
 
 c.HTMLExporter.filters = {"clean_html": clean_html}  # noqa: F821
+c.HTMLExporter.language_code = "zh"  # noqa: F821

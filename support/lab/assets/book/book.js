@@ -54,7 +54,7 @@
     unfold();
     beside.addEventListener("change", unfold);
     const entries = [...outline.querySelectorAll("a")];
-    const headings = entries.map((entry) => document.getElementById(decodeURIComponent(entry.hash.slice(1))));
+    const headings = entries.map((entry) => document.getElementById(entry.getAttribute("href").slice(1)));
     const mark = () => {
       const read = headings.filter((heading) => heading?.getBoundingClientRect().top < 120).length;
       entries.forEach((entry, place) => entry.toggleAttribute("aria-current", place === read - 1));
