@@ -414,6 +414,74 @@ fn what_tasks_print_after_the_last_cell_is_in_the_page() {
     assert!(page.contains("第 1 声\n第 2 声\n第 3 声\n"), "{page}");
 }
 
+/// What JupyterLab's menu does when "Sanitize HTML output" is ticked, as it proposes.
+#[test]
+fn sanitizing_keeps_text_and_pictures_and_lets_nothing_run() {
+    let kept = [
+        "<h2 id=",
+        "<table>",
+        "src=\"data:image/png;base64,AA\"/>",
+        "<style>.a{fill:red}</style>",
+        "<rect class=\"a\">",
+        "<a href=\"02-x.ipynb#a\">",
+    ];
+    let text = "## 节\n\n| 甲 | 乙 |\n|---|---|\n| 1 | 2 |\n\n\
+        [篇](02-x.ipynb#a) [坏](javascript:a) [坏](data:text/html,a)\n\n\
+        <img src=\"data:image/png;base64,AA\" onerror=\"a\">\n\n<script>a</script>\n\n\
+        <p title='<style>\" onclick=\"a</style>'>字</p>\n";
+    let drawing = "<svg viewBox=\"0 0 1 1\" onload=\"a\"><style>.a{fill:red}</style>\
+        <style>.b{fill:url(http://x)}</style><rect class=\"a\"/></svg>";
+    let output = json!({
+        "output_type": "display_data", "metadata": {}, "data": {"text/html": drawing},
+    });
+    let notebook = json!({
+        "cells": [
+            {"cell_type": "markdown", "id": "a", "metadata": {}, "source": text},
+            {"cell_type": "code", "id": "b", "metadata": {}, "source": "1",
+             "execution_count": 1, "outputs": [output]},
+        ],
+        "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.ipynb");
+    fs::write(&file, notebook.to_string()).unwrap();
+    let mut nbconvert = clean(common::python());
+    nbconvert.args([
+        "-m",
+        "nbconvert",
+        "--to=html",
+        "--HTMLExporter.sanitize_html=True",
+    ]);
+    // Whoever runs this test may have settings of their own.
+    nbconvert
+        .arg(&file)
+        .env("JUPYTER_CONFIG_DIR", folder.path());
+    finish(&mut nbconvert, SHORT).succeeded();
+    let page = fs::read_to_string(folder.path().join("a.html")).unwrap();
+    let body = page.split_once("<main>").unwrap().1;
+    for expected in kept {
+        assert!(body.contains(expected), "{expected} is missing: {body}");
+    }
+    // As text they do nothing.
+    let tags = body
+        .split('<')
+        .skip(1)
+        .filter_map(|rest| rest.split('>').next());
+    for tag in tags {
+        for runs in [
+            "script",
+            "onerror",
+            "onload",
+            "onclick",
+            "javascript:",
+            "data:text",
+        ] {
+            assert!(!tag.contains(runs), "<{tag}>");
+        }
+    }
+    assert!(!body.contains("<style>.b"), "{body}");
+}
+
 /// A browser that shows this page asks for nothing more.
 fn requests_nothing(html: &str) {
     for tag in html
