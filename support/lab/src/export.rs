@@ -1,10 +1,10 @@
 //! `lab export`: executed notebooks as a book of HTML pages that need nothing but a browser.
 //!
-//! - [`about`]: what a notebook says of itself;
-//! - [`page`]: a notebook becomes a page, by nbconvert and a template of ours (`assets/book`);
-//! - [`outline`]: a page's headings become its table of contents;
-//! - [`addresses`]: links between pages, and nothing that a browser would fetch;
-//! - [`index`]: the first page, a map of the others.
+//! - `about`: what a notebook says of itself;
+//! - `page`: a notebook becomes a page, by nbconvert and a template of ours (`assets/book`);
+//! - `outline`: a page's headings become its table of contents;
+//! - `addresses`: links between pages, and nothing that a browser would fetch;
+//! - `index`: the first page, a map of the others.
 //!
 //! A page requests nothing from the network: no fonts, no scripts, no MathJax. Formulas therefore
 //! stay as they were typed.
