@@ -388,28 +388,20 @@ fn the_book_needs_nothing_but_a_browser(clone: &Clone) {
 
 #[test]
 fn what_tasks_print_after_the_last_cell_is_in_the_page() {
-    common::set_up();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("notebooks/58-late.ipynb");
-    fs::create_dir(folder.path().join("notebooks")).unwrap();
-    // Where the first cell's relative paths lead.
-    symlink(
-        project().root().join("support"),
-        folder.path().join("support"),
-    )
-    .unwrap();
-    let out = folder.path().join("book");
     let spawns = "tokio::spawn(async {
         for n in 1..=3 {
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
             println!(\"第 {n} 声\");
         }
     });";
-    let cells = [(FIRST_CELL, false), (spawns, false)];
-    fs::write(&file, notebook(&cells)).unwrap();
-    let mut export = clean(lab());
-    export.arg("export").arg(&file).arg("--out").arg(&out);
-    finish(export.current_dir(project().root()), LONG).succeeded();
+    let (folder, mut export) = lab_with("58-late.ipynb", &[(FIRST_CELL, false), (spawns, false)]);
+    let out = folder.path().join("book");
+    export
+        .arg("export")
+        .arg("58-late.ipynb")
+        .arg("--out")
+        .arg(&out);
+    finish(&mut export, LONG).succeeded();
     let page = fs::read_to_string(out.join("58-late.html")).unwrap();
     assert!(page.contains("第 1 声\n第 2 声\n第 3 声\n"), "{page}");
 }
@@ -892,24 +884,31 @@ fn contains(folder: &Path, name: &str) -> bool {
 
 // ---- `lab run` says what failed ----
 
-/// Runs a notebook with these cells in this clone's environment; each must fail within `seconds`.
-fn run(name: &str, cells: &[(&str, bool)], seconds: &str) -> Ended {
+/// A folder with a notebook with these cells, and the program, to be started there in this clone's
+/// environment.
+fn lab_with(name: &str, cells: &[(&str, bool)]) -> (tempfile::TempDir, Command) {
     common::set_up();
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("notebooks").join(name);
-    fs::create_dir(folder.path().join("notebooks")).unwrap();
+    let notebooks = folder.path().join("notebooks");
+    fs::create_dir(&notebooks).unwrap();
     // Where the first cell's relative paths lead.
     symlink(
         project().root().join("support"),
         folder.path().join("support"),
     )
     .unwrap();
-    fs::write(&file, notebook(cells)).unwrap();
-    let mut run = clean(lab());
-    run.args(["run", "--timeout", seconds])
-        .arg(&file)
-        .current_dir(folder.path());
-    run.env(PROJECT_ENV, project().root());
+    fs::write(notebooks.join(name), notebook(cells)).unwrap();
+    let mut command = clean(lab());
+    command
+        .current_dir(notebooks)
+        .env(PROJECT_ENV, project().root());
+    (folder, command)
+}
+
+/// Runs a notebook with these cells in this clone's environment; each must fail within `seconds`.
+fn run(name: &str, cells: &[(&str, bool)], seconds: &str) -> Ended {
+    let (_folder, mut run) = lab_with(name, cells);
+    run.args(["run", "--timeout", seconds]).arg(name);
     let running = start(&mut run);
     let mark = running.mark.clone();
     let ended = running.finish(LONG);
