@@ -26,6 +26,7 @@ pub fn can_be_read_without_network(folder: &Path) {
         page.open();
         page.asks_for_nothing();
         page.has_glyphs_for_chinese();
+        page.keeps_its_outline_in_view();
         page.leads_only_to_what_is_there(&pages);
         page.follows_the_systems_light_and_dark();
         page.fits_on_a_phone();
@@ -84,6 +85,22 @@ impl Page<'_> {
         );
     }
 
+    /// Beside the text, with an entry for each section; the index is itself one.
+    fn keeps_its_outline_in_view(&self) {
+        if self.path.ends_with("index.html") {
+            return;
+        }
+        let script = "const outline = document.querySelector('.book-outline');
+            scrollTo(0, document.body.scrollHeight / 2);
+            const top = outline.getBoundingClientRect().top;
+            scrollTo(0, 0);
+            return [outline.open && 0 <= top && top < 100, outline.querySelectorAll('a').length,
+                document.querySelectorAll('.jp-RenderedMarkdown :is(h2, h3)').length];";
+        let seen = self.value(script);
+        assert_eq!(seen[0], true, "{}: out of view", self.name);
+        assert_eq!(seen[1], seen[2], "{}: entries and headings", self.name);
+    }
+
     /// Links within the book lead to its pages, and to places that there are.
     fn leads_only_to_what_is_there(&self, pages: &BTreeSet<PathBuf>) {
         let script = "return [...document.querySelectorAll('a')].map(a => [
@@ -93,7 +110,7 @@ impl Page<'_> {
         let mut within = 0;
         for [_, href, protocol, path, place] in &links {
             if protocol != "file:" {
-                assert!(protocol == "https:", "{}: {href}", self.name);
+                assert!(protocol.starts_with("http"), "{}: {href}", self.name);
                 continue;
             }
             within += 1;

@@ -57,7 +57,7 @@
     const headings = entries.map((entry) => document.getElementById(entry.getAttribute("href").slice(1)));
     const mark = () => {
       const read = headings.filter((heading) => heading?.getBoundingClientRect().top < 120).length;
-      entries.forEach((entry, place) => entry.toggleAttribute("aria-current", place === read - 1));
+      entries.forEach((entry, place) => { entry.ariaCurrent = place === read - 1 ? "true" : null; });
     };
     mark();
     addEventListener("scroll", mark, { passive: true });
