@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::common::FIRST_CELL;
 use crate::common::command::SHORT;
 use crate::webdriver::Browser;
 
@@ -55,6 +56,7 @@ impl Page<'_> {
     /// Only files were asked for, and nothing went wrong.
     fn asks_for_nothing(&self) {
         let requests = self.browser.requests();
+        assert!(!requests.is_empty(), "{}: not even itself", self.name);
         let inside =
             |request: &String| request.starts_with("file:") || request.starts_with("data:");
         assert!(requests.iter().all(inside), "{}: {requests:#?}", self.name);
@@ -230,11 +232,7 @@ fn the_buttons_work(browser: &Browser, page: &Path) {
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
     });
-    assert!(copied.starts_with(":dep tokio = {"), "{copied}");
-    assert!(
-        copied.ends_with("use notebook::{eprintln, print, println};"),
-        "{copied}"
-    );
+    assert_eq!(copied, FIRST_CELL);
 }
 
 /// Of the page's background and of its text, from 0 (black) to 255.
