@@ -1,6 +1,10 @@
 //! The program as its users meet it: a fresh copy in an awkward place, good days and bad ones.
 
+#[path = "browser/book.rs"]
+mod book;
 mod common;
+#[path = "browser/webdriver.rs"]
+mod webdriver;
 
 use std::fs;
 use std::io::Write;
@@ -303,7 +307,8 @@ fn jupyter_runs_cells_in_the_kernel(clone: &Clone) {
 fn the_book_needs_nothing_but_a_browser(clone: &Clone) {
     let out = clone.folder.path().join("讲义 文件夹/第 1 版");
     let mut export = clone.lab(&["export", "--out"]);
-    finish(export.arg(&out), LONG).succeeded();
+    // The whole course.
+    finish(export.arg(&out), 4 * LONG).succeeded();
     let course: Vec<String> = fs::read_dir(clone.root().join("notebooks"))
         .unwrap()
         .flatten()
@@ -345,6 +350,10 @@ fn the_book_needs_nothing_but_a_browser(clone: &Clone) {
         assert!(printed, "{name} shows {output}");
     }
 
+    if webdriver::is_there() {
+        book::can_be_read_without_network(&out);
+    }
+
     // A notebook that fails, or is none, changes nothing.
     let contents = || -> Vec<(PathBuf, Vec<u8>)> {
         let mut files: Vec<_> = fs::read_dir(&out)
@@ -363,15 +372,99 @@ fn the_book_needs_nothing_but_a_browser(clone: &Clone) {
     let broken = clone.folder.path().join("91-broken.ipynb");
     fs::write(&broken, "{").unwrap();
     for (file, words) in [
-        (&failing, ["90-failing.ipynb", "mismatched types"]),
-        (&broken, ["91-broken.ipynb", "JSON"]),
+        (
+            &failing,
+            &["90-failing.ipynb", "第 1 个", "cell-0", "mismatched types"][..],
+        ),
+        (&broken, &["91-broken.ipynb", "JSON"]),
     ] {
         let mut export = clone.lab(&["export", "--out"]);
-        finish(export.arg(&out).arg(file), LONG).failed_with(&words);
+        finish(export.arg(&out).arg(file), LONG).failed_with(words);
         assert_eq!(contents(), before);
         let beside = fs::read_dir(out.parent().unwrap()).unwrap().count();
         assert_eq!(beside, 1, "something half-done lies beside the book");
     }
+}
+
+#[test]
+fn what_tasks_print_after_the_last_cell_is_in_the_page() {
+    let spawns = "tokio::spawn(async {
+        for n in 1..=3 {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            println!(\"第 {n} 声\");
+        }
+    });";
+    let (folder, mut export) = lab_with("58-late.ipynb", &[(FIRST_CELL, false), (spawns, false)]);
+    let out = folder.path().join("book");
+    export
+        .arg("export")
+        .arg("58-late.ipynb")
+        .arg("--out")
+        .arg(&out);
+    finish(&mut export, LONG).succeeded();
+    let page = fs::read_to_string(out.join("58-late.html")).unwrap();
+    assert!(page.contains("第 1 声\n第 2 声\n第 3 声\n"), "{page}");
+}
+
+/// What JupyterLab's menu does when "Sanitize HTML output" is ticked, as it proposes.
+#[test]
+fn sanitizing_keeps_text_and_pictures_and_lets_nothing_run() {
+    let kept = [
+        "<h2 id=",
+        "<table>",
+        "src=\"data:image/png;base64,AA\"/>",
+        "<style>.a{fill:red}</style>",
+        "<rect class=\"a\">",
+        "<a href=\"02-x.ipynb#a\">",
+    ];
+    let text = "## 节\n\n| 甲 | 乙 |\n|---|---|\n| 1 | 2 |\n\n\
+        [篇](02-x.ipynb#a) [坏](javascript:a) [坏](data:text/html,a)\n\n\
+        <img src=\"data:image/png;base64,AA\" onerror=\"a\">\n\n<script>a</script>\n\n\
+        <p title='<style>\" onclick=\"a</style>'>字</p>\n";
+    let drawing = "<svg viewBox=\"0 0 1 1\" onload=\"a\"><style>.a{fill:red}</style>\
+        <style>.b{fill:url(http://x)}</style><rect class=\"a\"/></svg>";
+    let output = json!({
+        "output_type": "display_data", "metadata": {}, "data": {"text/html": drawing},
+    });
+    let notebook = json!({
+        "cells": [
+            {"cell_type": "markdown", "id": "a", "metadata": {}, "source": text},
+            {"cell_type": "code", "id": "b", "metadata": {}, "source": "1",
+             "execution_count": 1, "outputs": [output]},
+        ],
+        "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.ipynb");
+    fs::write(&file, notebook.to_string()).unwrap();
+    let mut nbconvert = clean(common::python());
+    nbconvert.args([
+        "-m",
+        "nbconvert",
+        "--to=html",
+        "--HTMLExporter.sanitize_html=True",
+    ]);
+    // Whoever runs this test may have settings of their own.
+    nbconvert
+        .arg(&file)
+        .env("JUPYTER_CONFIG_DIR", folder.path());
+    finish(&mut nbconvert, SHORT).succeeded();
+    let page = fs::read_to_string(folder.path().join("a.html")).unwrap();
+    let body = page.split_once("<main>").unwrap().1;
+    for expected in kept {
+        assert!(body.contains(expected), "{expected} is missing: {body}");
+    }
+    // As text they do nothing.
+    let tags = body
+        .split('<')
+        .skip(1)
+        .filter_map(|rest| rest.split('>').next());
+    for tag in tags {
+        let runs = ["onerror", "onload", "onclick", "javascript:", "data:text"];
+        let runs = runs.iter().any(|word| tag.contains(word)) || tag.starts_with("script");
+        assert!(!runs, "<{tag}>");
+    }
+    assert!(!body.contains("<style>.b"), "{body}");
 }
 
 /// A browser that shows this page asks for nothing more.
@@ -791,24 +884,31 @@ fn contains(folder: &Path, name: &str) -> bool {
 
 // ---- `lab run` says what failed ----
 
-/// Runs a notebook with these cells in this clone's environment; each must fail within `seconds`.
-fn run(name: &str, cells: &[(&str, bool)], seconds: &str) -> Ended {
+/// A folder with a notebook with these cells, and the program, to be started there in this clone's
+/// environment.
+fn lab_with(name: &str, cells: &[(&str, bool)]) -> (tempfile::TempDir, Command) {
     common::set_up();
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("notebooks").join(name);
-    fs::create_dir(folder.path().join("notebooks")).unwrap();
+    let notebooks = folder.path().join("notebooks");
+    fs::create_dir(&notebooks).unwrap();
     // Where the first cell's relative paths lead.
     symlink(
         project().root().join("support"),
         folder.path().join("support"),
     )
     .unwrap();
-    fs::write(&file, notebook(cells)).unwrap();
-    let mut run = clean(lab());
-    run.args(["run", "--timeout", seconds])
-        .arg(&file)
-        .current_dir(folder.path());
-    run.env(PROJECT_ENV, project().root());
+    fs::write(notebooks.join(name), notebook(cells)).unwrap();
+    let mut command = clean(lab());
+    command
+        .current_dir(notebooks)
+        .env(PROJECT_ENV, project().root());
+    (folder, command)
+}
+
+/// Runs a notebook with these cells in this clone's environment; each must fail within `seconds`.
+fn run(name: &str, cells: &[(&str, bool)], seconds: &str) -> Ended {
+    let (_folder, mut run) = lab_with(name, cells);
+    run.args(["run", "--timeout", seconds]).arg(name);
     let running = start(&mut run);
     let mark = running.mark.clone();
     let ended = running.finish(LONG);

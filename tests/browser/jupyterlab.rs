@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::common::command::{LONG, Running, SHORT, all_gone, start_server};
 use crate::common::{clean, free_port, lab, project, set_up};
-use crate::webdriver::{Browser, ENTER, SHIFT};
+use crate::webdriver::{Browser, CONTROL, ENTER, SHIFT};
 
 /// Names of notebooks that a test puts into the course's folder while it runs. Git ignores them.
 const PREFIX: &str = "Untitled-browser-test";
@@ -78,12 +78,13 @@ impl Cell {
 
     /// Its number, once it has run.
     pub fn number(&self) -> Option<u32> {
-        self.prompt
-            .strip_prefix('[')?
-            .strip_suffix("]:")?
-            .parse()
-            .ok()
+        number(&self.prompt)
     }
+}
+
+/// The number in `[1]:`.
+fn number(prompt: &str) -> Option<u32> {
+    prompt.strip_prefix('[')?.strip_suffix("]:")?.parse().ok()
 }
 
 impl JupyterLab {
@@ -210,6 +211,70 @@ impl JupyterLab {
         for item in items {
             self.browser.click(&label("lm-Menu-itemLabel", item));
         }
+    }
+
+    /// Runs all cells from the menu and waits until the last has run.
+    ///
+    /// After a cell that is tagged to fail, JupyterLab shows `[ ]:` for those behind it, which
+    /// wait in the kernel all the same: only a kernel that stays idle has given up.
+    pub fn run_all(&self) {
+        self.choose(&["运行", "运行所有单元格"]);
+        // Not what is below them: some outputs are long.
+        let prompts =
+            "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')]
+            .map(prompt => prompt.textContent)";
+        let mut idle_since = Instant::now();
+        self.browser.until("all cells have run", 2 * LONG, || {
+            let prompts = self.browser.script(prompts, json!([]));
+            let prompts: Vec<String> = serde_json::from_value(prompts).unwrap();
+            let left = prompts
+                .iter()
+                .filter(|prompt| number(prompt).is_none())
+                .count();
+            if !self.is_idle() {
+                idle_since = Instant::now();
+            }
+            let last = || self.cells().into_iter().rfind(Cell::is_done);
+            assert!(
+                left == 0 || idle_since.elapsed() < SHORT,
+                "{left} cells were not run, after {:#?}",
+                last()
+            );
+            (left == 0).then_some(())
+        });
+    }
+
+    /// Saves the notebook, and waits until it stands in its file as far as it has run.
+    pub fn save(&self) {
+        self.browser.press(&[CONTROL, 's']);
+        self.browser.until("the notebook is saved", SHORT, || {
+            let saved = self.saved();
+            let mut cells = saved["cells"].as_array().into_iter().flatten();
+            let last = cells.rfind(|cell| cell["cell_type"] == "code")?;
+            last["execution_count"].is_number().then_some(())
+        });
+    }
+
+    /// Of each code cell, width and height of the pictures below it; 0 of one that did not load.
+    pub fn pictures(&self) -> Vec<Vec<[f64; 2]>> {
+        let script =
+            "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].map(cell => {
+            const pictures = cell.querySelectorAll('.jp-OutputArea-output :is(img, svg)');
+            return [...pictures].map(picture => {
+                // What is far away is not laid out.
+                picture.scrollIntoView();
+                const {width, height} = picture.getBoundingClientRect();
+                return picture.naturalWidth === 0 ? [0, 0] : [width, height];
+            });
+        })";
+        serde_json::from_value(self.browser.script(script, json!([]))).unwrap()
+    }
+
+    /// Brings what is below a code cell, counted from 0, into view.
+    pub fn scroll_to_outputs(&self, number: usize) {
+        let script = "document.querySelectorAll('.jp-Notebook .jp-CodeCell')[arguments[0]]
+            .querySelector('.jp-OutputArea').scrollIntoView()";
+        self.browser.script(script, json!([number]));
     }
 
     /// Ends the server, and sees that it takes its kernels with it.

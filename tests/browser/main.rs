@@ -8,41 +8,82 @@ mod jupyterlab;
 mod webdriver;
 
 use std::fs;
-use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::command::SHORT;
 use common::{FIRST_CELL, notebook, project};
 use jupyterlab::JupyterLab;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// One browser at a time: what else a machine of two cores does would be measured, too. None, said
-/// aloud, where there is no browser; CI must have one.
+/// The notebook that is gone through cell by cell.
+const FIRST: &str = "01-why-coroutines.ipynb";
+
+/// One browser at a time: what else a machine of two cores does would be measured, too. None where
+/// there is no browser.
 fn alone() -> Option<MutexGuard<'static, ()>> {
     static ALONE: Mutex<()> = Mutex::new(());
-    let is_there = common::clean("chromedriver")
-        .arg("--version")
-        .output()
-        .is_ok();
-    if !is_there {
-        let how = "没有 chromedriver：请安装浏览器（Debian：apt install chromium chromium-driver fonts-noto-cjk）";
-        assert!(std::env::var_os("LAB_SKIP_NOTHING").is_none(), "{how}");
-        // Past the capture of the test's output: a skipped test is to be seen.
-        let _ = writeln!(std::io::stderr(), "跳过浏览器里的测试，{how}");
-        return None;
-    }
-    Some(ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+    webdriver::is_there().then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 #[test]
 fn a_student_goes_through_the_first_notebook_and_exports_it() {
     let Some(_alone) = alone() else { return };
-    let text = fs::read_to_string(project().notebooks().join("01-why-coroutines.ipynb")).unwrap();
+    let text = fs::read_to_string(project().notebooks().join(FIRST)).unwrap();
     let lab = JupyterLab::open(&text);
     lab.browser.screenshot("1-opened");
     cell_by_cell_everything_runs_and_only_tagged_cells_fail(&lab, &text);
     the_file_menu_exports_what_was_run(&lab);
     lab.close();
+}
+
+#[test]
+fn run_all_goes_through_every_other_notebook_and_shows_what_it_draws() {
+    let Some(_alone) = alone() else { return };
+    let mut course = project().course().unwrap();
+    course.retain(|path| !path.ends_with(FIRST));
+    for path in course {
+        println!("{}", path.display());
+        let lab = JupyterLab::open(&fs::read_to_string(&path).unwrap());
+        lab.run_all();
+        lab.save();
+        only_tagged_cells_have_failed(&lab);
+        pictures_are_visible(&lab);
+        let name = path.file_stem().unwrap().display();
+        lab.browser.screenshot(&format!("6-{name}"));
+        lab.close();
+    }
+}
+
+/// As the file says: on the page, errors look like what is printed to stderr.
+fn only_tagged_cells_have_failed(lab: &JupyterLab) {
+    for cell in lab.saved()["cells"].as_array().unwrap() {
+        let outputs = cell["outputs"].as_array();
+        let mut outputs = outputs.into_iter().flatten();
+        let failed = outputs.any(|output| output["output_type"] == "error");
+        assert_eq!(failed, may_fail(cell), "{cell:#}");
+    }
+}
+
+/// Each cell whose outputs hold pictures shows at least one, and none of no size.
+fn pictures_are_visible(lab: &JupyterLab) {
+    let saved = lab.saved();
+    let cells = saved["cells"].as_array().unwrap();
+    let code = cells.iter().filter(|cell| cell["cell_type"] == "code");
+    let shown = lab.pictures();
+    let mut last = None;
+    for (number, cell) in code.enumerate() {
+        let outputs = cell["outputs"].as_array();
+        if outputs.into_iter().flatten().any(is_picture) {
+            assert!(!shown[number].is_empty(), "no picture: {}", cell["id"]);
+            last = Some(number);
+        }
+        for [width, height] in &shown[number] {
+            assert!(width * height > 0.0, "{width} × {height}: {}", cell["id"]);
+        }
+    }
+    if let Some(number) = last {
+        lab.scroll_to_outputs(number);
+    }
 }
 
 fn cell_by_cell_everything_runs_and_only_tagged_cells_fail(lab: &JupyterLab, text: &str) {
@@ -73,6 +114,17 @@ fn cell_by_cell_everything_runs_and_only_tagged_cells_fail(lab: &JupyterLab, tex
     lab.browser.screenshot("3-finished");
 }
 
+/// Whether an output draws something: as an image, or within HTML.
+fn is_picture(output: &Value) -> bool {
+    let data = output["data"].as_object();
+    data.into_iter().flatten().any(|(kind, content)| {
+        // A file holds it as a text or as a list of lines.
+        let content = content.to_string();
+        let drawn = content.contains("<svg") || content.contains("<img");
+        kind.starts_with("image/") || kind == "text/html" && drawn
+    })
+}
+
 /// Whether a cell is tagged to fail, which it then must.
 fn may_fail(cell: &Value) -> bool {
     let tags = cell["metadata"]["tags"].as_array();
@@ -100,9 +152,11 @@ fn the_spinner_turns_in_place(states: &[Vec<String>]) {
 
 fn the_file_menu_exports_what_was_run(lab: &JupyterLab) {
     lab.choose(&["文件", "保存并导出笔记本为", "HTML"]);
-    // "Sanitize HTML output" is proposed; nbconvert 7.17 then shows the tags of headings and
-    // paragraphs as text, with any kernel.
-    lab.browser.click(".jp-Dialog input[type=checkbox]");
+    // As it is proposed: "Sanitize HTML output" is ticked.
+    lab.browser.until("the box is ticked", SHORT, || {
+        let ticked = "return document.querySelector('.jp-Dialog input[type=checkbox]')?.checked";
+        (lab.browser.script(ticked, json!([])) == true).then_some(())
+    });
     lab.browser.click(".jp-Dialog-button.jp-mod-accept");
     let page = lab.browser.downloads().join(format!("{}.html", lab.name()));
     // Chromium gives it this name once it is complete.
@@ -110,12 +164,7 @@ fn the_file_menu_exports_what_was_run(lab: &JupyterLab) {
         page.exists().then_some(())
     });
     // Before that, the notebook is saved.
-    for cell in lab.saved()["cells"].as_array().unwrap() {
-        let outputs = cell["outputs"].as_array();
-        let mut outputs = outputs.into_iter().flatten();
-        let failed = outputs.any(|output| output["output_type"] == "error");
-        assert_eq!(failed, may_fail(cell), "{cell:#}");
-    }
+    only_tagged_cells_have_failed(lab);
     let html = fs::read_to_string(&page).unwrap();
     for shown in [
         "协程的优点",
@@ -128,7 +177,15 @@ fn the_file_menu_exports_what_was_run(lab: &JupyterLab) {
             "{shown} is missing in the exported page"
         );
     }
-    assert!(!html.contains("&lt;p&gt;"), "the page shows its own tags");
+    for tag in ["p", "h1", "h2", "table", "td", "svg"] {
+        assert!(
+            !html.contains(&format!("&lt;{tag}")),
+            "the page shows its own <{tag}> as text"
+        );
+    }
+    assert!(html.contains("<h2 id="), "headings are headings");
+    lab.browser.open(&format!("file://{}", page.display()));
+    lab.browser.screenshot("4-exported-by-the-menu");
 }
 
 #[test]
@@ -161,7 +218,7 @@ fn the_stop_button_ends_the_cell_and_keeps_what_there_is() {
     );
     lab.shift_enter();
     let next = lab.until_cell(3, "has run", |cell| cell.is_done());
-    lab.browser.screenshot("4-stopped");
+    lab.browser.screenshot("5-stopped");
     assert_eq!(next.text, "kept: 42\n");
     lab.close();
 }
@@ -194,7 +251,7 @@ fn run_all_stops_at_a_cell_that_fails() {
         assert!(!cell.is_done() && cell.text.is_empty(), "{cell:?}");
     }
     assert!(!later.exists(), "a later cell was executed");
-    lab.browser.screenshot("5-run-all");
+    lab.browser.screenshot("7-run-all-stopped");
     // The notebook is as usable as before.
     lab.select(":last-child");
     lab.shift_enter();

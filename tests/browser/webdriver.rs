@@ -2,8 +2,10 @@
 //!
 //! The crates that speak it turn on features of crates that evcxr is made of (`time`, `regex`,
 //! `serde`), and every build would compile evcxr anew. What is needed of the protocol is this file.
+#![allow(dead_code)] // each test target uses a part of it
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,20 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub const SHIFT: char = '\u{e008}';
 /// The one that ends a line.
 pub const ENTER: char = '\u{e007}';
+/// The one that, with S, saves.
+pub const CONTROL: char = '\u{e009}';
+
+/// Whether there is a browser. That there is none is said aloud; CI must have one.
+pub fn is_there() -> bool {
+    let is_there = clean("chromedriver").arg("--version").output().is_ok();
+    if !is_there {
+        let how = "没有 chromedriver：请安装浏览器（Debian：apt install chromium chromium-driver fonts-noto-cjk）";
+        assert!(std::env::var_os("LAB_SKIP_NOTHING").is_none(), "{how}");
+        // Past the capture of the test's output: a skipped test is to be seen.
+        let _ = writeln!(std::io::stderr(), "跳过浏览器里的测试，{how}");
+    }
+    is_there
+}
 
 /// A browser window of its own, with a profile of its own. Closed when dropped.
 pub struct Browser {
@@ -34,6 +50,20 @@ pub struct Browser {
 impl Browser {
     /// Starts chromedriver and, through it, chromium.
     pub fn start() -> Browser {
+        Browser::start_with(&[])
+    }
+
+    /// Starts one that finds no other machine, and none that it is told of.
+    pub fn without_network() -> Browser {
+        let browser = Browser::start_with(&["--host-resolver-rules=MAP * ~NOTFOUND"]);
+        let cut =
+            json!({"offline": true, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0});
+        browser.devtools("Network.enable", json!({}));
+        browser.devtools("Network.emulateNetworkConditions", cut);
+        browser
+    }
+
+    fn start_with(more: &[&str]) -> Browser {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("downloads")).unwrap();
         let port = free_port();
@@ -69,7 +99,8 @@ impl Browser {
             "--user-data-dir={}",
             folder.path().join("profile").display()
         );
-        let arguments: Vec<&str> = arguments.into_iter().chain([&*profile]).collect();
+        let more = more.iter().copied().chain([&*profile]);
+        let arguments: Vec<&str> = arguments.into_iter().chain(more).collect();
         let options = json!({
             "args": arguments,
             "prefs": {"download.default_directory": folder.path().join("downloads")},
@@ -77,6 +108,7 @@ impl Browser {
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             "unhandledPromptBehavior": "accept",
         }}});
         let made = answer(client.post(format!("{address}/session")).json(&wanted));
@@ -108,6 +140,41 @@ impl Browser {
         let call = json!({"script": body, "args": arguments});
         self.post("execute/sync", &call)
             .unwrap_or_else(|error| panic!("{error}: {body}"))
+    }
+
+    /// What a command of chromium's own protocol returns.
+    pub fn devtools(&self, command: &str, parameters: Value) -> Value {
+        let call = json!({"cmd": command, "params": parameters});
+        self.post("goog/cdp/execute", &call)
+            .unwrap_or_else(|error| panic!("{error}: {command}"))
+    }
+
+    /// What the console has shown since the last call.
+    pub fn console(&self) -> Vec<String> {
+        let entries = self.log("browser");
+        entries
+            .iter()
+            .map(|entry| entry["message"].to_string())
+            .collect()
+    }
+
+    /// The addresses of everything that the page has asked for since the last call.
+    pub fn requests(&self) -> Vec<String> {
+        let entries = self.log("performance");
+        let messages = entries.iter().filter_map(|entry| entry["message"].as_str());
+        messages
+            .filter_map(|message| serde_json::from_str::<Value>(message).ok())
+            .filter(|event| event["message"]["method"] == "Network.requestWillBeSent")
+            .filter_map(|event| {
+                let address = event["message"]["params"]["request"]["url"].as_str()?;
+                Some(address.to_owned())
+            })
+            .collect()
+    }
+
+    fn log(&self, kind: &str) -> Vec<Value> {
+        let entries = self.post("se/log", &json!({"type": kind})).unwrap();
+        entries.as_array().cloned().unwrap_or_default()
     }
 
     /// Clicks in the middle of the first element that a selector finds, once it is there and

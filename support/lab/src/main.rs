@@ -18,6 +18,12 @@ const EXAMPLES: &str = "例子:
   cargo run -- run 01                执行 01 开头的笔记本
   cargo run -- export --out 讲义      执行全部笔记本，导出 HTML 到文件夹 讲义";
 
+const EXPORT: &str =
+    "执行笔记本，导出成可以分发的 HTML：每个笔记本一页，不用网络，双击 index.html 就能读
+
+最后一个单元格结束以后，后台任务的输出也等进页面：直到 4 秒没有新的输出，最多等 30 秒。
+有单元格出错，就指出是哪个笔记本的哪一格；以前导出的那一份原样留着。";
+
 /// 会运行的中文异步 Rust 笔记本。不带命令时等于 open：缺什么先装什么，然后打开 JupyterLab
 #[derive(Parser)]
 #[command(name = "lab", version, disable_help_subcommand = true, after_help = EXAMPLES)]
@@ -39,6 +45,7 @@ enum Task {
     /// 不开浏览器，逐格执行笔记本；遇到出错的单元格就停下
     Run(RunOptions),
     /// 执行笔记本，导出成可以分发的 HTML
+    #[command(long_about = EXPORT)]
     Export(ExportOptions),
     /// 整理笔记本：去掉输出，用 rustfmt 排版代码
     Fmt(FmtOptions),

@@ -29,6 +29,11 @@ pub const TEST_PACKAGES: [(&str, &str); 2] = [
     ("jupyter-console", "6.6.3"),
 ];
 
+/// Makes JupyterLab's own export right with its proposed settings; says itself how and why.
+const CONFIGURATION: &str = include_str!("../assets/jupyter_config.py");
+/// With which that file begins, whichever version of this program wrote it.
+const WRITTEN_BY_US: &str = "# Written by `lab setup`";
+
 /// Oldest minor version of Python 3 that these run on.
 const OLDEST: u32 = 10;
 
@@ -126,7 +131,8 @@ impl Environment {
             println!("  安装 JupyterLab 到 {}，约需一分钟", self.folder.display());
             self.pip(&missing, bar).await?;
         }
-        self.set_defaults()
+        self.set_defaults()?;
+        self.configure()
     }
 
     fn is_unfinished(&self) -> bool {
@@ -216,6 +222,29 @@ impl Environment {
         fs::create_dir_all(folder)
             .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", folder.display()))?;
         files::replace(&path, |file| file.write_all(text.as_bytes()))
+    }
+
+    /// Writes our configuration of Jupyter, unless somebody else's stands in its place.
+    fn configure(&self) -> Result<()> {
+        let path = self.folder.join("etc/jupyter/jupyter_config.py");
+        match fs::read_to_string(&path) {
+            Ok(found) if found == CONFIGURATION => return Ok(()),
+            Ok(found) if !found.starts_with(WRITTEN_BY_US) => {
+                println!(
+                    "  {} 不是本项目写的，不改动它：JupyterLab 导出 HTML 时请取消勾选 Sanitize HTML output",
+                    path.display()
+                );
+                return Ok(());
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("读不了 {}", path.display()));
+            }
+            _ => {}
+        }
+        let folder = path.parent().context("a file has a folder")?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", folder.display()))?;
+        files::replace(&path, |file| file.write_all(CONFIGURATION.as_bytes()))
     }
 }
 
@@ -318,14 +347,34 @@ mod tests {
         assert_eq!(with_defaults(&text).unwrap(), text);
     }
 
+    fn environment(folder: &Path) -> Environment {
+        Environment {
+            folder: folder.to_owned(),
+            own: false,
+            unfinished: PathBuf::new(),
+        }
+    }
+
+    #[test]
+    fn our_configuration_replaces_an_older_one_and_nobody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = environment(folder.path());
+        let file = folder.path().join("etc/jupyter/jupyter_config.py");
+        environment.configure().unwrap();
+        let written = fs::read_to_string(&file).unwrap();
+        assert_eq!(written, CONFIGURATION);
+        let older = format!("{WRITTEN_BY_US} of last year");
+        for (found, expected) in [(&*older, CONFIGURATION), ("c = 1", "c = 1")] {
+            fs::write(&file, found).unwrap();
+            environment.configure().unwrap();
+            assert_eq!(fs::read_to_string(&file).unwrap(), expected);
+        }
+    }
+
     #[test]
     fn settings_that_cannot_be_read_are_refused_and_stay() {
         let folder = tempfile::tempdir().unwrap();
-        let environment = Environment {
-            folder: folder.path().to_owned(),
-            own: false,
-            unfinished: PathBuf::new(),
-        };
+        let environment = environment(folder.path());
         let file = environment
             .jupyter_data()
             .join("lab/settings/overrides.json");

@@ -11,27 +11,37 @@ use crate::ipynb::{Cell, Notebook};
 use crate::project::Project;
 use crate::setup::setup_or_warn;
 
-/// Silence after which background tasks are taken to have said everything.
-const SILENCE: Duration = Duration::from_millis(300);
-/// How long they are listened to at most: a server may never fall silent.
-const LATEST: Duration = Duration::from_secs(5);
+/// Silence after which background tasks are taken to have said everything: longer than the waits
+/// in the course, and no longer than a reader of `lab export` likes to wait for nothing.
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// Executes each notebook in a kernel of its own and returns it with its outputs.
 ///
-/// `limit` is what a single cell may take.
+/// `limit` is what a single cell may take. What tasks have to say that go on after the last cell
+/// is waited for until they fall silent, and for as long as `background` at most: some never do.
 ///
 /// # Errors
 /// At the first cell that fails and is not tagged `raises-exception`, or is tagged so and does
 /// not fail; with notebook, cell and cause.
-pub async fn run(lab: &Path, notebooks: &[PathBuf], limit: Duration) -> Result<Vec<Notebook>> {
+pub async fn run(
+    lab: &Path,
+    notebooks: &[PathBuf],
+    limit: Duration,
+    background: Duration,
+) -> Result<Vec<Notebook>> {
     let mut executed = Vec::new();
     for path in notebooks {
-        executed.push(run_one(lab, path, limit).await?);
+        executed.push(run_one(lab, path, limit, background).await?);
     }
     Ok(executed)
 }
 
-async fn run_one(lab: &Path, path: &Path, limit: Duration) -> Result<Notebook> {
+async fn run_one(
+    lab: &Path,
+    path: &Path,
+    limit: Duration,
+    background: Duration,
+) -> Result<Notebook> {
     let name = path
         .file_name()
         .unwrap_or_default()
@@ -48,12 +58,12 @@ async fn run_one(lab: &Path, path: &Path, limit: Duration) -> Result<Notebook> {
         let execution = kernel
             .execute(&cell.source, limit)
             .await
-            .with_context(|| format!("{name} 第 {} 个代码单元格", cell.number))?;
+            .with_context(|| format!("{name} {}", place(cell)))?;
         if let Some(cause) = failure(cell, &execution.outcome, limit) {
             bar.abandon();
             bail!(
-                "{name} 第 {} 个代码单元格：{cause}{}{}",
-                cell.number,
+                "{name} {}：{cause}{}{}",
+                place(cell),
                 shown(cell, &execution),
                 match execution.outcome {
                     Outcome::KernelDied => format!("\n  内核最后的话：{}", kernel.log()),
@@ -64,8 +74,7 @@ async fn run_one(lab: &Path, path: &Path, limit: Duration) -> Result<Notebook> {
         executed.push((cell, execution));
         bar.inc(1);
     }
-    // What background tasks have to say after the last cell is part of the notebook.
-    kernel.listen(SILENCE, LATEST).await;
+    kernel.listen(SILENCE, background).await;
     for (cell, execution) in executed {
         let outputs = kernel.outputs(execution.index);
         notebook.set_outputs(cell.index, outputs, execution.execution_count);
@@ -76,6 +85,11 @@ async fn run_one(lab: &Path, path: &Path, limit: Duration) -> Result<Notebook> {
         .with_context(|| format!("{name}：结束不了内核"))?;
     bar.finish();
     Ok(notebook)
+}
+
+/// Which cell it is, to find it in JupyterLab by counting, or in the file by its id.
+fn place(cell: &Cell) -> String {
+    format!("第 {} 个代码单元格（id {}）", cell.number, cell.id)
 }
 
 /// Why the run must not go on, if so.
@@ -159,7 +173,8 @@ pub async fn command(
         if repeat > 1 {
             println!("第 {round} 遍，共 {repeat} 遍");
         }
-        run(&lab, &notebooks, limit).await?;
+        // Nobody would read what comes later.
+        run(&lab, &notebooks, limit, Duration::ZERO).await?;
     }
     println!("全部通过：{} 个笔记本。", notebooks.len());
     Ok(())
