@@ -324,7 +324,9 @@ impl Kernel {
     /// but not for longer than `limit`.
     pub async fn listen(&mut self, silence: Duration, limit: Duration) {
         let deadline = Instant::now() + limit;
-        loop {
+        // A message that is there is read before the time is looked at: who never stops printing
+        // would never reach the end of it.
+        while Instant::now() < deadline {
             let until = deadline.min(Instant::now() + silence);
             match timeout_at(until, self.iopub.read()).await {
                 Ok(Ok(message)) => self.record(message),
