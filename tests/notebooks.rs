@@ -22,12 +22,13 @@ struct Expected {
 }
 
 /// One for each notebook.
-const COURSE: [Expected; 5] = [
+const COURSE: [Expected; 6] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
     DOWNLOAD_FLAGS,
     AVOID_BLOCKING,
+    WEB_SERVER,
 ];
 
 const GUIDE: Expected = Expected {
@@ -308,6 +309,14 @@ const AVOID_BLOCKING: Expected = Expected {
         ("check-1", &["还没有通过：阻塞了线程 "]),
         ("check-2", &["还没有通过：应至少 poll 20 次，只有 1 次\n"]),
         ("check-3", &["还没有通过：同时执行的有 "]),
+    ],
+};
+
+const WEB_SERVER: Expected = Expected {
+    notebook: "05",
+    interrupted_at: "crowd",
+    fails: &[("interrupt", "已取消")],
+    prints: &[
     ],
 };
 
