@@ -428,7 +428,7 @@ const WEB_SERVER: Expected = Expected {
         ),
         (
             "background",
-            &["202 在做了\n", "毫秒，完成 0 件\n完成 1 件\n"],
+            &["202 在做了\n用了 ", " 毫秒\n完成 0 件\n完成 1 件\n"],
         ),
         (
             "websocket-client",
@@ -470,9 +470,9 @@ const WEB_SERVER: Expected = Expected {
             &[
                 "?> U+1F638\t😸\tGRINNING CAT FACE WITH SMILING EYES\r\n",
                 "─ 3 found\r\n?> ?> ─",
-                "─ 0 found\r\n?> \n",
+                "─ 0 found\r\n?> （断开）\n",
                 "?> U+00AE\t®\tREGISTERED SIGN\r\n─",
-                "─ 1 found\r\n?> \n",
+                "─ 1 found\r\n?> （断开）\n",
             ],
         ),
         (
