@@ -468,11 +468,14 @@ const WEB_SERVER: Expected = Expected {
         (
             "tcp-ask",
             &[
-                "?> U+1F638\t😸\tGRINNING CAT FACE WITH SMILING EYES\r\n",
-                "─ 3 found\r\n?> ?> ─",
-                "─ 0 found\r\n?> （断开）\n",
-                "?> U+00AE\t®\tREGISTERED SIGN\r\n─",
-                "─ 1 found\r\n?> （断开）\n",
+                "?> U+1F638\t😸\tGRINNING CAT FACE WITH SMILING EYES",
+                "─ 3 found",
+                "?> ?> ─",
+                "─ 0 found",
+                "?> （断开）\n",
+                "?> U+00AE\t®\tREGISTERED SIGN",
+                "─ 1 found",
+                "?> （断开）\n",
             ],
         ),
         (
