@@ -23,12 +23,13 @@ struct Expected {
 }
 
 /// One for each notebook.
-const COURSE: [Expected; 5] = [
+const COURSE: [Expected; 6] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
     DOWNLOAD_FLAGS,
     AVOID_BLOCKING,
+    WEB_SERVER,
 ];
 
 const GUIDE: Expected = Expected {
@@ -323,6 +324,190 @@ const AVOID_BLOCKING: Expected = Expected {
         ("check-1", &["还没有通过：阻塞了线程 "]),
         ("check-2", &["还没有通过：应至少 poll 20 次，只有 1 次\n"]),
         ("check-3", &["还没有通过：同时执行的有 "]),
+    ],
+};
+
+const WEB_SERVER: Expected = Expected {
+    notebook: "05",
+    interrupted_at: "crowd",
+    fails: &[
+        (
+            "state-rc",
+            "`Rc<Cell<u32>>` cannot be sent between threads safely",
+        ),
+        ("interrupt", "已取消"),
+    ],
+    prints: &[
+        ("serve", &["Server started at http://127.0.0.1:"]),
+        (
+            "get",
+            &[
+                "200 OK \"text/html; charset=utf-8\"\n<h1>Index</h1>\n",
+                "200 OK \"text/html; charset=utf-8\"\n<h1>hello, 世界!</h1>\n",
+            ],
+        ),
+        (
+            "unescaped",
+            &["<h1>hello, <input placeholder=密码><button>登录!</h1>\n"],
+        ),
+        (
+            "escape",
+            &["<h1>hello, <b>!</h1>\n<h1>hello, &lt;b&gt;!</h1>\n"],
+        ),
+        (
+            "crowd",
+            &["500 个答复，全程 ", " 秒，合计 ", "同时最多 500 个\n"],
+        ),
+        ("oneshot", &["200 <h1>hello, 世界!</h1>\n404 \n"]),
+        ("extract", &["200 面积 12\n200 第 2 页，按 \"name\" 排序\n"]),
+        ("extract-json", &["200 [2,4,6]\n"]),
+        (
+            "reject",
+            &["400 ", "`four`", "400 ", "`page`", "400 ", "422 ", "405 \n"],
+        ),
+        (
+            "respond",
+            &[
+                "/text 200 OK",
+                "text/plain",
+                "/html 200 OK",
+                "text/html",
+                "/json 200 OK",
+                "application/json",
+                "/empty 204 No Content",
+                "/old 308 Permanent Redirect",
+                "\"location\": \"/text\"",
+                "/new 201 Created",
+                "\"location\": \"/notes/7\"",
+            ],
+        ),
+        ("state", &["200 []\n201 \n200 [\"从请求来\"]\n"]),
+        ("state-shared", &["[\"从请求来\",\"从单元格来\"]\n"]),
+        (
+            "middleware",
+            &[
+                "GET /：200 OK，",
+                "GET /hello/log：200 OK，",
+                "GET /nowhere：404 Not Found，",
+            ],
+        ),
+        ("order", &["后加的 进\n先加的 进\n先加的 出\n后加的 出\n"]),
+        (
+            "guard",
+            &[
+                "GET /：401 Unauthorized，",
+                "401 要口令\n",
+                "GET /：200 OK，",
+                "200 <h1>Index</h1>\n",
+            ],
+        ),
+        ("server-side", &["同时处理 "]),
+        (
+            "nest",
+            &[
+                "/api/v1/ping：200 pong\n",
+                "/admin/stats：401 要口令\n",
+                "/hello/nest：200 <h1>hello, nest!</h1>\n",
+                "/ping：404 \n",
+            ],
+        ),
+        (
+            "fallback",
+            &[
+                "200 从请求来\n",
+                "404 {\"error\":\"没有第 9 条\"}\n",
+                "400 {\"error\":\"invalid digit found in string\"}\n",
+                "404 {\"error\":\"没有 /nowhere\"}\n",
+                "405 {\"error\":\"不能 POST\"}\n",
+            ],
+        ),
+        (
+            "json-rejection",
+            &["200 6\n", "400 {\"error\":\"", "422 {\"error\":\""],
+        ),
+        (
+            "files",
+            &["206 <svg xmlns=", "</svg>\n206 <svg\n404 \n404 \n"],
+        ),
+        (
+            "stream",
+            &["秒：200 OK\n", "秒：三\n", "秒：二\n", "秒：一\n"],
+        ),
+        (
+            "cookie",
+            &[
+                "带去 \"\"，带回 \"visits=1; HttpOnly; SameSite=Lax\"\n",
+                "带去 \"visits=1\"，带回 \"visits=2; HttpOnly; SameSite=Lax\"\n",
+                "带去 \"visits=2\"，带回 \"visits=3; HttpOnly; SameSite=Lax\"\n",
+            ],
+        ),
+        (
+            "background",
+            &["202 在做了\n用了 ", " 毫秒\n完成 0 件\n完成 1 件\n"],
+        ),
+        (
+            "websocket-client",
+            &["101 Switching Protocols\n第 1 条有 2 个字\n"],
+        ),
+        ("websocket-again", &["第 2 条有 3 个字\n"]),
+        ("after", &["<h1>hello, 还在!</h1>\n"]),
+        (
+            "stop",
+            &["先来的：<h1>hello, 先来的!</h1>\n后来的连不上：true\n服务器：Ok(())\n"],
+        ),
+        (
+            "abort",
+            &["原来的连接：Ok(\"<h1>Index</h1>\")\n新的连接：false\n"],
+        ),
+        (
+            "words",
+            &["😻 [\"SMILING\", \"CAT\", \"FACE\", \"WITH\", \"HEART\", \"SHAPED\", \"EYES\"]\n"],
+        ),
+        ("build", &[" 个单词，"]),
+        (
+            "find",
+            &[
+                "cat face：{'🐱', '😸', '😹'",
+                "dragon：{",
+                "no such name：{}\n",
+            ],
+        ),
+        (
+            "answer",
+            &[
+                "\"U+00AE\\t®\\tREGISTERED SIGN\\r\\n─",
+                "─ 1 found\\r\\n\"\n",
+            ],
+        ),
+        ("tcp-serve", &["telnet 127.0.0.1 "]),
+        (
+            "tcp-ask",
+            &[
+                "?> U+1F638\t😸\tGRINNING CAT FACE WITH SMILING EYES",
+                "─ 3 found",
+                "?> ?> ─",
+                "─ 0 found",
+                "?> （断开）\n",
+                "?> U+00AE\t®\tREGISTERED SIGN",
+                "─ 1 found",
+                "?> （断开）\n",
+            ],
+        ),
+        (
+            "http-ask",
+            &[
+                "[{\"char\":\"😸\",\"name\":\"GRINNING CAT FACE WITH SMILING EYES\"},",
+                "{\"char\":\"😻\",\"name\":\"SMILING CAT FACE WITH HEART-SHAPED EYES\"}]\n",
+            ],
+        ),
+        ("http-form", &["http://127.0.0.1:"]),
+        ("http-stop", &["Ok(())\n"]),
+        ("check-1", &["还没有通过：多了一个属性，"]),
+        (
+            "check-2",
+            &["还没有通过：/time 数了 0 次；/nowhere 数了 0 次\n"],
+        ),
+        ("check-3", &["还没有通过：占住线程 "]),
     ],
 };
 
