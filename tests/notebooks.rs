@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::PathBuf;
 
 use common::{LIMIT, project, run};
 use lab::client::{Execution, Kernel, Outcome};
@@ -511,9 +512,13 @@ const WEB_SERVER: Expected = Expected {
     ],
 };
 
-/// Loads the notebook whose file name begins with `name`.
+/// The notebook whose file name begins with `name`.
+fn path(name: &str) -> PathBuf {
+    project().select(&[name.to_owned()]).unwrap().remove(0)
+}
+
 fn load(name: &str) -> Notebook {
-    Notebook::load(&project().select(&[name.to_owned()]).unwrap()[0]).unwrap()
+    Notebook::load(&path(name)).unwrap()
 }
 
 /// Runs a cell and checks how it ended.
@@ -569,7 +574,7 @@ fn every_notebook_runs_in_order_and_again() {
     for expected in &COURSE {
         run(async {
             let notebook = load(expected.notebook);
-            let mut kernel = common::kernel().await;
+            let mut kernel = common::kernel_of(&path(expected.notebook)).await;
             execute_all(&mut kernel, &notebook, expected).await;
             execute_all(&mut kernel, &notebook, expected).await;
             kernel.shutdown().await.unwrap();
@@ -589,7 +594,7 @@ fn every_notebook_runs_from_the_top_after_an_interrupt_half_way() {
 /// Runs the notebook up to the cell in the middle, interrupts that one, and runs all from the top.
 async fn run_after_an_interrupt(expected: &Expected) {
     let notebook = load(expected.notebook);
-    let mut kernel = common::kernel().await;
+    let mut kernel = common::kernel_of(&path(expected.notebook)).await;
     for cell in notebook.code_cells() {
         if cell.id == expected.interrupted_at {
             let execution = common::interrupted(&mut kernel, &cell.source).await;
@@ -652,7 +657,7 @@ fn section(notebook: &Notebook, heading: &str) -> Option<Vec<Cell>> {
 #[test]
 fn what_the_original_note_names_has_a_section_whose_cells_are_run_and_checked() {
     let features = features();
-    assert_eq!(features.len(), 9, "{features:?}");
+    assert_eq!(features.len(), 11, "{features:?}");
     for (name, heading) in features {
         let expected = COURSE.iter().find(|known| name.starts_with(known.notebook));
         let expected = expected.unwrap_or_else(|| panic!("{name} is not in the course"));

@@ -118,12 +118,20 @@ pub fn run(test: impl Future<Output = ()>) {
         .expect("the test ends within ten minutes");
 }
 
-/// Our kernel, in the notebooks' folder, its first cell not yet run.
-pub async fn kernel() -> Kernel {
+/// Our kernel for a notebook, as JupyterLab starts it, its first cell not yet run.
+pub async fn kernel_of(notebook: &Path) -> Kernel {
     set_up();
     let mut command = clean(lab());
-    command.arg("kernel").current_dir(project().notebooks());
+    command
+        .arg("kernel")
+        .env(lab::kernel::NOTEBOOK_ENV, notebook)
+        .current_dir(project().notebooks());
     Kernel::start_with(command, |_| ()).await.unwrap()
+}
+
+/// Our kernel for the first notebook, its first cell not yet run.
+pub async fn kernel() -> Kernel {
+    kernel_of(&project().course().unwrap()[0]).await
 }
 
 /// Our kernel with the first cell run.
