@@ -22,12 +22,13 @@ struct Expected {
 }
 
 /// One for each notebook.
-const COURSE: [Expected; 5] = [
+const COURSE: [Expected; 6] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
     DOWNLOAD_FLAGS,
     AVOID_BLOCKING,
+    MANY_THINGS,
 ];
 
 const GUIDE: Expected = Expected {
@@ -308,6 +309,101 @@ const AVOID_BLOCKING: Expected = Expected {
         ("check-1", &["还没有通过：阻塞了线程 "]),
         ("check-2", &["还没有通过：应至少 poll 20 次，只有 1 次\n"]),
         ("check-3", &["还没有通过：同时执行的有 "]),
+    ],
+};
+
+const MANY_THINGS: Expected = Expected {
+    notebook: "06",
+    interrupted_at: "token",
+    fails: &[
+        (
+            "injection-format",
+            "dynamic SQL strings should be audited for possible injections",
+        ),
+        (
+            "wrong-spawn",
+            "future cannot be sent between threads safely",
+        ),
+    ],
+    prints: &[
+        ("database", &["数据库：sqlite\n"]),
+        ("pool", &["打开 5 个连接，空闲 5 个\n"]),
+        ("insert", &["20 行\n"]),
+        ("find", &["[(\"JP\", \"日本\")]\n"]),
+        ("injection", &["找到 0 行\n"]),
+        ("injection-data", &["[(\"XX\", \"无\")]\n"]),
+        ("injection-forced", &["找到 20 行\n"]),
+        (
+            "rollback",
+            &["CN 90，IN 110\nErr(RowNotFound)\nCN 90\n"],
+        ),
+        ("rollback-cancel", &["Err(Elapsed(()))\nCN 90\n"]),
+        ("rows", &["BD 孟加拉国\n找到：Some(\"孟加拉国\")\n"]),
+        ("busy", &["共 2000 张邮票，同时最多 5 个查询\n"]),
+        (
+            "redis",
+            &[
+                "跳过：没有 REDIS_URL。",
+                "apt install redis-server\n",
+                "redis-server --bind 127.0.0.1",
+            ],
+        ),
+        ("get-set", &["跳过：没有 REDIS_URL\n"]),
+        ("pipeline", &["跳过：没有 REDIS_URL\n"]),
+        ("counter", &["跳过：没有 REDIS_URL\n"]),
+        ("pub-sub", &["跳过：没有 REDIS_URL\n"]),
+        (
+            "collector",
+            &["span 发往：[\"http://127.0.0.1:", "/api/v2/spans\"]\n"],
+        ),
+        ("trace", &["送出 19 个 span：202 Accepted\n"]),
+        (
+            "json",
+            &["\"name\": \"国旗\"", "\"duration\"", "\"parentId\""],
+        ),
+        (
+            "wrong",
+            &["送出 2 个 span：202 Accepted\n有父 span 的：1 个\n"],
+        ),
+        (
+            "right",
+            &["送出 2 个 span：202 Accepted\n有父 span 的：0 个\n"],
+        ),
+        ("spawn-span", &["送出 3 个 span：202 Accepted\n"]),
+        (
+            "backpressure",
+            &["送出 1\n", "处理完 1\n", "送出 6\n", "处理完 6\n"],
+        ),
+        (
+            "unbounded",
+            &["有上限：积压 2 个\n无上限：积压 99999 个\n"],
+        ),
+        (
+            "janus",
+            &[
+                "async 有 5 个字母（ThreadId(",
+                "await 有 5 个字母",
+                "yield 有 5 个字母",
+            ],
+        ),
+        ("broadcast", &["Err(Lagged(6))\nOk(7)\n"]),
+        ("watch", &["最后一个是 Some(100)\n"]),
+        ("multi-probe", &["✓ ", "✓ "]),
+        ("multi-probe-first", &["Some("]),
+        ("tracker", &["TaskTracker：0 个\nJoinSet：100 个\n"]),
+        ("token", &["请停下\n", "收尾完毕\n", "都停下了\n"]),
+        (
+            "child",
+            &["请求 1：None\n请求 2：Some(\"答复\")\n请求 2 也取消了吗？true\n"],
+        ),
+        ("pipeline-run", &["喊停以前送出 ", "一面不少：true\n"]),
+        ("check-1", &["还没有通过：还是给出了 20 行\n"]),
+        (
+            "check-2",
+            &["还没有通过：“读”和“写”的父 span 应是 visit\n"],
+        ),
+        ("check-3", &["还没有通过：取消以后没有返回\n"]),
+        ("clean", &["还在吗？false\n"]),
     ],
 };
 
