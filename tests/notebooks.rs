@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use common::{LIMIT, project, run};
 use lab::client::{Execution, Kernel, Outcome};
@@ -333,10 +334,7 @@ const MANY_THINGS: Expected = Expected {
         ("injection", &["找到 0 行\n"]),
         ("injection-data", &["[(\"XX\", \"无\")]\n"]),
         ("injection-forced", &["找到 20 行\n"]),
-        (
-            "rollback",
-            &["CN 90，IN 110\nErr(RowNotFound)\nCN 90\n"],
-        ),
+        ("rollback", &["CN 90，IN 110\nErr(RowNotFound)\nCN 90\n"]),
         ("rollback-cancel", &["Err(Elapsed(()))\nCN 90\n"]),
         ("rows", &["BD 孟加拉国\n找到：Some(\"孟加拉国\")\n"]),
         ("busy", &["共 2000 张邮票，同时最多 5 个查询\n"]),
@@ -363,21 +361,18 @@ const MANY_THINGS: Expected = Expected {
         ),
         (
             "wrong",
-            &["送出 2 个 span：202 Accepted\n有父 span 的：1 个\n"],
+            &["送出 2 个 span：202 Accepted\n单独的 trace：1 条\n"],
         ),
         (
             "right",
-            &["送出 2 个 span：202 Accepted\n有父 span 的：0 个\n"],
+            &["送出 2 个 span：202 Accepted\n单独的 trace：2 条\n"],
         ),
         ("spawn-span", &["送出 3 个 span：202 Accepted\n"]),
         (
             "backpressure",
             &["送出 1\n", "处理完 1\n", "送出 6\n", "处理完 6\n"],
         ),
-        (
-            "unbounded",
-            &["有上限：积压 2 个\n无上限：积压 99999 个\n"],
-        ),
+        ("unbounded", &["有上限：积压 2 个\n无上限：积压 99999 个\n"]),
         (
             "janus",
             &[
@@ -389,27 +384,31 @@ const MANY_THINGS: Expected = Expected {
         ("broadcast", &["Err(Lagged(6))\nOk(7)\n"]),
         ("watch", &["最后一个是 Some(100)\n"]),
         ("multi-probe", &["✓ ", "✓ "]),
-        ("multi-probe-first", &["Some("]),
+        ("multi-probe-first", &["Some(", "收到 10 个请求，答复了 "]),
         ("tracker", &["TaskTracker：0 个\nJoinSet：100 个\n"]),
         ("token", &["请停下\n", "收尾完毕\n", "都停下了\n"]),
         (
             "child",
             &["请求 1：None\n请求 2：Some(\"答复\")\n请求 2 也取消了吗？true\n"],
         ),
-        ("pipeline-run", &["喊停以前送出 ", "一面不少：true\n"]),
-        ("check-1", &["还没有通过：还是给出了 20 行\n"]),
         (
-            "check-2",
-            &["还没有通过：“读”和“写”的父 span 应是 visit\n"],
+            "pipeline-run",
+            &["喊停以前送出 ", " 面\n数据库里 ", " 行，一面不少：true\n"],
         ),
+        ("check-1", &["还没有通过：还是给出了 20 行\n"]),
+        ("check-2", &["还没有通过：“读”和“写”的父 span 应是 visit\n"]),
         ("check-3", &["还没有通过：取消以后没有返回\n"]),
         ("clean", &["还在吗？false\n"]),
     ],
 };
 
-/// Loads the notebook whose file name begins with `name`.
+/// The notebook whose file name begins with `name`.
+fn path(name: &str) -> PathBuf {
+    project().select(&[name.to_owned()]).unwrap().remove(0)
+}
+
 fn load(name: &str) -> Notebook {
-    Notebook::load(&project().select(&[name.to_owned()]).unwrap()[0]).unwrap()
+    Notebook::load(&path(name)).unwrap()
 }
 
 /// Runs a cell and checks how it ended.
@@ -455,7 +454,7 @@ fn every_notebook_runs_in_order_and_again() {
     for expected in &COURSE {
         run(async {
             let notebook = load(expected.notebook);
-            let mut kernel = common::kernel().await;
+            let mut kernel = common::kernel_for(&path(expected.notebook)).await;
             execute_all(&mut kernel, &notebook, expected).await;
             execute_all(&mut kernel, &notebook, expected).await;
             kernel.shutdown().await.unwrap();
@@ -475,7 +474,7 @@ fn every_notebook_runs_from_the_top_after_an_interrupt_half_way() {
 /// Runs the notebook up to the cell in the middle, interrupts that one, and runs all from the top.
 async fn run_after_an_interrupt(expected: &Expected) {
     let notebook = load(expected.notebook);
-    let mut kernel = common::kernel().await;
+    let mut kernel = common::kernel_for(&path(expected.notebook)).await;
     for cell in notebook.code_cells() {
         if cell.id == expected.interrupted_at {
             let execution = common::interrupted(&mut kernel, &cell.source).await;

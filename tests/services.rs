@@ -7,14 +7,15 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use common::command::{LONG, Running, SHORT, finish, start_server};
-use common::{LIMIT, clean, free_port, project, run};
+use common::{LIMIT, clean, free_port, kernel_command, project, run};
 use lab::client::{Kernel, Outcome};
 use lab::ipynb::Notebook;
+use lab::kernel::NOTEBOOK_ENV;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -253,13 +254,11 @@ async fn execute(kernel: &mut Kernel, notebook: &Notebook) -> HashMap<String, St
     printed
 }
 
-/// Our kernel, with these services in its environment.
-async fn kernel(mariadb: &Service, redis: &Service, zipkin: &str) -> Kernel {
-    common::set_up();
-    let mut command = clean(common::lab());
+/// Our kernel for this notebook, with these services in its environment.
+async fn kernel(notebook: &Path, mariadb: &Service, redis: &Service, zipkin: &str) -> Kernel {
+    let mut command = kernel_command();
     command
-        .arg("kernel")
-        .current_dir(project().notebooks())
+        .env(NOTEBOOK_ENV, notebook)
         .env(
             "DATABASE_URL",
             format!("mysql://root@127.0.0.1:{}/course", mariadb.port),
@@ -276,9 +275,10 @@ fn the_same_cells_run_against_mariadb_redis_and_zipkin() {
     }
     let (mariadb, redis, posts) = (mariadb(), redis(), Posts::default());
     run(async {
-        let notebook = project().select(&["06".to_owned()]).unwrap();
-        let notebook = Notebook::load(&notebook[0]).unwrap();
-        let mut kernel = kernel(&mariadb, &redis, &zipkin(posts.clone()).await).await;
+        let path = project().select(&["06".to_owned()]).unwrap().remove(0);
+        let notebook = Notebook::load(&path).unwrap();
+        let zipkin = zipkin(posts.clone()).await;
+        let mut kernel = kernel(&path, &mariadb, &redis, &zipkin).await;
         let printed = execute(&mut kernel, &notebook).await;
         kernel.shutdown().await.unwrap();
         for (id, pieces) in PRINTS {

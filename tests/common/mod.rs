@@ -10,6 +10,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use lab::client::{Execution, Kernel, Outcome};
+use lab::kernel::NOTEBOOK_ENV;
 use lab::project::Project;
 use lab::toolchain::Toolchain;
 use serde_json::{Value, json};
@@ -118,11 +119,23 @@ pub fn run(test: impl Future<Output = ()>) {
         .expect("the test ends within ten minutes");
 }
 
-/// Our kernel, in the notebooks' folder, its first cell not yet run.
-pub async fn kernel() -> Kernel {
+/// The command of our kernel, in the notebooks' folder.
+pub fn kernel_command() -> Command {
     set_up();
     let mut command = clean(lab());
     command.arg("kernel").current_dir(project().notebooks());
+    command
+}
+
+/// Our kernel, in the notebooks' folder, its first cell not yet run.
+pub async fn kernel() -> Kernel {
+    Kernel::start_with(kernel_command(), |_| ()).await.unwrap()
+}
+
+/// Our kernel for this notebook: it begins with what was warmed for its first cell.
+pub async fn kernel_for(notebook: &Path) -> Kernel {
+    let mut command = kernel_command();
+    command.env(NOTEBOOK_ENV, notebook);
     Kernel::start_with(command, |_| ()).await.unwrap()
 }
 
