@@ -347,7 +347,7 @@ const MANY_THINGS: Expected = Expected {
             ],
         ),
         ("get-set", &["跳过：没有 REDIS_URL\n"]),
-        ("pipeline", &["跳过：没有 REDIS_URL\n"]),
+        ("redis-pipeline", &["跳过：没有 REDIS_URL\n"]),
         ("counter", &["跳过：没有 REDIS_URL\n"]),
         ("pub-sub", &["跳过：没有 REDIS_URL\n"]),
         (

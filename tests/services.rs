@@ -33,7 +33,7 @@ const PRINTS: [(&str, &[&str]); 13] = [
     ("redis", &["连上了 Redis\n"]),
     ("get-set", &["Some(\"中国\")\nNone\n"]),
     (
-        "pipeline",
+        "redis-pipeline",
         &["一条一条：", "毫秒\n一起：", "最后的值：999\n"],
     ),
     ("counter", &["取出再存回：", "INCR：Some(100)\n"]),
