@@ -336,7 +336,7 @@ const MANY_THINGS: Expected = Expected {
         ("injection-forced", &["找到 20 行\n"]),
         ("rollback", &["CN 90，IN 110\nErr(RowNotFound)\nCN 90\n"]),
         ("rollback-cancel", &["Err(Elapsed(()))\nCN 90\n"]),
-        ("rows", &["BD 孟加拉国\n找到：Some(\"孟加拉国\")\n"]),
+        ("rows", &["BD 孟加拉国\n", "找到：Some(\"刚果（金）\")\n"]),
         ("busy", &["共 2000 张邮票，同时最多 5 个查询\n"]),
         (
             "redis",
