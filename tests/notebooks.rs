@@ -357,7 +357,7 @@ const MANY_THINGS: Expected = Expected {
         ("trace", &["送出 19 个 span：202 Accepted\n"]),
         (
             "json",
-            &["\"name\": \"国旗\"", "\"duration\"", "\"parentId\""],
+            &["\"name\": \"国旗\"", "\"parentId\"", "\"duration\""],
         ),
         (
             "wrong",
