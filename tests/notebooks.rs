@@ -315,7 +315,7 @@ const AVOID_BLOCKING: Expected = Expected {
 
 const MANY_THINGS: Expected = Expected {
     notebook: "06",
-    interrupted_at: "token",
+    interrupted_at: "trace",
     fails: &[
         (
             "injection-format",
