@@ -24,13 +24,14 @@ struct Expected {
 }
 
 /// One for each notebook.
-const COURSE: [Expected; 6] = [
+const COURSE: [Expected; 7] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
     DOWNLOAD_FLAGS,
     AVOID_BLOCKING,
     WEB_SERVER,
+    MANY_THINGS,
 ];
 
 const GUIDE: Expected = Expected {
@@ -512,6 +513,95 @@ const WEB_SERVER: Expected = Expected {
     ],
 };
 
+const MANY_THINGS: Expected = Expected {
+    notebook: "06",
+    interrupted_at: "trace",
+    fails: &[
+        (
+            "injection-format",
+            "dynamic SQL strings should be audited for possible injections",
+        ),
+        (
+            "wrong-spawn",
+            "future cannot be sent between threads safely",
+        ),
+    ],
+    prints: &[
+        ("database", &["数据库：sqlite\n"]),
+        ("pool", &["打开 5 个连接，空闲 5 个\n"]),
+        ("insert", &["20 行\n"]),
+        ("find", &["[(\"JP\", \"日本\")]\n"]),
+        ("injection", &["找到 0 行\n"]),
+        ("injection-data", &["[(\"XX\", \"无\")]\n"]),
+        ("injection-forced", &["找到 20 行\n"]),
+        ("rollback", &["CN 90，IN 110\nErr(RowNotFound)\nCN 90\n"]),
+        ("rollback-cancel", &["Err(Elapsed(()))\nCN 90\n"]),
+        ("rows", &["BD 孟加拉国\n", "找到：Some(\"刚果（金）\")\n"]),
+        ("busy", &["共 2000 张邮票，同时最多 5 个查询\n"]),
+        (
+            "redis",
+            &[
+                "跳过：没有 REDIS_URL。",
+                "apt install redis-server\n",
+                "redis-server --bind 127.0.0.1",
+            ],
+        ),
+        ("get-set", &["跳过：没有 REDIS_URL\n"]),
+        ("redis-pipeline", &["跳过：没有 REDIS_URL\n"]),
+        ("counter", &["跳过：没有 REDIS_URL\n"]),
+        ("pub-sub", &["跳过：没有 REDIS_URL\n"]),
+        (
+            "collector",
+            &["span 发往：[\"http://127.0.0.1:", "/api/v2/spans\"]\n"],
+        ),
+        ("trace", &["送出 19 个 span：202 Accepted\n"]),
+        (
+            "json",
+            &["\"name\": \"国旗\"", "\"parentId\"", "\"duration\""],
+        ),
+        (
+            "wrong",
+            &["送出 2 个 span：202 Accepted\n单独的 trace：1 条\n"],
+        ),
+        (
+            "right",
+            &["送出 2 个 span：202 Accepted\n单独的 trace：2 条\n"],
+        ),
+        ("spawn-span", &["送出 3 个 span：202 Accepted\n"]),
+        (
+            "backpressure",
+            &["送出 1\n", "处理完 1\n", "送出 6\n", "处理完 6\n"],
+        ),
+        ("unbounded", &["有上限：积压 2 个\n无上限：积压 99999 个\n"]),
+        (
+            "janus",
+            &[
+                "async 有 5 个字母（ThreadId(",
+                "await 有 5 个字母",
+                "yield 有 5 个字母",
+            ],
+        ),
+        ("broadcast", &["Err(Lagged(6))\nOk(7)\n"]),
+        ("watch", &["最后一个是 Some(100)\n"]),
+        ("multi-probe", &["✓ ", "✓ "]),
+        ("multi-probe-first", &["Some(", "收到 10 个请求，答复了 "]),
+        ("tracker", &["TaskTracker：0 个\nJoinSet：100 个\n"]),
+        ("token", &["请停下\n", "收尾完毕\n", "都停下了\n"]),
+        (
+            "child",
+            &["请求 1：None\n请求 2：Some(\"答复\")\n请求 2 也取消了吗？true\n"],
+        ),
+        (
+            "pipeline-run",
+            &["喊停以前送出 ", " 面\n数据库里 ", " 行，一面不少：true\n"],
+        ),
+        ("check-1", &["还没有通过：还是给出了 20 行\n"]),
+        ("check-2", &["还没有通过：“读”和“写”的父 span 应是 visit\n"]),
+        ("check-3", &["还没有通过：取消以后没有返回\n"]),
+        ("clean", &["还在吗？false\n"]),
+    ],
+};
+
 /// The notebook whose file name begins with `name`.
 fn path(name: &str) -> PathBuf {
     project().select(&[name.to_owned()]).unwrap().remove(0)
@@ -574,7 +664,7 @@ fn every_notebook_runs_in_order_and_again() {
     for expected in &COURSE {
         run(async {
             let notebook = load(expected.notebook);
-            let mut kernel = common::kernel_of(&path(expected.notebook)).await;
+            let mut kernel = common::kernel_for(&path(expected.notebook)).await;
             execute_all(&mut kernel, &notebook, expected).await;
             execute_all(&mut kernel, &notebook, expected).await;
             kernel.shutdown().await.unwrap();
@@ -594,7 +684,7 @@ fn every_notebook_runs_from_the_top_after_an_interrupt_half_way() {
 /// Runs the notebook up to the cell in the middle, interrupts that one, and runs all from the top.
 async fn run_after_an_interrupt(expected: &Expected) {
     let notebook = load(expected.notebook);
-    let mut kernel = common::kernel_of(&path(expected.notebook)).await;
+    let mut kernel = common::kernel_for(&path(expected.notebook)).await;
     for cell in notebook.code_cells() {
         if cell.id == expected.interrupted_at {
             let execution = common::interrupted(&mut kernel, &cell.source).await;

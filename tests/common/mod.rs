@@ -10,6 +10,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use lab::client::{Execution, Kernel, Outcome};
+use lab::kernel::NOTEBOOK_ENV;
 use lab::project::Project;
 use lab::toolchain::Toolchain;
 use serde_json::{Value, json};
@@ -118,20 +119,24 @@ pub fn run(test: impl Future<Output = ()>) {
         .expect("the test ends within ten minutes");
 }
 
-/// Our kernel for a notebook, as JupyterLab starts it, its first cell not yet run.
-pub async fn kernel_of(notebook: &Path) -> Kernel {
+/// The command of our kernel, in the notebooks' folder.
+pub fn kernel_command() -> Command {
     set_up();
     let mut command = clean(lab());
+    command.arg("kernel").current_dir(project().notebooks());
     command
-        .arg("kernel")
-        .env(lab::kernel::NOTEBOOK_ENV, notebook)
-        .current_dir(project().notebooks());
-    Kernel::start_with(command, |_| ()).await.unwrap()
 }
 
-/// Our kernel for the first notebook, its first cell not yet run.
+/// Our kernel, in the notebooks' folder, its first cell not yet run.
 pub async fn kernel() -> Kernel {
-    kernel_of(&project().course().unwrap()[0]).await
+    Kernel::start_with(kernel_command(), |_| ()).await.unwrap()
+}
+
+/// Our kernel for this notebook: it begins with what was warmed for its first cell.
+pub async fn kernel_for(notebook: &Path) -> Kernel {
+    let mut command = kernel_command();
+    command.env(NOTEBOOK_ENV, notebook);
+    Kernel::start_with(command, |_| ()).await.unwrap()
 }
 
 /// Our kernel with the first cell run.
