@@ -747,7 +747,7 @@ fn section(notebook: &Notebook, heading: &str) -> Option<Vec<Cell>> {
 #[test]
 fn what_the_original_note_names_has_a_section_whose_cells_are_run_and_checked() {
     let features = features();
-    assert_eq!(features.len(), 11, "{features:?}");
+    assert_eq!(features.len(), 13, "{features:?}");
     for (name, heading) in features {
         let expected = COURSE.iter().find(|known| name.starts_with(known.notebook));
         let expected = expected.unwrap_or_else(|| panic!("{name} is not in the course"));
