@@ -93,6 +93,26 @@ pub fn warmed(project: &Project, toolchain: &Toolchain, deps: &[String]) -> Resu
     Ok(project.cache().join("warm").join(name))
 }
 
+/// Makes a folder that is to be warmed, unless it is there: a copy of `base`, another warmed one,
+/// so that nothing is compiled twice.
+///
+/// # Errors
+/// When it cannot be made, on a full disk for example.
+pub fn begin(folder: &Path, base: Option<&Path>) -> io::Result<()> {
+    if folder.exists() {
+        return Ok(());
+    }
+    let half = folder.with_extension("half");
+    if half.exists() {
+        fs::remove_dir_all(&half)?; // of an attempt that was interrupted
+    }
+    match base {
+        Some(base) => copy(base, &half)?,
+        None => fs::create_dir_all(&half)?,
+    }
+    fs::rename(&half, folder)
+}
+
 /// Whether a warmed folder is complete.
 pub fn is_ready(warmed: &Path) -> bool {
     warmed.join(READY).is_file()

@@ -60,17 +60,19 @@ pub fn survey(project: &Project, toolchain: &Toolchain) -> Result<(Wanted, Vec<E
 }
 
 /// Warms `folder` by running the first cell of `notebook` and a few more in it. Interrupted, it
-/// goes on from there the next time.
+/// goes on from there the next time. What `base`, another warmed folder, has compiled already is
+/// taken from there.
 ///
 /// # Errors
 /// When a crate cannot be downloaded or compiled.
 pub async fn warm(
     project: &Project,
     folder: &Path,
+    base: Option<&Path>,
     notebook: &Path,
     bar: &ProgressBar,
 ) -> Result<()> {
-    fs::create_dir_all(folder).context("建不了构建文件夹：请检查磁盘空间")?;
+    build_folder::begin(folder, base).context("建不了构建文件夹：请检查磁盘空间")?;
     let mut command = Command::new(std::env::current_exe()?);
     command
         .arg("kernel")
