@@ -356,12 +356,15 @@ impl Kernel {
         }
     }
 
-    /// Interrupts as Jupyter does, by a message.
+    /// Interrupts as Jupyter does, by a message; waits until the kernel has taken it, so that it
+    /// is not meant for what is executed next.
     ///
     /// # Errors
-    /// When the kernel cannot be talked to.
+    /// When the kernel cannot be talked to, or does not answer.
     pub async fn interrupt(&mut self) -> Result<()> {
         self.control.send(InterruptRequest {}.into()).await?;
+        let reply = timeout(START, self.control.read()).await;
+        reply.context("内核没有回答中断")??;
         Ok(())
     }
 
