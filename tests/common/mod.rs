@@ -113,10 +113,15 @@ pub fn notebook(cells: &[(&str, bool)]) -> String {
 
 /// Runs a test with kernels in it, for at most ten minutes.
 pub fn run(test: impl Future<Output = ()>) {
+    run_within(Duration::from_secs(600), test);
+}
+
+/// Runs a test with kernels in it that have much to do.
+pub fn run_within(limit: Duration, test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime
-        .block_on(async { tokio::time::timeout(Duration::from_secs(600), test).await })
-        .expect("the test ends within ten minutes");
+        .block_on(async { tokio::time::timeout(limit, test).await })
+        .unwrap_or_else(|_| panic!("the test ends within {limit:?}"));
 }
 
 /// The command of our kernel, in the notebooks' folder.
