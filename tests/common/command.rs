@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a step may take that downloads or compiles, on a busy machine.
-pub const LONG: Duration = Duration::from_secs(480);
+pub const LONG: Duration = Duration::from_secs(1200);
 /// What any other step may take.
 pub const SHORT: Duration = Duration::from_secs(60);
 
