@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{LIMIT, project, run, run_within};
+use common::{LIMIT, assert_in_order, project, run, run_within};
 use lab::client::{Execution, Kernel, Outcome};
 use lab::ipynb::{Cell, CellKind, Notebook};
 
@@ -641,13 +641,9 @@ async fn execute_all(kernel: &mut Kernel, notebook: &Notebook, expected: &Expect
     let mut prints: HashMap<&str, &[&str]> = expected.prints.iter().copied().collect();
     for cell in notebook.code_cells() {
         let execution = execute(kernel, &cell, expected).await;
-        let stdout = execution.stream("stdout") + &displayed(&execution);
-        let mut rest = stdout.as_str();
-        for piece in prints.remove(cell.id.as_str()).unwrap_or_default() {
-            let at = rest.find(piece);
-            let at = at.unwrap_or_else(|| panic!("{}: {piece:?} is not in {stdout:?}", cell.id));
-            rest = &rest[at + piece.len()..];
-        }
+        let text = execution.stream("stdout") + &displayed(&execution);
+        let pieces = prints.remove(cell.id.as_str()).unwrap_or_default();
+        assert_in_order(&cell.id, &text, pieces);
     }
     assert!(prints.is_empty(), "no such cells: {prints:?}");
 }

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use common::command::{LONG, Running, SHORT, finish, start_server};
-use common::{LIMIT, clean, free_port, kernel_command, project, run};
+use common::{LIMIT, assert_in_order, clean, free_port, kernel_command, project, run};
 use lab::client::{Kernel, Outcome};
 use lab::ipynb::Notebook;
 use lab::kernel::NOTEBOOK_ENV;
@@ -282,12 +282,7 @@ fn the_same_cells_run_against_mariadb_redis_and_zipkin() {
         let printed = execute(&mut kernel, &notebook).await;
         kernel.shutdown().await.unwrap();
         for (id, pieces) in PRINTS {
-            let mut rest = printed[id].as_str();
-            for piece in pieces {
-                let at = rest.find(piece);
-                let at = at.unwrap_or_else(|| panic!("{id}: {piece:?} is not in {rest:?}"));
-                rest = &rest[at + piece.len()..];
-            }
+            assert_in_order(id, &printed[id], pieces);
         }
         the_rows_are_in_mariadb(&mariadb, &printed["pipeline-run"]);
     });

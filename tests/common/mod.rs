@@ -175,6 +175,16 @@ pub fn stock_folder(name: &str) -> PathBuf {
     folder
 }
 
+/// Checks that a cell's text has all of these pieces, in this order.
+pub fn assert_in_order(cell: &str, text: &str, pieces: &[&str]) {
+    let mut rest = text;
+    for piece in pieces {
+        let at = rest.find(piece);
+        let at = at.unwrap_or_else(|| panic!("{cell}: {piece:?} is not in {text:?}"));
+        rest = &rest[at + piece.len()..];
+    }
+}
+
 /// Runs a cell that must succeed.
 pub async fn ok(kernel: &mut Kernel, code: &str) -> Execution {
     let execution = kernel.execute(code, LIMIT).await.unwrap();

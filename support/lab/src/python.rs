@@ -205,47 +205,52 @@ impl Environment {
     /// Makes Chinese the language of JupyterLab, keeping other defaults that stand there.
     fn set_defaults(&self) -> Result<()> {
         let path = self.jupyter_data().join("lab/settings/overrides.json");
-        let found = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            found => Some(found.with_context(|| format!("读不了 {}", path.display()))?),
-        };
+        let found = read_if_there(&path)?;
         let text = with_defaults(found.as_deref().unwrap_or("{}")).with_context(|| {
             format!(
                 "JupyterLab 的设置 {} 有误：请改好它，或删除它后重试",
                 path.display()
             )
         })?;
-        if found.is_some_and(|found| found == text) {
-            return Ok(());
+        match found {
+            Some(found) if found == text => Ok(()),
+            _ => write(&path, &text),
         }
-        let folder = path.parent().context("a file has a folder")?;
-        fs::create_dir_all(folder)
-            .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", folder.display()))?;
-        files::replace(&path, |file| file.write_all(text.as_bytes()))
     }
 
     /// Writes our configuration of Jupyter, unless somebody else's stands in its place.
     fn configure(&self) -> Result<()> {
         let path = self.folder.join("etc/jupyter/jupyter_config.py");
-        match fs::read_to_string(&path) {
-            Ok(found) if found == CONFIGURATION => return Ok(()),
-            Ok(found) if !found.starts_with(WRITTEN_BY_US) => {
+        match read_if_there(&path)? {
+            Some(found) if found == CONFIGURATION => Ok(()),
+            Some(found) if !found.starts_with(WRITTEN_BY_US) => {
                 println!(
                     "  {} 不是本项目写的，不改动它：JupyterLab 导出 HTML 时请取消勾选 Sanitize HTML output",
                     path.display()
                 );
-                return Ok(());
+                Ok(())
             }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("读不了 {}", path.display()));
-            }
-            _ => {}
+            _ => write(&path, CONFIGURATION),
         }
-        let folder = path.parent().context("a file has a folder")?;
-        fs::create_dir_all(folder)
-            .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", folder.display()))?;
-        files::replace(&path, |file| file.write_all(CONFIGURATION.as_bytes()))
     }
+}
+
+/// The text of a file of the environment; `None` without one.
+fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found
+            .map(Some)
+            .with_context(|| format!("读不了 {}", path.display())),
+    }
+}
+
+/// Writes a file of the environment, and the folders above it.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().context("a file has a folder")?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", folder.display()))?;
+    files::replace(path, |file| file.write_all(text.as_bytes()))
 }
 
 /// The text of JupyterLab's settings with our defaults added to what `found` sets.

@@ -110,8 +110,8 @@ async fn warm_all(project: &Project, toolchain: &Toolchain) -> Result<()> {
         if !is_ready(folder) {
             println!("  预热构建文件夹：笔记本用到的依赖只在这里编译一次，约需一两分钟");
             let bar = spinner("预热");
-            let others = wanted.iter().map(|(other, _)| other.as_path());
-            let base = others.into_iter().find(|other| is_ready(other));
+            let mut folders = wanted.iter().map(|(folder, _)| folder.as_path());
+            let base = folders.find(|folder| is_ready(folder));
             let warmed = warm::warm(project, folder, base, notebook, &bar).await;
             bar.finish_and_clear();
             troubles.extend(warmed.err());
