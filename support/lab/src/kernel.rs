@@ -99,10 +99,6 @@ fn warmed(project: &Project, toolchain: &Toolchain) -> Result<PathBuf> {
 /// evcxr with what it needs to find in its environment.
 fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) -> Result<Command> {
     let program = std::env::current_exe().context("找不到自己的程序文件")?;
-    let tools = home.join("bin");
-    fs::create_dir_all(&tools)?;
-    // evcxr asks for these by name.
-    cargo::write_tools(&tools, &program)?;
     let libraries = libraries(toolchain, build);
     // The dynamic linker never looks again into a folder that was not there at its start. It would
     // take the libraries of `target/`, which cargo names to what it runs.
@@ -110,6 +106,7 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
         fs::create_dir_all(folder)?;
     }
     let mut command = Command::new(&program);
+    let tools = cargo::stand_before(&mut command, &home.join("cargo"), &program)?;
     command
         .env(PROJECT_ENV, project.root())
         .env(cargo::CARGO_ENV, toolchain.cargo())
