@@ -224,3 +224,68 @@ fn near(metadata: &Value) -> Option<HashSet<String>> {
     }
     Some(near.into_keys().map(str::to_owned).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn package(name: &str, kind: &str) -> Value {
+        json!({ "id": name, "name": name, "targets": [{ "kind": [kind] }] })
+    }
+
+    fn node(name: &str, dependencies: &[&str]) -> Value {
+        let deps: Vec<Value> = dependencies.iter().map(|id| json!({ "pkg": id })).collect();
+        json!({ "id": name, "dependencies": dependencies, "deps": deps })
+    }
+
+    #[test]
+    fn what_is_far_from_a_cell_is_left_out_and_parts_are_as_near_as_the_whole() {
+        let metadata = json!({
+            "packages": [
+                package("ctx", "cdylib"),
+                package("nest-tokio", "lib"),
+                package("tokio", "lib"),
+                package("tokio-macros", "proc-macro"),
+                package("syn", "lib"),
+                package("mio", "lib"),
+                package("libc", "lib"),
+            ],
+            "resolve": { "root": "ctx", "nodes": [
+                node("ctx", &["nest-tokio"]),
+                node("nest-tokio", &["tokio", "libc"]),
+                node("tokio", &["tokio-macros", "mio"]),
+                node("tokio-macros", &["syn"]),
+                node("syn", &[]),
+                node("mio", &[]),
+                node("libc", &[]),
+            ]},
+        });
+        let pruned: Value = serde_json::from_str(&prune(&metadata.to_string()).unwrap()).unwrap();
+        let ids = |list: &Value| -> Vec<String> {
+            let list = list.as_array().unwrap().iter();
+            list.map(|one| one["id"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let near = ["ctx", "nest-tokio", "tokio", "tokio-macros"];
+        assert_eq!(ids(&pruned["packages"]), near);
+        assert_eq!(ids(&pruned["resolve"]["nodes"]), near);
+        assert_eq!(
+            pruned["resolve"]["nodes"][1],
+            node("nest-tokio", &["tokio"])
+        );
+        assert_eq!(
+            pruned["resolve"]["nodes"][2],
+            node("tokio", &["tokio-macros"])
+        );
+    }
+
+    #[test]
+    fn what_a_cell_names_itself_is_never_left_out() {
+        let metadata = json!({
+            "packages": [package("ctx", "cdylib"), package("libc", "lib")],
+            "resolve": { "root": "ctx", "nodes": [node("ctx", &["libc"]), node("libc", &[])] },
+        });
+        assert!(near(&metadata).unwrap().contains("libc"));
+    }
+}
