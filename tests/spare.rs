@@ -140,7 +140,7 @@ async fn is_fresh_after_its_first_cell(kernel: &mut Kernel) {
     let execution = ok(kernel, FIRST_CELL).await;
     assert_eq!(execution.execution_count, Some(1));
     assert_eq!(execution.outputs, Vec::<Value>::new());
-    assert_eq!(ok(kernel, ":vars").await.result(), None);
+    assert_eq!(ok(kernel, ":vars").await.result(), Some(""));
     let explained = failure(kernel, ":explain").await;
     assert!(explained.contains("No last error"), "{explained}");
     ok(kernel, "let x = vec![1, 2, 3];").await;
@@ -162,6 +162,7 @@ fn a_spare_that_is_taken_is_like_a_kernel_that_has_run_nothing() {
         let mut kernel = spare.taken().await;
         assert_eq!(spare.word(), "taken");
         is_fresh_after_its_first_cell(&mut kernel).await;
+        is_fresh_after_its_first_cell(&mut common::kernel().await).await;
         kernel.shutdown().await.unwrap();
         assert!(spare.process.wait().unwrap().success());
     });

@@ -38,7 +38,7 @@ mod interrupt;
 mod iopub;
 mod link;
 mod output;
-mod processes;
+pub(crate) mod processes;
 mod scanner;
 mod sockets;
 mod stream;
