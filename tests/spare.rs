@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -18,6 +19,8 @@ use common::{
 use lab::client::{Kernel, Outcome};
 use lab::kernel::NOTEBOOK_ENV;
 use lab::process::in_its_own_session;
+use lab::project::{CACHE_ENV, PROJECT_ENV};
+use lab::python::PACKAGES;
 use lab::spare::SPARES_ENV;
 use serde_json::{Value, json};
 
@@ -460,5 +463,51 @@ fn no_spare_is_kept_when_none_is_wanted() {
     let mark = open.running.mark.clone();
     open.running.signal("TERM");
     open.running.finish(SHORT);
+    all_gone(&mark, SHORT);
+}
+
+#[test]
+fn a_spare_that_cannot_be_made_is_given_up_with_one_message_and_jupyter_stays_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |below: &str| folder.path().join(below);
+    for below in ["notebooks", "support/lab", "environment/bin"] {
+        fs::create_dir_all(path(below)).unwrap();
+    }
+    for file in ["Cargo.toml", "Cargo.lock"] {
+        fs::copy(project().root().join(file), path(file)).unwrap();
+    }
+    // Nothing to run ahead, and nothing to warm.
+    fs::write(path("notebooks/01-text.ipynb"), notebook(&[])).unwrap();
+    let installed = PACKAGES.map(|(name, version)| format!("echo {name} {version};"));
+    let python = format!(
+        "#!/bin/sh\ncase $1 in -c) {} : ;; --version) echo Python 3.12.0 ;; -m) exec /bin/sleep 60 ;; esac\n",
+        installed.join(" ")
+    );
+    fs::write(path("environment/bin/python"), python).unwrap();
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(path("environment/bin/python"), mode).unwrap();
+    let mut running = start(
+        clean(lab())
+            .args(["open", "--no-browser", "--spares", "3"])
+            .env(PROJECT_ENV, folder.path())
+            .env(CACHE_ENV, path("cache"))
+            .env("VIRTUAL_ENV", path("environment"))
+            .current_dir(folder.path()),
+    );
+    let mark = running.mark.clone();
+    let output = running.output.clone();
+    let text = || fs::read_to_string(&output).unwrap();
+    let message = "没有备用的内核";
+    running.until("it is given up", SHORT, || text().contains(message));
+    let count = |word: &str| {
+        let processes = Running::processes(&mark);
+        processes.iter().filter(|line| line.contains(word)).count()
+    };
+    running.until("no spare is left", SHORT, || count("lab spare ") == 0);
+    assert_eq!(count("sleep"), 1, "Jupyter is open");
+    running.signal("TERM");
+    let ended = running.finish(SHORT);
+    assert_eq!(ended.text.matches(message).count(), 1, "{}", ended.text);
+    assert_eq!(ended.status.code(), Some(128 + 15), "Jupyter's status");
     all_gone(&mark, SHORT);
 }

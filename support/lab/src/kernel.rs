@@ -47,14 +47,17 @@ pub fn kernel(connection_file: &Path, early: bool) -> Result<ExitCode> {
         let home = build.with_extension("home");
         return serve(&project, &toolchain, clients, None, &build, &home).map(ExitCode::from);
     }
-    let needs = notebook(&project).map(|notebook| needs(&project, &toolchain, &notebook));
-    let needs = needs.and_then(Result::ok).flatten();
-    if let Some(needs) = needs.as_ref().filter(|_| !early)
-        && let Some(status) = spare::take(needs, &connection)?
+    let mut first = None;
+    if (early || std::env::var_os(SPARES_ENV).is_some())
+        && let Some(notebook) = notebook(&project)
+        && let Ok(Some(needs)) = needs(&project, &toolchain, &notebook)
     {
-        return Ok(ExitCode::from(status));
+        if early {
+            first = Some(needs.first);
+        } else if let Some(status) = spare::take(&needs, &connection)? {
+            return Ok(ExitCode::from(status));
+        }
     }
-    let first = needs.filter(|_| early).map(|needs| needs.first);
     let own = BuildFolder::new(&project, &warmed(&project, &toolchain)?)?;
     let (build, home) = (own.path(), own.home());
     serve(&project, &toolchain, clients, first, &build, home).map(ExitCode::from)

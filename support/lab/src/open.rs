@@ -1,5 +1,6 @@
 //! `lab open`: JupyterLab on the notebooks, set up first if need be.
 
+use std::io::IsTerminal;
 use std::net::{IpAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -115,8 +116,10 @@ impl Jupyter {
                 tokio::select! {
                     status = jupyter.wait() => break status?,
                     () = &mut keeping => {}
-                    // The terminal sends Ctrl-C to Jupyter, too, which asks whether it is meant.
-                    _ = interrupts.recv() => {}
+                    // A terminal sends Ctrl-C to Jupyter, too, which asks whether it is meant.
+                    _ = interrupts.recv() => if !std::io::stdin().is_terminal() {
+                        pass_on(libc::SIGINT);
+                    },
                     _ = terminations.recv() => pass_on(libc::SIGTERM),
                     _ = hang_ups.recv() => pass_on(libc::SIGHUP),
                 }

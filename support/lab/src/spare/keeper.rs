@@ -30,8 +30,9 @@ pub struct Keeper {
     folder: tempfile::TempDir,
     /// How many have been started.
     started: AtomicU32,
-    /// Held while one warms: two would only be in each other's way.
-    warming: Mutex<()>,
+    /// Held while one warms: two would only be in each other's way. Whether it has been said that
+    /// there is no memory for one.
+    warming: Mutex<bool>,
     /// All that run, also those that have been taken.
     kernels: Mutex<JoinSet<()>>,
     end: watch::Sender<bool>,
@@ -62,38 +63,30 @@ impl Keeper {
     /// Keeps `count` spares, until it is dropped. To be polled on the main thread: see
     /// [`end_with_us`].
     pub async fn keep(&self, count: usize) {
-        futures::future::join_all((0..count).map(|_| self.keep_one())).await;
+        let spares = (0..count).map(|_| self.keep_one());
+        // The next would fail as well.
+        if let Err(error) = futures::future::try_join_all(spares).await {
+            eprintln!("没有备用的内核：{error:#}。笔记本照样能用，只是打开时要多等几秒。");
+        }
         std::future::pending().await
     }
 
-    async fn keep_one(&self) {
+    async fn keep_one(&self) -> Result<()> {
         loop {
-            self.wait_for_memory().await;
-            match self.until_taken().await {
-                Ok(()) => sleep(PAUSE).await,
-                Err(error) => {
-                    eprintln!(
-                        "没有备用的内核了：{error:#}。笔记本照样能用，只是打开时要多等几秒。"
-                    );
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn wait_for_memory(&self) {
-        if !is_short() {
-            return;
-        }
-        eprintln!("空闲内存不多，先不准备备用的内核：打开笔记本要多等几秒。");
-        while is_short() {
-            sleep(LOOK).await;
+            self.until_taken().await?;
+            sleep(PAUSE).await;
         }
     }
 
     /// Starts a spare and waits until somebody takes it.
     async fn until_taken(&self) -> Result<()> {
-        let turn = self.warming.lock().await;
+        let mut is_said = self.warming.lock().await;
+        while is_short() {
+            if !std::mem::replace(&mut *is_said, true) {
+                eprintln!("空闲内存不多，先不准备备用的内核：打开笔记本要多等几秒。");
+            }
+            sleep(LOOK).await;
+        }
         let (kernel, mut words) = self.start()?;
         let mut end = self.end.subscribe();
         self.kernels.lock().await.spawn(async move {
@@ -106,9 +99,9 @@ impl Keeper {
                 stop(kernel).await;
             }
         });
-        let ended = "它自己结束了，原因见上";
+        let ended = "它没有等到有人用就结束了，原因见上";
         let word = words.next_line().await?.context(ended)?;
-        drop(turn);
+        drop(is_said);
         if word == "warm" {
             words.next_line().await?.context(ended)?;
         }
