@@ -211,7 +211,7 @@ fn a_kernel_that_starts_early_is_like_one_that_starts_when_its_turn_comes() {
 }
 
 #[test]
-fn a_first_cell_that_prints_or_fails_is_run_when_it_is_asked_for() {
+fn a_first_cell_that_does_something_is_run_once_and_one_that_fails_fails_when_it_is_asked_for() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
         let start = async |cell: &str| {
@@ -219,15 +219,19 @@ fn a_first_cell_that_prints_or_fails_is_run_when_it_is_asked_for() {
             fs::write(&path, notebook(&[(cell, false)])).unwrap();
             Kernel::start_early(lab(), &path).await.unwrap()
         };
-        let prints = "println!(\"here\");";
-        let mut kernel = start(prints).await;
-        let execution = ok(&mut kernel, prints).await;
-        assert_eq!(execution.stream("stdout"), "here\n");
+        let mark = folder.path().join("mark");
+        let does = format!(
+            "{{ let old = std::fs::read_to_string({mark:?}).unwrap_or_default(); std::fs::write({mark:?}, old + \"here\").unwrap(); }}"
+        );
+        let mut kernel = start(&does).await;
+        let execution = ok(&mut kernel, &does).await;
         assert_eq!(execution.execution_count, Some(1));
-        let fails = "let n: i32 = \"\";";
+        assert_eq!(fs::read_to_string(mark).unwrap(), "here");
+        let fails = "use nobody::knows::this;";
         let mut kernel = start(fails).await;
         let message = failure(&mut kernel, fails).await;
-        assert!(message.contains("mismatched types"), "{message}");
+        assert!(message.contains("nobody"), "{message}");
+        assert_eq!(ok(&mut kernel, "1 + 1").await.result(), Some("2"));
     });
 }
 

@@ -73,7 +73,7 @@ pub fn spare(socket: &Path) -> Result<ExitCode> {
     let toolchain = Toolchain::find()?;
     let notebook = project.course()?.swap_remove(0);
     let needs = needs(&project, &toolchain, &notebook)?
-        .with_context(|| format!("{} 没有代码单元格", notebook.display()))?;
+        .with_context(|| format!("{} 的第一格不只有 :dep 和 use", notebook.display()))?;
     if !build_folder::is_ready(&needs.warmed) {
         bail!("依赖还没有预热");
     }
@@ -133,17 +133,18 @@ fn notebook(project: &Project) -> Option<PathBuf> {
     std::env::var_os(NOTEBOOK_ENV).map(|path| project.notebooks().join(path))
 }
 
-/// What a kernel for this notebook, in the working directory, must have been made with. None if it
-/// has no code.
+/// What a kernel for this notebook, in the working directory, must have been made with to have run
+/// its first cell ahead. None if that must not be.
 fn needs(project: &Project, toolchain: &Toolchain, notebook: &Path) -> Result<Option<Needs>> {
     let notebook = Notebook::load(notebook)?;
-    let Some(first) = notebook.code_cells().into_iter().next() else {
+    let first = notebook.code_cells().into_iter().next();
+    let Some(first) = first.filter(|first| front::may_be_run_ahead(&first.source)) else {
         return Ok(None);
     };
     Ok(Some(Needs {
         folder: std::env::current_dir()?,
         warmed: build_folder::warmed(project, toolchain, &notebook.dep_lines())?,
-        first: first.source.clone(),
+        first: first.source,
     }))
 }
 

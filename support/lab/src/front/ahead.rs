@@ -3,7 +3,8 @@
 //! A kernel that nobody waits for yet, a spare or the next notebook's, runs the first cell ahead,
 //! which is almost all that a student would have to wait for. When that cell comes as the first one,
 //! it is answered from the record. If any other comes first, evcxr forgets everything (`:clear`)
-//! before it sees it. So a kernel never knows more than what has been executed in it.
+//! before it sees it. So a kernel never knows more than what has been executed in it, and only
+//! cells are run ahead that do nothing but name crates and imports: nobody may want the others.
 //!
 //! The rehearsal then makes evcxr do once what it is slow at the first time, as long as nobody
 //! asks for anything. It leaves neither a variable nor an item behind:
@@ -25,6 +26,14 @@ use crate::priority;
 const COMPLETION: &str = "let rehearsal = vec![1, 2, 3]; rehearsal.le";
 /// Makes evcxr's cells asynchronous.
 const AWAIT: &str = "tokio::task::yield_now().await;";
+
+/// Whether a cell does nothing but name crates and imports, each on a line.
+pub fn may_be_run_ahead(cell: &str) -> bool {
+    cell.lines().map(str::trim).all(|line| {
+        let import = line.starts_with("use ") && line.find(';') == Some(line.len() - 1);
+        line.is_empty() || line.starts_with("//") || line.starts_with(":dep ") || import
+    })
+}
 
 /// What is run ahead, until the first cell that a client wants decides what becomes of it.
 pub struct Ahead {
@@ -127,11 +136,11 @@ impl Front {
     /// Whether `request` is for the first cell, and that has been run ahead. From now on what
     /// happens in the kernel is what its clients want.
     pub(super) fn settle(&mut self, request: &Message) -> bool {
-        let Some(code) = code_of(request) else {
-            return false;
-        };
-        let ahead = self.ahead.take();
-        ahead.is_some_and(|ahead| ahead.holds && code == ahead.first)
+        let decides = self.ahead.is_some().then(|| code_of(request)).flatten();
+        decides.is_some_and(|code| {
+            let ahead = self.ahead.take();
+            ahead.is_some_and(|ahead| ahead.holds && code == ahead.first)
+        })
     }
 
     /// One of our own requests is over.
@@ -177,4 +186,36 @@ fn code_of(request: &Message) -> Option<String> {
 
 fn cell(code: &str) -> Value {
     json!({ "code": code, "silent": true, "store_history": false, "allow_stdin": false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_no_effect_is_run_ahead() {
+        for cell in [
+            "",
+            ":dep tokio = \"1\"\n\n// 注释\nuse notebook::{print, println};",
+        ] {
+            assert!(may_be_run_ahead(cell), "{cell}");
+        }
+        for cell in [
+            "println!();",
+            ":dep tokio = \"1\"\nserve();",
+            "use a::b; serve();",
+            "use a::{\n    b,\n};",
+            ":opt 2",
+            "!rm x",
+        ] {
+            assert!(!may_be_run_ahead(cell), "{cell}");
+        }
+    }
+
+    #[test]
+    fn a_rehearsal_adds_no_crate() {
+        let steps = |first: &str| Ahead::new(first.to_owned()).steps;
+        assert!(steps(":dep tokio = \"1\"").contains(&Step::Await));
+        assert!(!steps(":dep tokio-util = \"1\"").contains(&Step::Await));
+    }
 }

@@ -58,6 +58,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use ahead::Ahead;
+pub use ahead::may_be_run_ahead;
 use cells::Current;
 use history::History;
 pub use link::SOCKET_ENV;
