@@ -16,6 +16,8 @@
 //! | `ipynb.rs` | notebook files |
 //! | `files.rs` | files that are written whole or not at all |
 //! | `process.rs` | programs that are started: how they end, what they said |
+//! | `priority.rs` | work that nobody waits for yet |
+//! | `spare/` | kernels that wait to be taken, while JupyterLab is open |
 //! | `python.rs` | the environment with JupyterLab |
 //! | `kernelspec.rs` | the entry by which Jupyter finds the kernel |
 //! | `warm.rs` | warming a build folder |
@@ -42,11 +44,13 @@ pub mod kernel;
 pub mod kernelspec;
 pub mod open;
 pub mod outputs;
+pub mod priority;
 pub mod process;
 pub mod project;
 pub mod python;
 pub mod run;
 pub mod setup;
 pub mod sources;
+pub mod spare;
 pub mod toolchain;
 pub mod warm;
