@@ -615,7 +615,7 @@ fn what_most_of_the_course_uses_is_completed_and_inspected() {
             ("rayon::prelude::IntoPar", "IntoParallelIterator"),
             ("notebook::disp", "display"),
             ("notebook::Timeline::ne", "new"),
-            ("flags::serv", "servers"),
+            ("flags::serv", "server"),
         ];
         completes(&mut client, &wanted).await;
         inspects(&mut client, "numbers", "Vec<i32>").await;
