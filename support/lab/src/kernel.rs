@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail};
 use jupyter_protocol::ConnectionInfo;
 
 use crate::build_folder::{self, BuildFolder};
+use crate::cargo;
 use crate::front::{self, Clients};
 use crate::ipynb::Notebook;
-use crate::pinned;
 use crate::process::end_with_us;
 use crate::project::{PROJECT_ENV, Project};
 use crate::sources;
@@ -169,10 +169,6 @@ fn warmed(project: &Project, toolchain: &Toolchain) -> Result<PathBuf> {
 /// evcxr with what it needs to find in its environment.
 fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) -> Result<Command> {
     let program = std::env::current_exe().context("找不到自己的程序文件")?;
-    let tools = home.join("bin");
-    fs::create_dir_all(&tools)?;
-    // evcxr asks for these by name.
-    pinned::write_tools(&tools)?;
     let libraries = libraries(toolchain, build);
     // The dynamic linker never looks again into a folder that was not there at its start. It would
     // take the libraries of `target/`, which cargo names to what it runs.
@@ -180,12 +176,13 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
         fs::create_dir_all(folder)?;
     }
     let mut command = Command::new(&program);
+    let tools = cargo::stand_before(&mut command, &home.join("cargo"), &program)?;
     command
         .env(PROJECT_ENV, project.root())
-        .env(pinned::LAB_ENV, &program)
-        .env(pinned::CARGO_ENV, toolchain.cargo())
-        .env(pinned::LOCK_ENV, project.root().join("Cargo.lock"))
-        .env(pinned::BUILD_ENV, build)
+        .env(cargo::CARGO_ENV, toolchain.cargo())
+        .env(cargo::RUSTC_ENV, toolchain.rustc())
+        .env(cargo::LOCK_ENV, project.root().join("Cargo.lock"))
+        .env(cargo::BUILD_ENV, build)
         .env("EVCXR_CONFIG_DIR", build_folder::configuration(project)?)
         .env(
             "RUST_SRC_PATH",
@@ -212,7 +209,7 @@ pub fn stock(lab: &Path, toolchain: &Toolchain, build: &Path) -> Command {
     let mut command = Command::new(lab);
     command
         .arg("--control_file")
-        .env(pinned::BUILD_ENV, build)
+        .env(cargo::BUILD_ENV, build)
         .env("RUST_SRC_PATH", &toolchain.sources);
     if let Ok(libraries) = std::env::join_paths(libraries(toolchain, build)) {
         command.env("LD_LIBRARY_PATH", libraries);

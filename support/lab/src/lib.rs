@@ -7,7 +7,7 @@
 //! | `toolchain.rs` | the Rust toolchain that cells are compiled with |
 //! | `sources.rs` | the standard library's sources, without what nobody needs |
 //! | `build_folder.rs` | warmed build folders, and a copy for each kernel |
-//! | `pinned.rs` | cells get the crate versions of the workspace's lock file |
+//! | `cargo.rs`, `cargo/` | the `cargo` and the `rustc` that evcxr finds: a cell without cargo, known answers, the lock file's versions |
 //! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
 //! | `front/` | what Jupyter talks to: a relay to evcxr that does what evcxr falls short of |
 //! | `cells.rs` | the process that runs the cells |
@@ -31,6 +31,7 @@
 
 pub mod bench;
 pub mod build_folder;
+pub mod cargo;
 pub mod cells;
 pub mod client;
 pub mod doctor;
@@ -43,7 +44,6 @@ pub mod kernel;
 pub mod kernelspec;
 pub mod open;
 pub mod outputs;
-pub mod pinned;
 pub mod priority;
 pub mod process;
 pub mod project;

@@ -1,0 +1,178 @@
+//! The `cargo` and the `rustc` that evcxr finds first: this program under their names.
+//!
+//! **rustc** is the real one; it writes down how it is called for a cell.
+//!
+//! **cargo** gives cells the versions of the workspace's lock file ([`pinned`]), and does not
+//! call the real one where it can do without:
+//!
+//! - A cell. Most of what a student waits for after a small one is cargo finding out that nothing
+//!   has changed: 80 of 140 ms. So the call of rustc that cargo makes for one cell is made again for
+//!   the next, as long as everything that cargo would look at is as it was: its own command line and
+//!   environment, manifest, lock file, and the sources of path dependencies.
+//! - A question ([`questions`]): evcxr and rust-analyzer ask some twenty at each start.
+
+mod cell;
+mod pinned;
+mod questions;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+
+use cell::{Call, Cell};
+use questions::Question;
+
+/// The real cargo.
+pub const CARGO_ENV: &str = "LAB_CARGO";
+/// The real rustc.
+pub const RUSTC_ENV: &str = "LAB_RUSTC";
+/// The user's `CARGO_HOME`; empty if there is none.
+const HOME_ENV: &str = "LAB_CARGO_HOME";
+/// The lock file with the versions to use.
+pub const LOCK_ENV: &str = "LAB_LOCK";
+/// evcxr's build folder; cargo is left alone everywhere else.
+pub const BUILD_ENV: &str = "EVCXR_TMPDIR";
+
+/// evcxr takes warnings of a path dependency for errors of the cell.
+const FLAGS: &str = "-Awarnings";
+
+/// What of this makes a difference for what lies in a warmed folder.
+pub const WARMED_WITH: (&str, usize) = (FLAGS, questions::FAR);
+
+/// Files of ours in a build folder that must not be copied to another.
+pub const NOT_COPIED: [&str; 2] = cell::FILES;
+
+/// What manifest and lock file were after the last call of cargo. Not their times: evcxr writes
+/// several manifests in one second.
+const SEEN: [(&str, &str); 2] = [("Cargo.toml", ".lab-toml"), ("Cargo.lock", ".lab-lock")];
+
+/// Gives `command`, evcxr or what stands before it, a `cargo` and a `rustc` of ours in the folder
+/// `home`: where rust-analyzer looks first of all, in the `bin` of `CARGO_HOME`. The real cargo gets
+/// the real one. Returns that `bin`, for the search path.
+///
+/// # Errors
+/// When a link cannot be made.
+pub fn stand_before(command: &mut Command, home: &Path, lab: &Path) -> Result<PathBuf> {
+    let bin = home.join("bin");
+    fs::create_dir_all(&bin)?;
+    // Whoever asks rustup for the real cargo would get round ours: there is no rustup here.
+    let none = Path::new("/bin/false");
+    for (name, program) in [("cargo", lab), ("rustc", lab), ("rustup", none)] {
+        match symlink(program, bin.join(name)) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error)?,
+            _ => {}
+        }
+    }
+    command
+        .env("CARGO_HOME", home)
+        .env(HOME_ENV, std::env::var_os("CARGO_HOME").unwrap_or_default());
+    Ok(bin)
+}
+
+/// Does what this program does under the name of another; `None` under its own.
+pub fn by_name(name: &Path, arguments: impl Iterator<Item = OsString>) -> Option<Result<ExitCode>> {
+    match name.file_name()?.to_str()? {
+        "cargo" => Some(cargo(arguments.collect())),
+        "rustc" => Some(rustc(arguments.collect())),
+        _ => None,
+    }
+}
+
+/// A program that is named in the environment, or else found under its own name.
+fn real(variable: &str, name: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os(variable).unwrap_or_else(|| name.into()))
+}
+
+fn exec(mut command: Command) -> Result<ExitCode> {
+    let error = command.exec();
+    Err(error).with_context(|| format!("运行不了 {}", command.get_program().display()))
+}
+
+/// Whether the working directory is the folder that evcxr builds in.
+fn builds_here() -> bool {
+    let build = std::env::var_os(BUILD_ENV);
+    build.is_some_and(|build| std::env::current_dir().is_ok_and(|here| here == *build))
+}
+
+fn rustc(arguments: Vec<OsString>) -> Result<ExitCode> {
+    if builds_here()
+        && let Some(call) = Call::of_this(&arguments)
+        && call.is_for_a_cell()
+    {
+        call.remember();
+    }
+    let mut command = Command::new(real(RUSTC_ENV, "rustc"));
+    command.args(arguments);
+    exec(command)
+}
+
+fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
+    // SAFETY: there is no other thread.
+    match std::env::var_os(HOME_ENV).filter(|home| !home.is_empty()) {
+        Some(home) => unsafe { std::env::set_var("CARGO_HOME", home) },
+        None => unsafe { std::env::remove_var("CARGO_HOME") },
+    }
+    let mut command = Command::new(real(CARGO_ENV, "cargo"));
+    if !builds_here() {
+        command.args(&arguments);
+        return exec(command);
+    }
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    // SAFETY: there is no other thread.
+    unsafe { std::env::set_var("RUSTFLAGS", format!("{flags} {FLAGS}")) };
+    if let Some(question) = Question::new(&arguments) {
+        questions::use_our_lock(&mut command, &arguments);
+        return question.answer(|resolves| match resolves {
+            true => with_our_versions(|| command.output()),
+            false => command.output().context("运行不了 cargo"),
+        });
+    }
+    command.args(&arguments);
+    let call = match arguments.first() {
+        Some(task) if task == "build" => Call::of_this(&arguments),
+        _ => None,
+    };
+    if let Some(call) = &call {
+        if !has_changed()
+            && let Some(cell) = Cell::known(call)
+        {
+            return cell.compile();
+        }
+        Cell::forget();
+    }
+    let status = with_our_versions(|| command.status())?;
+    if let Some(call) = call {
+        Cell::remember(call)?;
+    }
+    Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)))
+}
+
+/// Whether manifest or lock file have changed since the last call of the real cargo.
+fn has_changed() -> bool {
+    let same = |file, copy| matches!((fs::read(file), fs::read(copy)), (Ok(file), Ok(copy)) if file == copy);
+    SEEN.iter().any(|(file, copy)| !same(file, copy))
+}
+
+/// Runs the real cargo. When manifest or lock file have changed, puts the workspace's versions
+/// back into the lock file first.
+fn with_our_versions<T>(run: impl FnOnce() -> std::io::Result<T>) -> Result<T> {
+    let wanted = std::env::var_os(LOCK_ENV).filter(|_| has_changed());
+    if let Some(wanted) = &wanted
+        && let Err(error) = pinned::pin(Path::new(""), Path::new(wanted))
+    {
+        eprintln!("[lab] 没能固定依赖的版本：{error:#}");
+    }
+    let done = run().context("运行不了 cargo")?;
+    if wanted.is_some() {
+        for (file, copy) in SEEN {
+            let _ = fs::copy(file, copy);
+        }
+    }
+    Ok(done)
+}
