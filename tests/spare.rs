@@ -4,21 +4,24 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::fd::FromRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::command::{LONG, Running, SHORT, all_gone, start};
+use common::command::{LONG, MARK, Running, SHORT, all_gone, start};
 use common::{
     FIRST_CELL, LIMIT, clean, failure, free_port, interrupted, kernel_command, lab, notebook, ok,
     project, run, set_up, until,
 };
 use lab::client::{Kernel, Outcome};
 use lab::kernel::NOTEBOOK_ENV;
-use lab::process::in_its_own_session;
+use lab::process::{get_when_we_end, in_its_own_session};
 use lab::project::{CACHE_ENV, PROJECT_ENV};
 use lab::python::PACKAGES;
 use lab::spare::SPARES_ENV;
@@ -373,7 +376,7 @@ impl Open {
             running,
             port,
             token: token.unwrap(),
-            folder: folder,
+            folder,
         }
     }
 
@@ -455,6 +458,85 @@ fn when_lab_open_is_killed_no_spare_and_no_kernel_is_left() {
     kill(open.running.child.id());
     open.running.finish(SHORT);
     all_gone(&mark, SHORT);
+}
+
+/// A terminal, and what was written on it.
+struct Terminal {
+    keyboard: fs::File,
+    screen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    /// Runs a command in a new one.
+    fn run(command: &mut Command) -> (Terminal, Child) {
+        let (mut ours, mut its) = (0, 0);
+        let nothing = std::ptr::null_mut();
+        // SAFETY: two integers to write to; the rest may be null.
+        let opened =
+            unsafe { libc::openpty(&mut ours, &mut its, nothing, nothing.cast(), nothing.cast()) };
+        assert_eq!(opened, 0);
+        // SAFETY: nobody else owns these descriptors.
+        let (ours, its) = unsafe { (fs::File::from_raw_fd(ours), fs::File::from_raw_fd(its)) };
+        command
+            .stdin(its.try_clone().unwrap())
+            .stdout(its.try_clone().unwrap())
+            .stderr(its);
+        in_its_own_session(command);
+        get_when_we_end(command, libc::SIGTERM);
+        // SAFETY: async-signal-safe, and no memory is involved.
+        unsafe {
+            command.pre_exec(|| match libc::ioctl(0, libc::TIOCSCTTY, 0) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+        let process = command.spawn().unwrap();
+        let screen = Arc::<Mutex<Vec<u8>>>::default();
+        let (mut reader, written) = (ours.try_clone().unwrap(), screen.clone());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = reader.read(&mut bytes) {
+                written.lock().unwrap().extend(&bytes[..read]);
+            }
+        });
+        let keyboard = ours;
+        (Terminal { keyboard, screen }, process)
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    async fn until(&self, text: &str) {
+        let text = text.as_bytes();
+        until("it is on the screen", || {
+            let screen = self.screen.lock().unwrap();
+            screen.windows(text.len()).any(|part| part == text)
+        })
+        .await;
+    }
+}
+
+#[test]
+fn in_a_terminal_the_first_ctrl_c_asks_and_the_second_ends_everything() {
+    run(async {
+        set_up();
+        let mark = uuid::Uuid::new_v4().to_string();
+        let (mut terminal, mut process) = Terminal::run(
+            clean(lab())
+                .args(["open", "--no-browser", "--port", &free_port().to_string()])
+                .env(MARK, &mark)
+                .current_dir(project().root()),
+        );
+        terminal.until("token=").await;
+        terminal.press("\u{3}");
+        terminal.until("y/[n]").await;
+        let spares = |line: &&String| line.contains("lab spare ");
+        assert_eq!(Running::processes(&mark).iter().filter(spares).count(), 1);
+        terminal.press("\u{3}");
+        until("it ends", || process.try_wait().unwrap().is_some()).await;
+        all_gone(&mark, SHORT);
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub const LONG: Duration = Duration::from_secs(1200);
 pub const SHORT: Duration = Duration::from_secs(60);
 
 /// All processes that descend from a command have this in their environment.
-const MARK: &str = "LAB_TEST_MARK";
+pub const MARK: &str = "LAB_TEST_MARK";
 
 /// A command that has been started, in a process group of its own, as from a terminal.
 pub struct Running {

@@ -31,7 +31,7 @@ pub struct Options {
     /// 允许别的机器连接：知道网址和口令的人都能在这台机器上执行代码
     #[arg(long)]
     allow_remote: bool,
-    /// 备用几个已经准备好的内核，0 到 8：打开笔记本不用等，每个占内存 0.6 GB 左右
+    /// 备用几个已经准备好的内核，0 到 8：打开笔记本不用等，每个占内存 0.7 GB 左右
     #[arg(long, value_name = "个", default_value_t = 1, value_parser = value_parser!(u8).range(0..=8))]
     spares: u8,
 }
