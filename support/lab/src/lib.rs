@@ -26,6 +26,7 @@
 //! | `run.rs` | `lab run` |
 //! | `fmt.rs` | `lab fmt` |
 //! | `export.rs` | `lab export`: pages of HTML |
+//! | `hub.rs` | `lab hub`: a class on one machine |
 
 pub mod bench;
 pub mod build_folder;
@@ -36,6 +37,7 @@ pub mod export;
 pub mod files;
 pub mod fmt;
 pub mod front;
+pub mod hub;
 pub mod ipynb;
 pub mod kernel;
 pub mod kernelspec;

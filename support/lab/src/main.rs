@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lab::project::Project;
-use lab::{bench, cells, doctor, export, fmt, kernel, open, pinned, run, setup};
+use lab::{bench, cells, doctor, export, fmt, hub, kernel, open, pinned, run, setup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -47,6 +47,8 @@ enum Task {
     /// 执行笔记本，导出成可以分发的 HTML
     #[command(long_about = EXPORT)]
     Export(ExportOptions),
+    /// 在这台机器上给一个班开 JupyterHub，需要 root
+    Hub(hub::Options),
     /// 整理笔记本：去掉输出，用 rustfmt 排版代码
     Fmt(FmtOptions),
     /// 检查装了什么、缺什么、该怎么办
@@ -296,6 +298,7 @@ async fn carry_out(project: &Project, task: Task) -> Result<bool> {
             let changed = !fmt::fmt(&project.select(&options.notebooks)?, options.check)?;
             return Ok(!(changed && options.check));
         }
+        Task::Hub(options) => hub::hub(project, &options).await?,
         Task::Bench(options) => bench::bench(project, &options).await?,
         Task::Doctor => return doctor::doctor(project),
         Task::Kernel { .. } => unreachable!("handled above, before anything else is looked for"),
