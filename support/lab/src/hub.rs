@@ -640,9 +640,11 @@ mod tests {
 
     #[test]
     fn a_folder_behind_a_closed_one_is_closed() {
-        let folder = tempfile::tempdir().unwrap(); // mode 0700
+        let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
+        fs::set_permissions(&inner, Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
         assert_eq!(closed(&inner).as_deref(), Some(folder.path()));
         fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
         assert_eq!(closed(&inner), None);

@@ -31,6 +31,7 @@
 pub mod bench;
 pub mod build_folder;
 pub mod cells;
+pub mod class;
 pub mod client;
 pub mod doctor;
 pub mod export;
