@@ -10,7 +10,7 @@ use lab::class::hub::Hub;
 use lab::class::student::{Body, Student};
 use reqwest::{Method, StatusCode};
 
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_secs(500);
 const CELL: Duration = Duration::from_secs(120);
 
 #[test]

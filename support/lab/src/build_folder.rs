@@ -37,7 +37,10 @@ const READY: &str = ".lab-ready";
 pub fn configuration(project: &Project) -> Result<PathBuf> {
     let folder = project.cache().join("config");
     write_if_different(&folder.join("evcxr.toml"), EVCXR_CONFIG)?;
-    write_if_different(&project.cache().join(".cargo/config.toml"), CARGO_CONFIG)?;
+    // Above the warmed folders and above those of kernels: often the same.
+    for above in project.warm().parent().into_iter().chain([project.cache()]) {
+        write_if_different(&above.join(".cargo/config.toml"), CARGO_CONFIG)?;
+    }
     Ok(folder)
 }
 
@@ -232,7 +235,8 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Files that belong to cells, and cargo's locks.
+/// Files that belong to cells, cargo's locks, and what the compiler keeps for the next time it
+/// compiles a support crate, which is not here (its locks are for the owner alone).
 fn is_of_a_cell(name: &str) -> bool {
     let stem = name.strip_prefix("lib").unwrap_or(name);
     stem == "ctx"
@@ -240,6 +244,7 @@ fn is_of_a_cell(name: &str) -> bool {
         || stem.starts_with("ctx.")
         || stem.starts_with("code_")
         || name == ".cargo-lock"
+        || name == "incremental"
         || name == READY
 }
 
