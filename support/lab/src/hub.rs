@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
@@ -253,6 +253,7 @@ impl Class {
         );
         unpacked.context("复制课程失败：请检查磁盘空间")?;
         ensure!(archive.wait()?.success(), "git archive 失败");
+        keep_times(&place, &new)?;
         let _ = fs::remove_file(&mark);
         remove(&place)?;
         fs::rename(&new, &place)?;
@@ -570,6 +571,23 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
+/// Gives the files in `new` that are as they are in `old` the times that they have there: what is
+/// compiled from them is then still good.
+fn keep_times(old: &Path, new: &Path) -> io::Result<()> {
+    for entry in WalkDir::new(new) {
+        let entry = entry?;
+        let before = old.join(entry.path().strip_prefix(new).expect("is below"));
+        if entry.file_type().is_file() && fs::read(&before).ok() == Some(fs::read(entry.path())?) {
+            let time = fs::metadata(&before)?.modified()?;
+            File::options()
+                .write(true)
+                .open(entry.path())?
+                .set_modified(time)?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts the files of a folder into a second place, as hard links if they are never rewritten and
 /// that is possible. A folder that is not there has none.
 fn link_tree(from: &Path, to: &Path, never_rewritten: bool) -> io::Result<()> {
@@ -636,6 +654,26 @@ mod tests {
     fn passwords_are_long_and_never_twice_the_same() {
         let (one, other) = (password(), password());
         assert!(one.len() == 12 && one != other, "{one} {other}");
+    }
+
+    #[test]
+    fn only_files_that_have_changed_are_newer() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        for (place, changed) in [(&old, "1"), (&new, "2")] {
+            fs::create_dir_all(place.join("src")).unwrap();
+            fs::write(place.join("src/same"), "1").unwrap();
+            fs::write(place.join("changed"), changed).unwrap();
+        }
+        let long_ago = std::time::UNIX_EPOCH;
+        for name in ["src/same", "changed"] {
+            let file = File::options().write(true).open(old.join(name)).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+        keep_times(&old, &new).unwrap();
+        let time = |name| fs::metadata(new.join(name)).unwrap().modified().unwrap();
+        assert_eq!(time("src/same"), long_ago);
+        assert!(time("changed") > long_ago);
     }
 
     #[test]

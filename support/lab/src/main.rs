@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lab::project::Project;
-use lab::{bench, cells, doctor, export, fmt, hub, kernel, open, pinned, run, setup};
+use lab::{bench, cells, class, doctor, export, fmt, hub, kernel, open, pinned, run, setup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -49,6 +49,8 @@ enum Task {
     Export(ExportOptions),
     /// 在这台机器上给一个班开 JupyterHub，需要 root
     Hub(hub::Options),
+    /// 演一节课：多少学生、要多少内存和处理器，需要 root
+    Class(class::Options),
     /// 整理笔记本：去掉输出，用 rustfmt 排版代码
     Fmt(FmtOptions),
     /// 检查装了什么、缺什么、该怎么办
@@ -299,6 +301,7 @@ async fn carry_out(project: &Project, task: Task) -> Result<bool> {
             return Ok(!(changed && options.check));
         }
         Task::Hub(options) => hub::hub(project, &options).await?,
+        Task::Class(options) => class::class(project, &options).await?,
         Task::Bench(options) => bench::bench(project, &options).await?,
         Task::Doctor => return doctor::doctor(project),
         Task::Kernel { .. } => unreachable!("handled above, before anything else is looked for"),

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -57,14 +58,7 @@ impl Hub {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
-        // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
-        unsafe {
-            lab.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-                Ok(())
-            });
-        }
-        let process = lab.spawn().context("启动不了 lab hub")?;
+        let process = spawn(lab).context("启动不了 lab hub")?;
         let mut hub = Hub {
             process,
             data: data.to_owned(),
@@ -90,6 +84,11 @@ impl Hub {
     /// What it has written so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.data.join("log")).unwrap_or_default()
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The folder of the class.
@@ -158,6 +157,26 @@ impl Hub {
         let ours = names.filter(|name| name.starts_with(&self.prefix));
         ours.map(str::to_owned).collect()
     }
+}
+
+/// Starts a program that is told to end when this one does, however that comes about.
+fn spawn(mut command: Command) -> std::io::Result<Child> {
+    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            Ok(())
+        });
+    }
+    // "This one" is the thread that starts it: one that lives as long as the process.
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = sender.send(command.spawn());
+        loop {
+            std::thread::park();
+        }
+    });
+    receiver.recv().map_err(std::io::Error::other)?
 }
 
 impl Drop for Hub {

@@ -434,6 +434,35 @@ impl Kernel {
         self.finish(&id, since, limit).await
     }
 
+    /// Waits until a cell that was sent has printed something.
+    ///
+    /// # Errors
+    /// When it does not within `limit`, or the connection is gone.
+    pub async fn wait_for_text(&mut self, id: &str, text: &str, limit: Duration) -> Result<()> {
+        let found = async {
+            loop {
+                let message = self.message().await?;
+                let printed = message["content"]["text"].as_str().unwrap_or_default();
+                if message["parent_header"]["msg_id"] == id && printed.contains(text) {
+                    return Ok(());
+                }
+            }
+        };
+        timeout(limit, found)
+            .await
+            .with_context(|| format!("{text:?} 没有打印出来"))?
+    }
+
+    /// The next message of the kernel.
+    async fn message(&mut self) -> Result<Value> {
+        loop {
+            let message = self.socket.next().await;
+            if let Message::Text(text) = message.context("服务器断开了内核的连接")?? {
+                return Ok(serde_json::from_str(&text)?);
+            }
+        }
+    }
+
     /// Waits for the end of a cell that was sent.
     ///
     /// # Errors
@@ -447,14 +476,10 @@ impl Kernel {
         let until = tokio::time::Instant::from_std(since + limit);
         let (mut replied, mut idle) = (false, false);
         while !(replied && idle) {
-            let Ok(message) = tokio::time::timeout_at(until, self.socket.next()).await else {
+            let Ok(message) = tokio::time::timeout_at(until, self.message()).await else {
                 return Ok(execution);
             };
-            let message = message.context("服务器断开了内核的连接")??;
-            let Message::Text(text) = message else {
-                continue;
-            };
-            let message: Value = serde_json::from_str(&text)?;
+            let message = message?;
             if message["parent_header"]["msg_id"] != id {
                 continue;
             }

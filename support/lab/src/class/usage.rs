@@ -23,10 +23,28 @@ fn processes(user: u32) -> impl Iterator<Item = u32> {
 
 /// What the processes of a user take now.
 pub fn of_user(user: u32) -> Usage {
+    of(processes(user))
+}
+
+/// What the hub takes now, with the proxy and the culler, which it has started as root.
+pub fn of_hub(hub: u32) -> Usage {
+    let parent = |process: u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        stat.rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()
+    };
+    of(processes(0).filter(|process| *process == hub || parent(*process) == Some(hub)))
+}
+
+fn of(processes: impl Iterator<Item = u32>) -> Usage {
     // SAFETY: always succeeds.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
     let mut usage = Usage::default();
-    for process in processes(user) {
+    for process in processes {
         let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}"));
         let rollup = read("smaps_rollup").unwrap_or_default();
         let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
