@@ -272,8 +272,13 @@ impl Student {
         let server = format!("{user}/server");
         self.request(Method::DELETE, &server, Body::None).await?;
         let deadline = Instant::now() + REQUEST;
-        while !self.request(Method::GET, &user, Body::None).await?.json()?["server"].is_null() {
-            ensure!(Instant::now() < deadline, "服务器没有停下");
+        loop {
+            let found = self.request(Method::GET, &user, Body::None).await?;
+            let found = found.json()?;
+            if found["server"].is_null() && found["pending"].is_null() {
+                break;
+            }
+            ensure!(Instant::now() < deadline, "服务器没有停下：{found}");
             sleep(Duration::from_millis(200)).await;
         }
         Ok(())
