@@ -76,7 +76,7 @@ pub struct Options {
     /// 系统用户的名字怎样开头
     #[arg(long, value_name = "前缀", default_value = "stu-", hide = true)]
     prefix: String,
-    /// 只准备，不启动
+    /// 只准备学生共用的部分，不启动；制作容器镜像时用
     #[arg(long)]
     prepare_only: bool,
 }
@@ -91,16 +91,20 @@ pub async fn hub(project: &Project, options: &Options) -> Result<()> {
     // SAFETY: always succeeds. What is shared must be readable, whatever root's own habits are.
     unsafe { libc::umask(0o022) };
     let class = Class::new(&options.data)?;
-    let students = class.students(options)?;
+    let students = match options.prepare_only {
+        true => Vec::new(),
+        false => class.students(options)?,
+    };
     class.share_project(project)?;
     let toolchain = class.share_toolchain()?;
     class.share_crates()?;
     class.share_notebooks()?;
     class.install(&toolchain).await?;
-    class.hand_out_passwords(&students, options)?;
     if options.prepare_only {
         return Ok(());
     }
+    class.install_proxy()?;
+    class.hand_out_passwords(&students, options)?;
     let error = class.jupyterhub(&students, &toolchain, options)?.exec();
     bail!(
         "运行不了 JupyterHub（{error}）：请删除 {} 后重试",
@@ -116,13 +120,18 @@ fn check(options: &Options) -> Result<()> {
             "每个学生是一个系统用户，建用户、切换用户需要 root：请先 `cargo build`，再运行 `sudo env \"PATH=$PATH\" \"HOME=$HOME\" target/debug/lab hub`"
         );
     }
-    for (program, package) in [
-        ("useradd", "passwd"),
+    let needed = [
         ("git", "git"),
+        ("tar", "tar"),
+        ("useradd", "passwd"),
         ("node", "nodejs"),
         ("npm", "npm"),
-        ("tar", "tar"),
-    ] {
+    ];
+    let needed = match options.prepare_only {
+        true => &needed[..2],
+        false => &needed[..],
+    };
+    for (program, package) in needed {
         if find(program).is_none() {
             bail!("找不到 {program}：请安装（Debian：apt install {package}）");
         }
@@ -380,7 +389,6 @@ impl Class {
             );
         }
         println!("✓ JupyterHub：{}", environment.folder().display());
-        self.install_proxy()?;
         let mut path = vec![toolchain.sysroot.join("bin")];
         path.extend(std::env::split_paths(
             &std::env::var_os("PATH").unwrap_or_default(),
