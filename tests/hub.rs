@@ -136,6 +136,20 @@ fn a_students_first_cell_finds_everything_compiled() {
 }
 
 #[test]
+fn a_crate_that_the_class_does_not_share_is_downloaded() {
+    let Some(hub) = hub() else { return };
+    run(async {
+        let mut joy = student(&hub, "joy").await;
+        let (_, mut kernel) = joy.open(NOTEBOOK).await.unwrap();
+        // None of ours, nor of what we depend on, uses this one.
+        let code = ":dep roman = \"0.1\"\nprintln!(\"{:?}\", roman::to(42));";
+        let text = prints(&mut kernel, code).await;
+        assert_eq!(text, "Some(\"XLII\")\n", "{}", hub.log());
+        assert!(hub.home("joy").join(".cargo/registry").is_dir());
+    });
+}
+
+#[test]
 fn a_wrong_password_and_a_name_that_is_not_on_the_list_are_refused() {
     let Some(hub) = hub() else { return };
     run(async {
@@ -395,5 +409,5 @@ fn the_passwords_are_for_root_alone_and_no_two_are_the_same() {
         .collect();
     passwords.sort();
     passwords.dedup();
-    assert_eq!(passwords.len(), 10, "nine students and the teacher");
+    assert_eq!(passwords.len(), 11, "ten students and the teacher");
 }
