@@ -59,7 +59,9 @@ fn hub() -> Option<Arc<Hub>> {
     .map(str::to_owned);
     let mut command = clean(lab());
     command.current_dir(project().root());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     let started = Hub::start(command, &data, &students, &["--memory", "2"], SET_UP);
+    let started = runtime.block_on(started);
     *hub = Some((Arc::new(started.unwrap()), own));
     // SAFETY: the function is there as long as the process.
     unsafe { libc::atexit(end) };

@@ -1,5 +1,6 @@
 # A class on one machine. `lab hub` starts JupyterHub with this file, and says in $LAB_HUB what it
 # has prepared: everything in `shared` is read-only for students and there once for all of them.
+import asyncio
 import json
 import os
 import pwd
@@ -138,7 +139,9 @@ class Student(LocalProcessSpawner):
         runtime.parent.mkdir(mode=0o711, exist_ok=True)
         for folder in (Path(user.pw_dir), runtime):
             folder.mkdir(mode=0o700, exist_ok=True)
-            os.chown(folder, user.pw_uid, user.pw_gid)
+            if folder.stat().st_uid != user.pw_uid:  # new, or the account has been made anew
+                owner = f"{user.pw_uid}:{user.pw_gid}"
+                subprocess.run(["chown", "-R", "-h", owner, folder], check=True)
             os.chmod(folder, 0o700)
         return runtime
 
@@ -175,11 +178,16 @@ class Student(LocalProcessSpawner):
         await super().stop(now)
         # What cells have started and left behind goes too.
         user = self.known()
-        for process in processes(user.pw_uid) if user else ():
-            try:
-                os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        for _ in range(50):
+            left = list(processes(user.pw_uid)) if user else []
+            if not left:
+                break
+            for process in left:
+                try:
+                    os.kill(process, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            await asyncio.sleep(0.1)
         forget_control_groups(self.account)
 
 

@@ -15,14 +15,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use walkdir::WalkDir;
 
+use crate::cargo;
 use crate::files;
-use crate::pinned;
 use crate::project::Project;
 use crate::toolchain::Toolchain;
 
 /// For cargo in all build folders: dependencies are optimised once, when they are warmed; cells
-/// are not, since compiling them is what a student waits for.
-const CARGO_CONFIG: &str = "[profile.dev.package.\"*\"]\nopt-level = 3\n";
+/// are not, since compiling them is what a student waits for, nor what stands in for a part of each
+/// cell.
+const CARGO_CONFIG: &str = "[profile.dev.package.\"*\"]
+opt-level = 3
+[profile.dev.package.notebook-cell]
+opt-level = 0
+";
 
 /// For evcxr: the opt-level of cells.
 const EVCXR_CONFIG: &str = "[evcxr]\nopt_level = \"0\"\n";
@@ -64,7 +69,7 @@ fn write_if_different(path: &Path, text: &str) -> Result<()> {
 pub fn warmed(project: &Project, toolchain: &Toolchain, deps: &[String]) -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     (deps, &toolchain.version, &toolchain.sources, CARGO_CONFIG).hash(&mut hasher);
-    pinned::CARGO.hash(&mut hasher); // it adds flags
+    cargo::FLAGS.hash(&mut hasher);
     // The support crates take versions and features from the workspace's manifest.
     for name in ["Cargo.lock", "Cargo.toml"] {
         fs::read(project.root().join(name))
@@ -79,6 +84,7 @@ pub fn warmed(project: &Project, toolchain: &Toolchain, deps: &[String]) -> Resu
                 folder.join("Cargo.toml"),
                 folder.join("README.md"),
                 folder.join("src"),
+                folder.join("cell"),
                 folder.join("data"),
             ]
         })
@@ -245,6 +251,8 @@ fn is_of_a_cell(name: &str) -> bool {
         || stem.starts_with("code_")
         || name == ".cargo-lock"
         || name == "incremental"
+        || name == ".lab-cell"
+        || name == ".lab-rustc"
         || name == READY
 }
 

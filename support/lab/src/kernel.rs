@@ -11,9 +11,9 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::build_folder::{self, BuildFolder};
+use crate::cargo;
 use crate::front;
 use crate::ipynb::Notebook;
-use crate::pinned;
 use crate::process::end_with_us;
 use crate::project::{PROJECT_ENV, Project};
 use crate::sources;
@@ -102,7 +102,7 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
     let tools = home.join("bin");
     fs::create_dir_all(&tools)?;
     // evcxr asks for these by name.
-    pinned::write_tools(&tools)?;
+    cargo::write_tools(&tools, &program)?;
     let libraries = libraries(toolchain, build);
     // The dynamic linker never looks again into a folder that was not there at its start. It would
     // take the libraries of `target/`, which cargo names to what it runs.
@@ -112,10 +112,10 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
     let mut command = Command::new(&program);
     command
         .env(PROJECT_ENV, project.root())
-        .env(pinned::LAB_ENV, &program)
-        .env(pinned::CARGO_ENV, toolchain.cargo())
-        .env(pinned::LOCK_ENV, project.root().join("Cargo.lock"))
-        .env(pinned::BUILD_ENV, build)
+        .env(cargo::CARGO_ENV, toolchain.cargo())
+        .env(cargo::RUSTC_ENV, toolchain.rustc())
+        .env(cargo::LOCK_ENV, project.root().join("Cargo.lock"))
+        .env(cargo::BUILD_ENV, build)
         .env("EVCXR_CONFIG_DIR", build_folder::configuration(project)?)
         .env(
             "RUST_SRC_PATH",
@@ -141,7 +141,7 @@ pub fn stock(lab: &Path, toolchain: &Toolchain, build: &Path) -> Command {
     let mut command = Command::new(lab);
     command
         .arg("--control_file")
-        .env(pinned::BUILD_ENV, build)
+        .env(cargo::BUILD_ENV, build)
         .env("RUST_SRC_PATH", &toolchain.sources);
     if let Ok(libraries) = std::env::join_paths(libraries(toolchain, build)) {
         command.env("LD_LIBRARY_PATH", libraries);

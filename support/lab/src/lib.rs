@@ -7,6 +7,7 @@
 //! | `toolchain.rs` | the Rust toolchain that cells are compiled with |
 //! | `sources.rs` | the standard library's sources, without what nobody needs |
 //! | `build_folder.rs` | warmed build folders, and a copy for each kernel |
+//! | `cargo.rs` | the `cargo` and the `rustc` that evcxr finds |
 //! | `pinned.rs` | cells get the crate versions of the workspace's lock file |
 //! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
 //! | `front/` | what Jupyter talks to: a relay to evcxr that does what evcxr falls short of |
@@ -30,6 +31,7 @@
 
 pub mod bench;
 pub mod build_folder;
+pub mod cargo;
 pub mod cells;
 pub mod class;
 pub mod client;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lab::project::Project;
-use lab::{bench, cells, class, doctor, export, fmt, hub, kernel, open, pinned, run, setup};
+use lab::{bench, cargo, cells, class, doctor, export, fmt, hub, kernel, open, run, setup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -120,16 +120,19 @@ fn main() -> ExitCode {
     })
 }
 
-/// evcxr starts this program again: to run cells, and in the place of cargo.
+/// evcxr starts this program again: to run cells, and in the place of cargo and rustc.
 fn start() -> Result<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os();
+    let name = PathBuf::from(arguments.next().unwrap_or_default());
+    if let Some(done) = cargo::by_name(&name, &mut arguments) {
+        return done;
+    }
     if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
         cells::prepare();
         return evcxr_jupyter::main().map(|()| ExitCode::SUCCESS);
     }
     match arguments.next().as_deref().and_then(OsStr::to_str) {
         Some("--control_file") => evcxr_jupyter::main().map(|()| ExitCode::SUCCESS),
-        Some("cargo") => pinned::cargo(arguments),
         _ => {
             let matches = in_chinese(Arguments::command()).try_get_matches();
             let matches = matches.unwrap_or_else(|error| refuse(&error));

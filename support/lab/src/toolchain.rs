@@ -63,6 +63,11 @@ impl Toolchain {
     pub fn cargo(&self) -> PathBuf {
         self.sysroot.join("bin/cargo")
     }
+
+    /// The real rustc, likewise.
+    pub fn rustc(&self) -> PathBuf {
+        self.sysroot.join("bin/rustc")
+    }
 }
 
 /// What `rustc` answers to `argument`.

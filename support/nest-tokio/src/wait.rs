@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll, Wake, Waker};
@@ -24,13 +24,27 @@ use crate::session;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `future` on this thread in the context of `handle`.
+///
+/// Only this shell depends on the future's type: what each cell of a notebook has to compile.
 #[track_caller]
 pub(crate) fn block_on<F: Future>(handle: &tokio::runtime::Handle, future: F) -> F::Output {
-    let caller = Location::caller();
+    let mut output = None;
+    {
+        let future = pin!(async { output = Some(future.await) });
+        drive(handle, future, Location::caller());
+    }
+    output.expect("the future has come to its end")
+}
+
+fn drive(
+    handle: &tokio::runtime::Handle,
+    future: Pin<&mut dyn Future<Output = ()>>,
+    caller: &'static Location<'static>,
+) {
     make_room(|_| {
         let _context = handle.enter();
-        wait_for(future, caller)
-    })
+        wait_for(future, caller);
+    });
 }
 
 /// Whether the thread may now run code that tokio forbids inside of a runtime.
@@ -110,7 +124,7 @@ impl Wake for Parker {
 ///
 /// Without a cooperative budget: inside of a task that has used up its own, tokio's resources
 /// would answer "pending" for ever.
-fn wait_for<F: Future>(future: F, caller: &'static Location<'static>) -> F::Output {
+fn wait_for(future: Pin<&mut dyn Future<Output = ()>>, caller: &'static Location<'static>) {
     let mut future = pin!(coop::unconstrained(future));
     let nested = Nesting::enter();
     let foreground = session::Foreground::enter();
@@ -123,8 +137,8 @@ fn wait_for<F: Future>(future: F, caller: &'static Location<'static>) -> F::Outp
     let mut reported = false;
     loop {
         foreground.unwind_if_interrupted();
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
+        if let Poll::Ready(()) = future.as_mut().poll(&mut context) {
+            return;
         }
         let since = Instant::now();
         while !parker.woken.swap(false, Ordering::Acquire) {

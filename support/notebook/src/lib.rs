@@ -46,6 +46,8 @@ pub use timeline::{LongestPoll, Summary, Timeline, Tracked};
 
 // Makes rustc link against the dylib of `nest-tokio` instead of a second copy of its contents.
 use nest_tokio as _;
+// In every cell's sight, so that its functions are not compiled again.
+use notebook_cell as _;
 
 /// [`std::print!`] that does not wait for the end of the line, and a reference to this crate.
 ///

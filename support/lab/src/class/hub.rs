@@ -29,13 +29,21 @@ impl Hub {
     ///
     /// # Errors
     /// When it cannot be started, or does not answer within `limit`.
-    pub fn start(
+    pub async fn start(
         mut lab: Command,
         data: &Path,
         students: &[String],
         more: &[&str],
         limit: Duration,
     ) -> Result<Hub> {
+        // They will be removed at the end.
+        for folder in ["homes", "hub"].map(|name| data.join(name)) {
+            ensure!(
+                !folder.exists(),
+                "{} 里已经有一个班：请用 --data 另指一处；如果是上一次演完没有清理的，请删除它",
+                folder.display()
+            );
+        }
         fs::create_dir_all(data)?;
         let list = data.join("list");
         fs::write(&list, students.join("\n"))?;
@@ -71,7 +79,7 @@ impl Hub {
                 bail!("lab hub 结束了（{status}）：\n{}", hub.log());
             }
             ensure!(Instant::now() < deadline, "hub 没有启动：\n{}", hub.log());
-            std::thread::sleep(Duration::from_millis(100));
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(hub)
     }

@@ -143,14 +143,13 @@ pub async fn class(project: &Project, options: &Options) -> Result<()> {
         options.data.join("log").display()
     );
     let own = !options.data.exists();
-    let data = options.data.clone();
-    let root = project.root().to_owned();
-    let hub = tokio::task::spawn_blocking(move || {
-        let mut lab = Command::new(std::env::current_exe()?);
-        lab.current_dir(root);
-        Hub::start(lab, &data, &everybody, &[], SET_UP)
-    });
-    let hub = Arc::new(hub.await??);
+    let mut lab = Command::new(std::env::current_exe()?);
+    lab.current_dir(project.root());
+    let hub = Hub::start(lab, &options.data, &everybody, &[], SET_UP).await;
+    if hub.is_err() && own && !options.keep {
+        fs::remove_dir_all(&options.data)?;
+    }
+    let hub = Arc::new(hub?);
     let well = lesson(&hub, &students, cells, options).await;
     drop(hub);
     if own && !options.keep {
