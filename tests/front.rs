@@ -21,6 +21,7 @@ use jupyter_zmq_client::{
     peer_identity_for_session,
 };
 use lab::client::{Kernel, Outcome};
+use lab::ipynb::Notebook;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -550,28 +551,119 @@ fn requests_that_evcxr_never_answers_are_answered() {
     });
 }
 
+/// Completes at the end of each text, and looks among the proposals for the name that it begins.
+async fn completes(client: &mut Client, wanted: &[(&str, &str)]) {
+    for (code, name) in wanted {
+        let request = CompleteRequest {
+            code: (*code).to_owned(),
+            cursor_pos: code.chars().count(),
+        };
+        client.ask(request).await;
+        let reply = serde_json::to_value(client.reply().await.content).unwrap();
+        let matches = reply["matches"].as_array().unwrap();
+        let has = |text: &Value| text.as_str().is_some_and(|text| text.starts_with(name));
+        assert!(
+            matches.iter().any(has),
+            "{code} is not completed to {name}: {reply}"
+        );
+    }
+}
+
+async fn inspects(client: &mut Client, name: &str, expected: &str) {
+    let inspect = InspectRequest {
+        code: name.to_owned(),
+        cursor_pos: name.chars().count(),
+        detail_level: Some(0),
+    };
+    client.ask(inspect).await;
+    let reply = serde_json::to_value(client.reply().await.content).unwrap();
+    assert!(
+        reply["data"].to_string().contains(expected),
+        "{name}: {reply}"
+    );
+}
+
+/// rust-analyzer is told of a part of the sources only: it must be the part that the course uses.
 #[test]
-fn completion_and_inspection_still_work() {
+fn what_most_of_the_course_uses_is_completed_and_inspected() {
     run(async {
         let kernel = notebook_kernel().await;
         let mut client = Client::new(&kernel).await;
-        client.shown("let numbers = vec![1, 2, 3];").await;
-        client
-            .ask(CompleteRequest {
-                code: "numbers.is_em".to_owned(),
-                cursor_pos: 13,
-            })
-            .await;
-        let reply = serde_json::to_value(client.reply().await.content).unwrap();
-        assert!(reply["matches"].to_string().contains("is_empty"), "{reply}");
-        let inspect = InspectRequest {
-            code: "numbers".to_owned(),
-            cursor_pos: 7,
-            detail_level: Some(0),
-        };
-        client.ask(inspect).await;
-        let reply = serde_json::to_value(client.reply().await.content).unwrap();
-        assert!(reply["data"].to_string().contains("Vec<i32>"), "{reply}");
+        let cell = "let numbers = vec![1, 2, 3];
+            let client = reqwest::Client::new();
+            let (sender, receiver) = tokio::sync::mpsc::channel::<i32>(1);
+            let task = tokio::spawn(async { 1 });
+            let body = serde_json_of(); fn serde_json_of() -> String { String::new() }";
+        client.shown(cell).await;
+        let wanted = [
+            ("numbers.is_em", "is_empty"),
+            ("client.ge", "get"),
+            ("client.get(\"\").se", "send"),
+            ("sender.try_se", "try_send"),
+            ("task.abo", "abort"),
+            ("body.to_upp", "to_uppercase"),
+            ("std::collections::HashM", "HashMap"),
+            ("std::time::Duration::from_mil", "from_millis"),
+            ("tokio::time::sle", "sleep"),
+            ("tokio::fs::read_to_s", "read_to_string"),
+            ("tokio::task::spawn_bl", "spawn_blocking"),
+            ("tokio::runtime::Runtime::ne", "new"),
+            ("tokio::sync::Sema", "Semaphore"),
+            ("futures::stream::it", "iter"),
+            ("futures::future::join_a", "join_all"),
+            ("reqwest::StatusCode::NOT_F", "NOT_FOUND"),
+            ("rayon::prelude::IntoPar", "IntoParallelIterator"),
+            ("notebook::disp", "display"),
+            ("notebook::Timeline::ne", "new"),
+            ("flags::serv", "servers"),
+        ];
+        completes(&mut client, &wanted).await;
+        inspects(&mut client, "numbers", "Vec<i32>").await;
+        inspects(&mut client, "client", "Client").await;
+        inspects(&mut client, "sender", "Sender<i32>").await;
+    });
+}
+
+#[test]
+fn what_the_last_notebooks_use_is_completed() {
+    let notebooks: [(&str, &[(&str, &str)]); 2] = [
+        (
+            "05",
+            &[
+                ("axum::Router::<()>::new().rou", "route"),
+                ("axum::extract::Quer", "Query"),
+                ("axum::http::StatusCode::NOT_F", "NOT_FOUND"),
+                ("tower::ServiceEx", "ServiceExt"),
+                ("tower_http::services::ServeD", "ServeDir"),
+                ("serde_json::to_val", "to_value"),
+                ("serde::Seri", "Serialize"),
+                ("tokio_tungstenite::connect_a", "connect_async"),
+                ("html_escape::encode_te", "encode_text"),
+                ("unicode_names2::na", "name"),
+            ],
+        ),
+        (
+            "06",
+            &[
+                ("sqlx::AnyPool::conn", "connect"),
+                ("redis::Client::op", "open"),
+                ("tracing::Span::cur", "current"),
+                ("tracing_subscriber::Reg", "Registry"),
+                ("tokio_util::sync::Cancel", "CancellationToken"),
+                ("tokio_util::task::TaskTracker::ne", "new"),
+                ("tempfile::tempd", "tempdir"),
+            ],
+        ),
+    ];
+    run(async {
+        for (name, wanted) in notebooks {
+            let notebook = &common::project().select(&[name.to_owned()]).unwrap()[0];
+            let kernel = common::kernel_for(notebook).await;
+            let mut client = Client::new(&kernel).await;
+            let cells = Notebook::load(notebook).unwrap().code_cells();
+            client.shown(&cells[0].source).await;
+            completes(&mut client, wanted).await;
+        }
     });
 }
 

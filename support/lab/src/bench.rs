@@ -5,12 +5,14 @@
 //!
 //! | file | question |
 //! |---|---|
+//! | `start.rs` | how long until a notebook that has been opened has awaited something? |
 //! | `cells.rs` | how long does a student wait for a kernel and for a cell? |
 //! | `output.rs` | how soon is output there, and how fast is much of it? |
-//! | `weight.rs` | what does the front cost, in time and in memory? |
+//! | `weight.rs` | how much memory does a kernel take, and what does the front cost? |
 
 mod cells;
 mod output;
+mod start;
 mod weight;
 
 use std::path::PathBuf;
@@ -40,11 +42,13 @@ pub struct Options {
 /// A part of the measurements.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
+    /// 从要一个内核到第一个 .await
+    Start,
     /// 启动和单元格
     Cells,
     /// 输出
     Output,
-    /// 内核前端的开销
+    /// 内核占的内存，前端的开销
     Weight,
 }
 
@@ -101,6 +105,9 @@ pub async fn bench(project: &Project, options: &Options) -> Result<()> {
         first,
     };
     let wanted = |part| options.part.is_none_or(|only| only == part);
+    if wanted(Part::Start) {
+        start::bench(&setting).await?;
+    }
     if wanted(Part::Cells) {
         cells::bench(&setting).await?;
     }

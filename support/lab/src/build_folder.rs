@@ -69,7 +69,7 @@ fn write_if_different(path: &Path, text: &str) -> Result<()> {
 pub fn warmed(project: &Project, toolchain: &Toolchain, deps: &[String]) -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     (deps, &toolchain.version, &toolchain.sources, CARGO_CONFIG).hash(&mut hasher);
-    cargo::FLAGS.hash(&mut hasher);
+    cargo::WARMED_WITH.hash(&mut hasher);
     // The support crates take versions and features from the workspace's manifest.
     for name in ["Cargo.lock", "Cargo.toml"] {
         fs::read(project.root().join(name))
@@ -251,8 +251,7 @@ fn is_of_a_cell(name: &str) -> bool {
         || stem.starts_with("code_")
         || name == ".cargo-lock"
         || name == "incremental"
-        || name == ".lab-cell"
-        || name == ".lab-rustc"
+        || cargo::NOT_COPIED.contains(&name)
         || name == READY
 }
 

@@ -145,13 +145,28 @@ impl Kernel {
     /// # Errors
     /// When it does not start, or does not answer within two minutes.
     pub async fn start(lab: &Path, notebook: &Path) -> Result<Kernel> {
+        Kernel::start_with(Kernel::command(lab, notebook, &[])?, |_| ()).await
+    }
+
+    /// The same, for a notebook whose turn comes later: its first cell is run already, behind
+    /// whatever else there is to do.
+    ///
+    /// # Errors
+    /// When it does not start, or does not answer within two minutes.
+    pub async fn start_early(lab: &Path, notebook: &Path) -> Result<Kernel> {
+        Kernel::start_with(Kernel::command(lab, notebook, &["--early"])?, |_| ()).await
+    }
+
+    fn command(lab: &Path, notebook: &Path, options: &[&str]) -> Result<std::process::Command> {
         let mut command = std::process::Command::new(lab);
         let notebook = std::path::absolute(notebook)?;
         command
             .arg("kernel")
+            .args(options)
             .env(crate::kernel::NOTEBOOK_ENV, &notebook)
+            .env_remove(crate::spare::SPARES_ENV)
             .current_dir(notebook.parent().context("a notebook has a folder")?);
-        Kernel::start_with(command, |_| ()).await
+        Ok(command)
     }
 
     /// Starts the kernel that `command` runs, with the connection file as its last argument.
@@ -172,8 +187,8 @@ impl Kernel {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        // A group of its own, which is interrupted and killed as a whole.
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        // Which is interrupted and killed as a whole.
+        crate::process::in_its_own_session(&mut command);
         // Nor does it outlive us when nothing of ours is run any more.
         crate::process::end_with_us(&mut command);
         let mut process = Command::from(command)

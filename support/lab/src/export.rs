@@ -22,7 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::project::Project;
-use crate::run;
+use crate::run::{self, Runner};
 use crate::setup::setup_or_warn;
 use index::index;
 use page::{Rendered, render};
@@ -63,7 +63,12 @@ pub async fn command(
     run::check(&notebooks)?;
     refuse_foreign_files(&absolute(out)?)?;
     let environment = setup_or_warn(project, "照样执行").await?;
-    let executed = run::run(&std::env::current_exe()?, &notebooks, limit, BACKGROUND).await?;
+    let lab = std::env::current_exe()?;
+    let mut runner = Runner::new(&lab, limit, BACKGROUND);
+    let mut executed = Vec::new();
+    for (index, path) in notebooks.iter().enumerate() {
+        executed.push(runner.run(path, notebooks.get(index + 1)).await?);
+    }
     let folder = tempfile::tempdir().context("建不了临时文件夹：请检查 TMPDIR 和磁盘空间")?;
     let mut pages = Vec::new();
     for (path, notebook) in notebooks.iter().zip(executed) {

@@ -7,8 +7,7 @@
 //! | `toolchain.rs` | the Rust toolchain that cells are compiled with |
 //! | `sources.rs` | the standard library's sources, without what nobody needs |
 //! | `build_folder.rs` | warmed build folders, and a copy for each kernel |
-//! | `cargo.rs` | the `cargo` and the `rustc` that evcxr finds |
-//! | `pinned.rs` | cells get the crate versions of the workspace's lock file |
+//! | `cargo.rs`, `cargo/` | the `cargo` and the `rustc` that evcxr finds: a cell without cargo, known answers, the lock file's versions |
 //! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
 //! | `front/` | what Jupyter talks to: a relay to evcxr that does what evcxr falls short of |
 //! | `cells.rs` | the process that runs the cells |
@@ -17,6 +16,8 @@
 //! | `ipynb.rs` | notebook files |
 //! | `files.rs` | files that are written whole or not at all |
 //! | `process.rs` | programs that are started: how they end, what they said |
+//! | `priority.rs` | work that nobody waits for yet |
+//! | `spare/` | kernels that wait to be taken, while JupyterLab is open |
 //! | `python.rs` | the environment with JupyterLab |
 //! | `kernelspec.rs` | the entry by which Jupyter finds the kernel |
 //! | `warm.rs` | warming a build folder |
@@ -46,12 +47,13 @@ pub mod kernel;
 pub mod kernelspec;
 pub mod open;
 pub mod outputs;
-pub mod pinned;
+pub mod priority;
 pub mod process;
 pub mod project;
 pub mod python;
 pub mod run;
 pub mod setup;
 pub mod sources;
+pub mod spare;
 pub mod toolchain;
 pub mod warm;

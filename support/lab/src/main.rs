@@ -60,8 +60,17 @@ enum Task {
     /// Jupyter 用它启动内核
     #[command(hide = true)]
     Kernel {
+        /// 先执行笔记本的第一格，不等有人来要
+        #[arg(long)]
+        early: bool,
         /// Jupyter 写好的连接文件
         connection_file: PathBuf,
+    },
+    /// open 用它准备备用的内核
+    #[command(hide = true)]
+    Spare {
+        /// 在这里等内核来取
+        socket: PathBuf,
     },
 }
 
@@ -231,8 +240,13 @@ fn argument_in_chinese(argument: clap::Arg) -> clap::Arg {
 
 fn perform(arguments: Arguments) -> Result<ExitCode> {
     let task = arguments.task.unwrap_or(Task::Open(arguments.open));
-    if let Task::Kernel { connection_file } = task {
-        return kernel::kernel(&connection_file);
+    match &task {
+        Task::Kernel {
+            early,
+            connection_file,
+        } => return kernel::kernel(connection_file, *early),
+        Task::Spare { socket } => return kernel::spare(socket),
+        _ => {}
     }
     let project = Project::find()?;
     let interrupted = match task {
@@ -245,9 +259,11 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
         let code = tokio::select! {
             biased;
             code = signals.next() => code,
-            well = carry_out(&project, task) => match well {
-                Ok(true) => return Ok(ExitCode::SUCCESS),
-                Ok(false) => return Ok(ExitCode::FAILURE),
+            done = carry_out(&project, task) => match done {
+                Ok(Done::Well) => return Ok(ExitCode::SUCCESS),
+                Ok(Done::Badly) => return Ok(ExitCode::FAILURE),
+                // It knows itself what signals mean.
+                Ok(Done::Ready(jupyter)) => return jupyter.open().await,
                 // Perhaps it only failed because the signal hit a program that it ran, too.
                 Err(error) => match timeout(Duration::from_millis(100), signals.next()).await {
                     Ok(code) => code,
@@ -286,28 +302,46 @@ impl Signals {
     }
 }
 
-/// Does what was asked for. Returns whether all is well.
-async fn carry_out(project: &Project, task: Task) -> Result<bool> {
-    match task {
-        Task::Open(options) => open::open(project, &options).await?,
-        Task::Setup(options) => drop(setup::setup(project, &options).await?),
+enum Done {
+    Well,
+    /// What was wrong has been said.
+    Badly,
+    /// Everything is there to open.
+    Ready(Box<open::Jupyter>),
+}
+
+/// Does what was asked for.
+async fn carry_out(project: &Project, task: Task) -> Result<Done> {
+    let well = match task {
+        Task::Open(options) => {
+            let jupyter = open::prepare(project, &options).await?;
+            return Ok(Done::Ready(Box::new(jupyter)));
+        }
+        Task::Setup(options) => setup::setup(project, &options).await.map(|_| true)?,
         Task::Run(options) => {
             let limit = options.limit.duration();
             run::command(project, &options.notebooks, limit, options.repeat).await?;
+            true
         }
         Task::Export(options) => {
             let limit = options.limit.duration();
             export::command(project, &options.notebooks, limit, &options.out).await?;
+            true
         }
         Task::Fmt(options) => {
             let changed = !fmt::fmt(&project.select(&options.notebooks)?, options.check)?;
-            return Ok(!(changed && options.check));
+            !(changed && options.check)
         }
-        Task::Hub(options) => hub::hub(project, &options).await?,
-        Task::Class(options) => class::class(project, &options).await?,
-        Task::Bench(options) => bench::bench(project, &options).await?,
-        Task::Doctor => return doctor::doctor(project),
-        Task::Kernel { .. } => unreachable!("handled above, before anything else is looked for"),
-    }
-    Ok(true)
+        Task::Hub(options) => hub::hub(project, &options).await.map(|()| true)?,
+        Task::Class(options) => class::class(project, &options).await.map(|()| true)?,
+        Task::Bench(options) => bench::bench(project, &options).await.map(|()| true)?,
+        Task::Doctor => doctor::doctor(project)?,
+        Task::Kernel { .. } | Task::Spare { .. } => {
+            unreachable!("handled above, before anything else is looked for")
+        }
+    };
+    Ok(match well {
+        true => Done::Well,
+        false => Done::Badly,
+    })
 }

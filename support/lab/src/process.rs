@@ -8,10 +8,28 @@ use std::process::Command;
 ///
 /// "We" is the thread that starts it: call it on the main thread, which lives longest.
 pub fn end_with_us(command: &mut Command) {
+    get_when_we_end(command, libc::SIGKILL);
+}
+
+/// Lets the system send the program `signal` when we are killed. See [`end_with_us`].
+pub fn get_when_we_end(command: &mut Command, signal: i32) {
     // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
     unsafe {
+        command.pre_exec(move || {
+            libc::prctl(libc::PR_SET_PDEATHSIG, signal);
+            Ok(())
+        });
+    }
+}
+
+/// Starts the program as Jupyter starts kernels: what a terminal sends, Ctrl-C for one, does not
+/// reach it, nor what it starts; all of that can be ended as a group, and has a share of the
+/// processors of its own.
+pub fn in_its_own_session(command: &mut Command) {
+    // SAFETY: `setsid` is async-signal-safe and touches no memory.
+    unsafe {
         command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::setsid();
             Ok(())
         });
     }

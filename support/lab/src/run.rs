@@ -10,49 +10,79 @@ use crate::client::{Execution, Kernel, Outcome};
 use crate::ipynb::{Cell, Notebook};
 use crate::project::Project;
 use crate::setup::setup_or_warn;
+use crate::spare;
 
 /// Silence after which background tasks are taken to have said everything: longer than the waits
 /// in the course, and no longer than a reader of `lab export` likes to wait for nothing.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// Executes each notebook in a kernel of its own and returns it with its outputs.
-///
-/// `limit` is what a single cell may take. What tasks have to say that go on after the last cell
-/// is waited for until they fall silent, and for as long as `background` at most: some never do.
-///
-/// # Errors
-/// At the first cell that fails and is not tagged `raises-exception`, or is tagged so and does
-/// not fail; with notebook, cell and cause.
-pub async fn run(
-    lab: &Path,
-    notebooks: &[PathBuf],
-    limit: Duration,
-    background: Duration,
-) -> Result<Vec<Notebook>> {
-    let mut executed = Vec::new();
-    for path in notebooks {
-        executed.push(run_one(lab, path, limit, background).await?);
-    }
-    Ok(executed)
+/// Executes notebooks, one after the other, each in a kernel of its own. While one is executed, the
+/// kernel for the next starts.
+pub struct Runner<'a> {
+    /// This program.
+    pub lab: &'a Path,
+    /// What a single cell may take.
+    pub limit: Duration,
+    /// How long tasks that go on after the last cell are waited for at most, until they fall
+    /// silent: some never do.
+    pub background: Duration,
+    early: Option<(PathBuf, Kernel)>,
 }
 
-async fn run_one(
-    lab: &Path,
-    path: &Path,
+impl<'a> Runner<'a> {
+    /// With nothing started yet.
+    pub fn new(lab: &'a Path, limit: Duration, background: Duration) -> Runner<'a> {
+        Runner {
+            lab,
+            limit,
+            background,
+            early: None,
+        }
+    }
+
+    /// Executes a notebook and returns it with its outputs; `next` is the one that is executed
+    /// then.
+    ///
+    /// # Errors
+    /// At the first cell that fails and is not tagged `raises-exception`, or is tagged so and does
+    /// not fail; with notebook, cell and cause.
+    pub async fn run(&mut self, path: &Path, next: Option<&PathBuf>) -> Result<Notebook> {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let notebook = Notebook::load(path)?;
+        let early = self.early.take().filter(|(started, _)| started == path);
+        let kernel = match early {
+            Some((_, kernel)) => kernel,
+            None => Kernel::start(self.lab, path)
+                .await
+                .with_context(|| format!("{name}：内核没有启动"))?,
+        };
+        // Without it, the next one starts when its turn comes, and says what is wrong.
+        let early = async {
+            let next = next.filter(|_| !spare::is_short())?;
+            let kernel = Kernel::start_early(self.lab, next).await.ok()?;
+            Some((next.clone(), kernel))
+        };
+        let executed = execute(&name, notebook, kernel, self.limit, self.background);
+        // If a cell fails, nobody waits for the next kernel.
+        let (executed, early) = tokio::try_join!(executed, async { Ok(early.await) })?;
+        self.early = early;
+        Ok(executed)
+    }
+}
+
+async fn execute(
+    name: &str,
+    mut notebook: Notebook,
+    mut kernel: Kernel,
     limit: Duration,
     background: Duration,
 ) -> Result<Notebook> {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let mut notebook = Notebook::load(path)?;
     let cells = notebook.code_cells();
-    let bar = bar(&name, cells.len());
-    let mut kernel = Kernel::start(lab, path)
-        .await
-        .with_context(|| format!("{name}：内核没有启动"))?;
+    let bar = bar(name, cells.len());
     let mut executed = Vec::new();
     for cell in &cells {
         let execution = kernel
@@ -158,7 +188,7 @@ pub fn check(notebooks: &[PathBuf]) -> Result<()> {
 /// `lab run [NOTEBOOK…]`.
 ///
 /// # Errors
-/// See [`run`] and [`check`]; when a name names no notebook, and when set-up fails.
+/// See [`Runner::run`] and [`check`]; when a name names no notebook, and when set-up fails.
 pub async fn command(
     project: &Project,
     names: &[String],
@@ -169,12 +199,16 @@ pub async fn command(
     let notebooks = project.select(names)?;
     check(&notebooks)?;
     setup_or_warn(project, "照样执行").await?;
+    // Nobody would read what background tasks say later.
+    let mut runner = Runner::new(&lab, limit, Duration::ZERO);
     for round in 1..=repeat {
         if repeat > 1 {
             println!("第 {round} 遍，共 {repeat} 遍");
         }
-        // Nobody would read what comes later.
-        run(&lab, &notebooks, limit, Duration::ZERO).await?;
+        for (index, path) in notebooks.iter().enumerate() {
+            let again = notebooks.first().filter(|_| round < repeat);
+            runner.run(path, notebooks.get(index + 1).or(again)).await?;
+        }
     }
     println!("全部通过：{} 个笔记本。", notebooks.len());
     Ok(())

@@ -1,4 +1,4 @@
-//! What the front costs: time for each cell, and memory.
+//! What a kernel takes of the memory, and what the front costs: time for each cell, and memory.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -13,17 +13,24 @@ use jupyter_zmq_client::{
 };
 use tokio::time::timeout;
 
+use super::start::Spare;
 use super::{LIMIT, Setting, run};
 use crate::client::{Kernel, Outcome};
+use crate::front::processes;
+use crate::ipynb::Notebook;
+use crate::kernel::NOTEBOOK_ENV;
 
 /// Cells run each way.
 const CELLS: usize = 60;
 /// Cells run to see what they leave behind.
 const MANY_CELLS: usize = 1_000;
+/// What a notebook does soon: infers a type, awaits.
+const USED: &str = "let kept = vec![1, 2, 3]; tokio::task::yield_now().await;";
 /// Frames of a spinner that nothing holds up.
 const FRAMES: u32 = 300_000;
 
 pub async fn bench(setting: &Setting<'_>) -> Result<()> {
+    kernels(setting).await?;
     let mut kernel = setting.open(setting.ours()).await?;
     let start = at_rest(&kernel).await?;
     println!("前端空闲时的内存（不算 evcxr；括号里是其中不与别的进程共用的）");
@@ -42,6 +49,53 @@ pub async fn bench(setting: &Setting<'_>) -> Result<()> {
     );
     added(&mut kernel).await?;
     kernel.shutdown().await
+}
+
+/// What kernels take with everything below them, for each notebook that begins with other crates.
+async fn kernels(setting: &Setting<'_>) -> Result<()> {
+    println!("一个内核的全部进程占的内存（PSS 之和：几个进程共用的页只算一次）");
+    let mut known = Vec::new();
+    for path in setting.project.course()? {
+        let cells = Notebook::load(&path)?.code_cells();
+        let Some(first) = cells.into_iter().next().map(|cell| cell.source) else {
+            continue;
+        };
+        if known.contains(&first) {
+            continue;
+        }
+        let mut command = setting.ours();
+        command.env(NOTEBOOK_ENV, &path);
+        let mut kernel = setting.start(command).await?;
+        run(&mut kernel, &first, true).await?;
+        run(&mut kernel, USED, true).await?;
+        let name = path.file_name().unwrap_or_default().display();
+        share(
+            &kernel.id(),
+            &format!("{name} 的第一格，一个变量，一次 await"),
+        )
+        .await?;
+        kernel.shutdown().await?;
+        known.push(first);
+    }
+    let spare = Spare::warm(setting).await?;
+    share(&spare.id(), "一个备用的内核").await
+}
+
+/// Prints what a process and all below it have, shared pages counted in parts.
+async fn share(process: &Option<u32>, name: &str) -> Result<()> {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let all = processes::with_all_below(process.context("the kernel runs")?);
+    let sum: u64 = all.into_iter().filter_map(proportional).sum();
+    println!("  {:>5.0} MB  {name}", sum as f64 / 1e6);
+    Ok(())
+}
+
+/// The proportional set size, in bytes; none of a process that has just ended.
+fn proportional(process: u32) -> Option<u64> {
+    let smaps = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
+    let line = smaps.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// Draws a spinner's frames as fast as it can.

@@ -25,6 +25,27 @@ pub enum Current {
     Relayed(Box<Relayed>),
 }
 
+impl Current {
+    /// The request.
+    pub fn request(&self) -> &Message {
+        match self {
+            Current::Cell(cell) => &cell.request,
+            Current::Relayed(relayed) => &relayed.request,
+        }
+    }
+}
+
+/// Whether only evcxr can answer.
+fn needs_evcxr(request: &Message) -> bool {
+    let kinds = [
+        "execute_request",
+        "complete_request",
+        "inspect_request",
+        "comm_open",
+    ];
+    kinds.contains(&&*request.kind)
+}
+
 /// A request that is passed on. evcxr's reply and its going idle come on two channels, in any order.
 pub struct Relayed {
     request: Message,
@@ -85,38 +106,41 @@ pub struct Ending {
 impl Front {
     /// Goes on with the requests that wait.
     pub(super) async fn start_next(&mut self) {
-        while self.current.is_none()
-            && let Some(request) = self.queue.front()
-        {
-            let kinds = [
-                "execute_request",
-                "complete_request",
-                "inspect_request",
-                "comm_open",
-            ];
-            let needs_evcxr = kinds.contains(&&*request.kind);
-            let (true, Some(inner)) = (self.is_heard || !needs_evcxr, self.inner.as_mut()) else {
-                if needs_evcxr {
-                    return;
-                }
-                let request = self.queue.pop_front().expect("there is one");
-                self.answer(&request);
+        // What needs no evcxr is answered while evcxr does something that no client knows of.
+        while self.current.is_none() || self.is_ahead() {
+            let asked = self.queue.front().cloned();
+            if let Some(request) = asked.as_ref().filter(|request| !needs_evcxr(request)) {
+                self.answer(request);
+                self.queue.pop_front();
                 continue;
+            }
+            if asked.is_some() {
+                self.step_forward();
+            }
+            if self.current.is_some() || !self.is_heard {
+                return;
+            }
+            let Some(request) = self
+                .next_step(asked.as_ref())
+                .or_else(|| self.queue.pop_front())
+            else {
+                return;
             };
-            let request = self.queue.pop_front().expect("there is one");
-            if !needs_evcxr {
-                self.answer(&request);
-            } else {
-                inner.request(request.clone()).await;
-                match &*request.kind {
-                    "execute_request" => self.start_cell(request),
-                    _ => {
-                        self.current = Some(Current::Relayed(Box::new(Relayed {
-                            request,
-                            replied: false,
-                            idle: false,
-                        })))
-                    }
+            if !self.is_own(&request.header) && self.settle(&request) {
+                self.start_cell(request);
+                self.finish_known_cell();
+                continue;
+            }
+            let Some(inner) = &mut self.inner else { return };
+            inner.request(request.clone()).await;
+            match &*request.kind {
+                "execute_request" => self.start_cell(request),
+                _ => {
+                    self.current = Some(Current::Relayed(Box::new(Relayed {
+                        request,
+                        replied: false,
+                        idle: false,
+                    })))
                 }
             }
         }
@@ -171,11 +195,10 @@ impl Front {
             Some(Current::Relayed(relayed)) if relayed.request.id == reply.parent_id => {
                 relayed.replied = true;
                 let identities = relayed.request.identities.clone();
-                let is_over = relayed.is_over();
-                self.outer.shell.send(reply.addressed_to(identities));
-                if is_over {
-                    self.current = None;
+                if !self.is_ahead() {
+                    self.outer.shell.send(reply.addressed_to(identities));
                 }
+                self.finish_relayed();
             }
             _ => {} // to our knocking
         }
@@ -212,11 +235,10 @@ impl Front {
             Some(Current::Relayed(relayed)) if relayed.request.id == message.parent_id => {
                 let content = message.content();
                 relayed.idle |= message.kind == "status" && content["execution_state"] == "idle";
-                let is_over = relayed.is_over();
-                self.outer.iopub.publish(message);
-                if is_over {
-                    self.current = None;
+                if !self.is_ahead() {
+                    self.outer.iopub.publish(message);
                 }
+                self.finish_relayed();
             }
             // What it reads after a cell's end, from a process that has not connected.
             _ if message.kind == "stream" => self.take_stream(&message.content()),
@@ -337,6 +359,24 @@ impl Front {
         }
     }
 
+    fn finish_relayed(&mut self) {
+        if matches!(&self.current, Some(Current::Relayed(relayed)) if relayed.is_over()) {
+            if self.is_ahead() {
+                self.end_step(&[]);
+            }
+            self.current = None;
+        }
+    }
+
+    /// Replies to a cell that evcxr has run before.
+    fn finish_known_cell(&mut self) {
+        if let Some(cell) = self.cell() {
+            cell.reply = Some(json!({ "status": "ok" }));
+            cell.idle = true;
+        }
+        self.finish_cell();
+    }
+
     /// Replies, once evcxr has said everything.
     fn finish_cell(&mut self) {
         if self
@@ -358,6 +398,9 @@ impl Front {
         }
         let errors = self.errors_of(&cell);
         self.send_text(true);
+        if self.is_own(&cell.request.header) {
+            return self.end_step(&errors);
+        }
         self.show_result(&mut cell, errors.is_empty());
         let parent = &cell.request.header;
         for error in &errors {

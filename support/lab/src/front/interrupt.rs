@@ -55,7 +55,10 @@ impl Front {
     pub(super) async fn interrupt(&mut self) {
         let has_ended = self.output.ending.is_some();
         let session = self.session.clone();
+        let is_ahead = self.is_ahead();
         match &mut self.current {
+            // Of cells that have not started yet: they are all that anybody knows of.
+            _ if is_ahead => self.abort_queue(),
             Some(Current::Cell(_)) if has_ended => {} // too late
             Some(Current::Cell(cell)) => {
                 if std::mem::take(&mut cell.waits_for_input)

@@ -36,6 +36,14 @@ struct Client {
 }
 
 impl Publisher {
+    /// Sends to nobody.
+    pub fn nobody() -> Publisher {
+        Publisher {
+            key: Key::new(""),
+            clients: Arc::default(),
+        }
+    }
+
     /// Listens. `folder` is for sockets of its own, closed to others.
     pub fn new(mut listener: Listener, key: Key, session: String, folder: PathBuf) -> Publisher {
         let publisher = Publisher {

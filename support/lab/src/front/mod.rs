@@ -17,6 +17,7 @@
 //! | `scanner.rs` | evcxr's markers in what that process writes |
 //! | `stream.rs` | text in batches |
 //! | `output.rs` | what cells write and show, to the clients |
+//! | `ahead.rs` | what is run before anybody asks |
 //! | `cells.rs` | a cell from its request to its reply |
 //! | `failure.rs` | what a student is told about a cell that failed |
 //! | `interrupt.rs` | interrupts |
@@ -27,6 +28,7 @@
 //! One task owns the `Front` and never waits for a client or a cell: everything that happens
 //! reaches it as an `Event`, as readable output, or as a moment that has come.
 
+mod ahead;
 mod answers;
 mod cells;
 mod complete;
@@ -36,7 +38,7 @@ mod interrupt;
 mod iopub;
 mod link;
 mod output;
-mod processes;
+pub(crate) mod processes;
 mod scanner;
 mod sockets;
 mod stream;
@@ -44,7 +46,6 @@ mod wire;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -56,6 +57,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use ahead::Ahead;
+pub use ahead::may_be_run_ahead;
 use cells::Current;
 use history::History;
 pub use link::SOCKET_ENV;
@@ -65,6 +68,8 @@ use sockets::{Inner, Outer};
 use wire::Message;
 
 use crate::client;
+use crate::priority;
+use crate::spare::{self, Offer, Order};
 
 /// Events that may wait: more make who sends them wait.
 const EVENTS: usize = 256;
@@ -92,8 +97,10 @@ enum Event {
 
 /// What the front is made for.
 pub struct Kernel<'a> {
-    /// Where Jupyter connects.
-    pub connection: &'a ConnectionInfo,
+    /// Whom it is for.
+    pub clients: Clients,
+    /// The notebook's first cell, if it is to be run before anybody asks for it.
+    pub ahead: Option<String>,
     /// evcxr, without its connection file.
     pub evcxr: std::process::Command,
     /// A folder of the owner's alone for the front's own files.
@@ -104,14 +111,32 @@ pub struct Kernel<'a> {
     pub rust: String,
 }
 
-/// Runs a kernel until it is told to end.
+/// Whom a kernel is for.
+pub enum Clients {
+    /// Where Jupyter connects.
+    Known(ConnectionInfo),
+    /// Nobody yet: it is a spare.
+    Later(Offer),
+}
+
+/// Runs a kernel until it is told to end. Returns its exit status.
 ///
 /// # Errors
 /// When a channel cannot be opened, or evcxr does not start or ends by itself.
-pub async fn run(kernel: Kernel<'_>) -> Result<ExitCode> {
+pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
     let (sender, mut events) = mpsc::channel(EVENTS);
     let session = uuid::Uuid::new_v4().to_string();
-    let outer = Outer::open(kernel.connection, &session, kernel.home, &sender).await?;
+    let mut orders = None;
+    let outer = match kernel.clients {
+        Clients::Known(connection) => {
+            Outer::open(&connection, &session, kernel.home, &sender).await?
+        }
+        Clients::Later(offer) => {
+            orders = Some(offer.open());
+            Outer::nobody()
+        }
+    };
+    let mut is_spare = orders.is_some();
     let mut starting = std::pin::pin!(start_evcxr(kernel.evcxr, kernel.home, &sender));
     let mut evcxr: Option<Evcxr> = None;
     let mut front = Front {
@@ -119,6 +144,9 @@ pub async fn run(kernel: Kernel<'_>) -> Result<ExitCode> {
         rust: kernel.rust,
         build: kernel.build.to_owned(),
         outer,
+        steps_back: kernel.ahead.is_some() && priority::low(),
+        ahead: kernel.ahead.map(Ahead::new),
+        warm: None,
         inner: None,
         evcxr: 0,
         is_heard: false,
@@ -141,6 +169,11 @@ pub async fn run(kernel: Kernel<'_>) -> Result<ExitCode> {
         if let Some(end) = front.end.take() {
             break end;
         }
+        match front.warm.take().filter(|_| is_spare) {
+            Some(Err(cause)) => bail!("课程的第一格不能提前执行：{cause}"),
+            Some(Ok(())) => spare::say("warm"),
+            None => {}
+        }
         let moment = front.next_moment();
         tokio::select! {
             Some(event) = events.recv() => front.handle(event).await,
@@ -155,11 +188,21 @@ pub async fn run(kernel: Kernel<'_>) -> Result<ExitCode> {
                 evcxr = Some(process);
             }
             _ = knock.tick(), if front.inner.is_some() && !front.is_heard => front.knock().await,
+            order = next_order(&mut orders) => match order {
+                Some(Order::Serve(connection)) => {
+                    is_spare = false;
+                    front.step_forward();
+                    front.outer =
+                        Outer::open(&connection, &front.session, kernel.home, &sender).await?;
+                }
+                Some(Order::Interrupt) => front.interrupt().await,
+                Some(Order::End) | None => break None,
+            },
             status = ended(&mut evcxr) => {
                 front.say_last_words();
                 // In the log of whoever has started us; what to do about it they know best.
                 eprintln!("evcxr 自己结束了（{}）：请重启内核", status?);
-                return Ok(ExitCode::FAILURE);
+                return Ok(1);
             }
             _ = interrupts.recv() => front.interrupt().await,
             _ = terminations.recv() => break None,
@@ -171,7 +214,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<ExitCode> {
         front.outer.control.send(reply);
     }
     front.outer.finish().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// A running evcxr. Ended, with everything that it has started, when dropped.
@@ -191,6 +234,13 @@ impl Evcxr {
 impl Drop for Evcxr {
     fn drop(&mut self) {
         processes::kill_group(self.group);
+    }
+}
+
+async fn next_order(orders: &mut Option<mpsc::Receiver<Order>>) -> Option<Order> {
+    match orders {
+        Some(orders) => orders.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -243,6 +293,12 @@ struct Front {
     rust: String,
     build: PathBuf,
     outer: Outer,
+    /// What is run before anybody asks; none when that has been settled.
+    ahead: Option<Ahead>,
+    /// Set when all of it has been run, or why not.
+    warm: Option<Result<(), String>>,
+    /// Whether everything else on the machine goes first.
+    steps_back: bool,
     /// None until evcxr listens.
     inner: Option<Inner>,
     /// The number of evcxr's process and of its group; 0 until it listens.
@@ -325,6 +381,13 @@ impl Front {
 
     /// Publishes a message that belongs to the request with the header `parent`.
     fn publish(&self, kind: &str, parent: &Bytes, content: &Value) {
+        if self
+            .ahead
+            .as_ref()
+            .is_some_and(|ahead| ahead.hides(kind, parent))
+        {
+            return;
+        }
         self.outer
             .iopub
             .publish(Message::new(kind, parent, &self.session, content));

@@ -30,8 +30,17 @@ pub fn cells(evcxr: u32) -> Option<u32> {
 
 /// What evcxr has started to compile a cell: everything below it but the cells' process.
 pub fn compilers(evcxr: u32, cells: Option<u32>) -> Vec<u32> {
+    below(evcxr, cells).split_off(1)
+}
+
+/// A process and everything below it.
+pub fn with_all_below(process: u32) -> Vec<u32> {
+    below(process, None)
+}
+
+fn below(process: u32, except: Option<u32>) -> Vec<u32> {
     let parents = all();
-    let mut found = vec![evcxr];
+    let mut found = vec![process];
     let mut next = 0;
     while next < found.len() {
         let parent = found[next];
@@ -39,11 +48,11 @@ pub fn compilers(evcxr: u32, cells: Option<u32>) -> Vec<u32> {
         found.extend(
             children
                 .map(|(process, _)| *process)
-                .filter(|process| Some(*process) != cells),
+                .filter(|process| Some(*process) != except),
         );
         next += 1;
     }
-    found.split_off(1)
+    found
 }
 
 /// Ends a process at once.

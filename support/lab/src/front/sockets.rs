@@ -53,6 +53,21 @@ impl Route {
 }
 
 impl Outer {
+    /// The side towards nobody: what is sent is gone.
+    pub fn nobody() -> Outer {
+        let route = || Route {
+            queue: unbounded_channel().0,
+            sending: tokio::spawn(async {}),
+            key: Key::new(""),
+        };
+        Outer {
+            shell: route(),
+            control: route(),
+            stdin: route(),
+            iopub: Publisher::nobody(),
+        }
+    }
+
     /// Opens all channels of a connection file.
     ///
     /// # Errors

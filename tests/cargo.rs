@@ -1,0 +1,139 @@
+//! The `cargo` that evcxr finds: when it calls the real one, and what it says when it does not.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lab::cargo::{BUILD_ENV, CARGO_ENV, LOCK_ENV, RUSTC_ENV, stand_before};
+
+/// A build folder, and programs in the places of cargo and rustc that say who they are.
+struct Folder {
+    folder: tempfile::TempDir,
+}
+
+impl Folder {
+    fn new() -> Folder {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Folder { folder };
+        fs::create_dir_all(here.path("build/deps")).unwrap();
+        for (name, text) in [("Cargo.toml", ""), ("Cargo.lock", "version = 4")] {
+            fs::write(here.path("build").join(name), text).unwrap();
+        }
+        fs::write(here.path("wanted.lock"), "version = 4").unwrap();
+        // As cargo does, this one calls rustc for a build, and is asked who it is.
+        let cargo = "echo real cargo \"$@\"\n\
+            [ \"$1\" = build ] && \"$RUSTC\" --crate-name ctx --emit=dep-info,link --out-dir deps\n\
+            exit 0\n";
+        let rustc = "echo '{\"$message_type\": \"diagnostic\", \"message\": \"careful\"}' >&2\n\
+            exit ${STATUS:-0}\n";
+        for (name, script) in [("cargo", cargo), ("rustc", rustc)] {
+            let path = here.path(name);
+            fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        here
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        let folder = self.folder.path().canonicalize().unwrap();
+        folder.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// What evcxr hears when it calls `cargo`, and with which status it ends.
+    fn call(&self, arguments: &[&str], variable: (&str, &str)) -> (String, i32) {
+        let lab = Path::new(env!("CARGO_BIN_EXE_lab"));
+        let mut unused = Command::new("evcxr");
+        let bin = stand_before(&mut unused, &self.path("home"), lab).unwrap();
+        let output = Command::new(bin.join("cargo"))
+            .args(arguments)
+            .current_dir(self.path("build"))
+            .env(BUILD_ENV, self.path("build"))
+            .env(CARGO_ENV, self.path("cargo"))
+            .env(RUSTC_ENV, self.path("rustc"))
+            .env(LOCK_ENV, self.path("wanted.lock"))
+            .env("RUSTC", bin.join("rustc"))
+            .env(variable.0, variable.1)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        (said, output.status.code().unwrap())
+    }
+
+    fn build(&self) -> (String, i32) {
+        self.call(&["build"], ("UNUSED", ""))
+    }
+}
+
+fn is_direct((said, status): &(String, i32)) -> bool {
+    let artifact =
+        r#"{"reason":"compiler-artifact","target":{"name":"ctx"},"filenames":["deps/libctx.so"]}"#;
+    let message = r#"{"reason":"compiler-message","message":{"$message_type":"diagnostic","message":"careful"}}"#;
+    *status == 0 && *said == format!("{message}\n{artifact}\n")
+}
+
+#[test]
+fn cargo_is_called_for_a_cell_only_when_something_has_changed() {
+    let folder = Folder::new();
+    let source = folder.path("source.rs");
+    folder.write("source.rs", "one");
+    let listed = format!("deps/libpart.rlib: {}\n", source.display());
+    folder.write("build/deps/part.d", &listed);
+    let through_cargo = |(said, _): (String, i32)| said.starts_with("real cargo build");
+    assert!(through_cargo(folder.build()));
+    assert!(is_direct(&folder.build()));
+    assert!(is_direct(&folder.build()));
+
+    folder.write("build/Cargo.toml", "[package]");
+    assert!(through_cargo(folder.build()));
+    assert!(is_direct(&folder.build()));
+
+    fs::remove_file(&source).unwrap(); // as changed as can be, whatever the clock says
+    assert!(through_cargo(folder.build()));
+    assert!(is_direct(&folder.build()));
+
+    let another = ("RUSTFLAGS", "-Copt-level=2");
+    assert!(through_cargo(folder.call(&["build"], another)));
+}
+
+#[test]
+fn a_cell_that_does_not_compile_fails_as_with_cargo() {
+    let folder = Folder::new();
+    let failing = ("STATUS", "1");
+    folder.call(&["build"], failing);
+    let (said, status) = folder.call(&["build"], failing);
+    assert_eq!(status, 101);
+    assert!(
+        said.starts_with(r#"{"reason":"compiler-message""#),
+        "{said}"
+    );
+    assert!(!said.contains("compiler-artifact"), "{said}");
+}
+
+#[test]
+fn a_question_is_asked_once_for_each_manifest_and_any_folder_knows_the_answer() {
+    let folder = Folder::new();
+    let ask = || folder.call(&["locate-project"], ("UNUSED", "")).0;
+    let answer = ask();
+    assert_eq!(answer, "real cargo locate-project\n");
+    folder.write("cargo", "#!/bin/sh\necho another\n");
+    assert_eq!(ask(), answer);
+    folder.write("build/Cargo.toml", "[package]");
+    assert_eq!(ask(), "another\n");
+}
+
+#[test]
+fn elsewhere_it_is_the_real_cargo() {
+    let folder = Folder::new();
+    let elsewhere = folder.path("home");
+    let (said, _) = folder.call(
+        &["locate-project"],
+        (BUILD_ENV, elsewhere.to_str().unwrap()),
+    );
+    assert_eq!(said, "real cargo locate-project\n");
+    assert!(!folder.path("build/.lab-answers").exists());
+}
