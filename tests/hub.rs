@@ -256,11 +256,20 @@ fn another_students_server_files_and_kernels_are_refused() {
             );
             assert_eq!(prints(&mut own, &code).await, "false\n", "{shell}");
         }
-        // No channel of a kernel is on a port, where any user could listen.
-        let connection = Path::new(&runtime).join(format!("kernel-{id}.json"));
-        let connection: serde_json::Value =
-            serde_json::from_slice(&fs::read(connection).unwrap()).unwrap();
-        assert_eq!(connection["transport"], "ipc");
+        // No channel of a kernel is on a port, where any user could listen: neither those to
+        // Jupyter nor those to evcxr.
+        let inner = WalkDir::new(hub.home("cai").join(".cache"));
+        let inner = inner
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.into_path())
+            .find(|path| path.ends_with("inner.json"));
+        let outer = Path::new(&runtime).join(format!("kernel-{id}.json"));
+        for file in [outer, inner.unwrap()] {
+            let connection = fs::read(&file).unwrap();
+            let connection: serde_json::Value = serde_json::from_slice(&connection).unwrap();
+            assert_eq!(connection["transport"], "ipc", "{}", file.display());
+        }
 
         assert_eq!(prints(&mut secret, "println!(\"{secret}\");").await, "42\n");
     });

@@ -29,6 +29,7 @@
 //! | `fmt.rs` | `lab fmt` |
 //! | `export.rs` | `lab export`: pages of HTML |
 //! | `hub.rs` | `lab hub`: a class on one machine |
+//! | `class.rs` | `lab class`: one that is only played, to measure it |
 
 pub mod bench;
 pub mod build_folder;
