@@ -54,7 +54,7 @@ fn hub() -> Option<Arc<Hub>> {
     });
     let data = kept.or(own.clone()).unwrap();
     let students = [
-        "ann", "bob", "cai", "dan", "eve", "fay", "gus", "hal", "ian",
+        "ann", "bob", "cai", "dan", "eve", "fay", "gus", "hal", "ian", "joy",
     ]
     .map(str::to_owned);
     let mut command = clean(lab());
