@@ -104,6 +104,28 @@ fn the_top_level_holds_nothing_else() {
 }
 
 #[test]
+fn binder_installs_what_conda_users_do() {
+    // With a folder for Binder, it looks at no `environment.yml` but the one in there.
+    let link = project().root().join(".binder/environment.yml");
+    assert_eq!(
+        fs::read_link(link).unwrap(),
+        Path::new("../environment.yml")
+    );
+}
+
+#[test]
+fn shell_scripts_can_be_parsed() {
+    for (shell, script) in [
+        ("bash", ".ci/run"),
+        ("bash", ".binder/postBuild"),
+        ("sh", "support/hub/student.sh"),
+    ] {
+        let parsed = finish(clean(shell).args(["-n", script]), 60);
+        assert!(parsed.status.success(), "{script}: {parsed:?}");
+    }
+}
+
+#[test]
 fn the_licences_lie_beside_what_they_are_for() {
     for (path, phrase) in [
         ("notebooks/LICENSE", "Attribution-ShareAlike 4.0"),

@@ -2,14 +2,14 @@
 //!
 //! Set-up *warms* one for each set of `:dep` lines: everything in it is compiled. Each kernel
 //! then gets a *copy* of its own, since two kernels must not share one. The big artifacts are
-//! hard-linked; whatever cargo or evcxr writes to in place is copied, or a kernel would write
+//! linked; whatever cargo or evcxr writes to in place is copied, or a kernel would write
 //! through into the original.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -42,7 +42,10 @@ const READY: &str = ".lab-ready";
 pub fn configuration(project: &Project) -> Result<PathBuf> {
     let folder = project.cache().join("config");
     write_if_different(&folder.join("evcxr.toml"), EVCXR_CONFIG)?;
-    write_if_different(&project.cache().join(".cargo/config.toml"), CARGO_CONFIG)?;
+    // Above the warmed folders and above those of kernels: often the same.
+    for above in project.warm().parent().into_iter().chain([project.cache()]) {
+        write_if_different(&above.join(".cargo/config.toml"), CARGO_CONFIG)?;
+    }
     Ok(folder)
 }
 
@@ -96,7 +99,7 @@ pub fn warmed(project: &Project, toolchain: &Toolchain, deps: &[String]) -> Resu
             .hash(&mut hasher);
     }
     let name = format!("{:016x}", hasher.finish());
-    Ok(project.cache().join("warm").join(name))
+    Ok(project.warm().join(name))
 }
 
 /// Makes a folder that is to be warmed, unless it is there: a copy of `base`, another warmed one,
@@ -213,8 +216,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         let target = to.join(entry.path().strip_prefix(from).expect("is below"));
         if entry.file_type().is_dir() {
             fs::create_dir_all(&target)?;
-        } else if !is_never_rewritten(entry.path()) || fs::hard_link(entry.path(), &target).is_err()
-        {
+        } else if !is_never_rewritten(entry.path()) || link(entry.path(), &target).is_err() {
             fs::copy(entry.path(), &target)?;
             // Cargo compares times: without this it would build the path dependencies again.
             let time = entry.metadata()?.modified()?;
@@ -227,7 +229,20 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Files that belong to cells, and cargo's locks.
+/// Puts a file that is never rewritten into a second place: a hard link, which stays when the
+/// original goes; a symbolic one to a file that several users share, since the system refuses
+/// them hard links to what is not theirs.
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    // SAFETY: always succeeds.
+    let user = unsafe { libc::geteuid() };
+    match fs::hard_link(from, to) {
+        Err(_) if fs::metadata(from)?.uid() != user => symlink(from, to),
+        linked => linked,
+    }
+}
+
+/// Files that belong to cells, cargo's locks, and what the compiler keeps for the next time it
+/// compiles a support crate, which is not here (its locks are for the owner alone).
 fn is_of_a_cell(name: &str) -> bool {
     let stem = name.strip_prefix("lib").unwrap_or(name);
     stem == "ctx"
@@ -235,6 +250,7 @@ fn is_of_a_cell(name: &str) -> bool {
         || stem.starts_with("ctx.")
         || stem.starts_with("code_")
         || name == ".cargo-lock"
+        || name == "incremental"
         || cargo::NOT_COPIED.contains(&name)
         || name == READY
 }
@@ -256,7 +272,6 @@ fn is_never_rewritten(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
 
     fn project() -> (tempfile::TempDir, Project) {
         let folder = tempfile::tempdir().unwrap();

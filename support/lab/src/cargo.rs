@@ -14,6 +14,7 @@
 mod cell;
 mod pinned;
 mod questions;
+mod shared;
 
 use std::ffi::OsString;
 use std::fs;
@@ -126,6 +127,7 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
     let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     // SAFETY: there is no other thread.
     unsafe { std::env::set_var("RUSTFLAGS", format!("{flags} {FLAGS}")) };
+    shared::use_own_if_needed();
     if let Some(question) = Question::new(&arguments) {
         questions::use_our_lock(&mut command, &arguments);
         return question.answer(|resolves| match resolves {
@@ -167,6 +169,9 @@ fn with_our_versions<T>(run: impl FnOnce() -> std::io::Result<T>) -> Result<T> {
         && let Err(error) = pinned::pin(Path::new(""), Path::new(wanted))
     {
         eprintln!("[lab] 没能固定依赖的版本：{error:#}");
+    }
+    if wanted.is_some() {
+        shared::decide();
     }
     let done = run().context("运行不了 cargo")?;
     if wanted.is_some() {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::files;
-use crate::project::{CACHE_ENV, PROJECT_ENV, Project};
+use crate::project::{CACHE_ENV, PROJECT_ENV, Project, WARM_ENV};
 use crate::python::Environment;
 
 /// As a stock evcxr kernel is called, so that the notebooks open with either.
@@ -62,8 +62,12 @@ pub fn is_installed(project: &Project, environment: &Environment) -> bool {
 
 fn spec(project: &Project, program: &Path) -> Value {
     let mut environment = json!({ PROJECT_ENV: project.root() });
-    if let Some(cache) = std::env::var_os(CACHE_ENV) {
-        environment[CACHE_ENV] = json!(cache.to_string_lossy());
+    // Where several users share what is warmed, each has a cache of their own.
+    for name in [WARM_ENV, CACHE_ENV] {
+        if let Some(folder) = std::env::var_os(name) {
+            environment[name] = json!(folder.to_string_lossy());
+            break;
+        }
     }
     json!({
         "argv": [program, "kernel", "{connection_file}"],

@@ -28,17 +28,21 @@
 //! | `run.rs` | `lab run` |
 //! | `fmt.rs` | `lab fmt` |
 //! | `export.rs` | `lab export`: pages of HTML |
+//! | `hub.rs` | `lab hub`: a class on one machine |
+//! | `class.rs` | `lab class`: one that is only played, to measure it |
 
 pub mod bench;
 pub mod build_folder;
 pub mod cargo;
 pub mod cells;
+pub mod class;
 pub mod client;
 pub mod doctor;
 pub mod export;
 pub mod files;
 pub mod fmt;
 pub mod front;
+pub mod hub;
 pub mod ipynb;
 pub mod kernel;
 pub mod kernelspec;

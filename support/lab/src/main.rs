@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lab::project::Project;
-use lab::{bench, cargo, cells, doctor, export, fmt, kernel, open, run, setup};
+use lab::{bench, cargo, cells, class, doctor, export, fmt, hub, kernel, open, run, setup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -47,6 +47,10 @@ enum Task {
     /// 执行笔记本，导出成可以分发的 HTML
     #[command(long_about = EXPORT)]
     Export(ExportOptions),
+    /// 在这台机器上给一个班开 JupyterHub，需要 root
+    Hub(hub::Options),
+    /// 演一节课：多少学生、要多少内存和处理器，需要 root
+    Class(class::Options),
     /// 整理笔记本：去掉输出，用 rustfmt 排版代码
     Fmt(FmtOptions),
     /// 检查装了什么、缺什么、该怎么办
@@ -328,6 +332,8 @@ async fn carry_out(project: &Project, task: Task) -> Result<Done> {
             let changed = !fmt::fmt(&project.select(&options.notebooks)?, options.check)?;
             !(changed && options.check)
         }
+        Task::Hub(options) => hub::hub(project, &options).await.map(|()| true)?,
+        Task::Class(options) => class::class(project, &options).await.map(|()| true)?,
         Task::Bench(options) => bench::bench(project, &options).await.map(|()| true)?,
         Task::Doctor => doctor::doctor(project)?,
         Task::Kernel { .. } | Task::Spare { .. } => {

@@ -13,12 +13,16 @@ use anyhow::{Context, Result, bail};
 pub const PROJECT_ENV: &str = "LAB_PROJECT";
 /// Overrides the folder in which caches are kept.
 pub const CACHE_ENV: &str = "LAB_CACHE";
+/// Names a folder with warmed build folders that several users share: only set-up, run by its
+/// owner, writes to it. Without it they lie in the cache folder.
+pub const WARM_ENV: &str = "LAB_WARM";
 
 /// A clone of this repository and its cache.
 #[derive(Clone, Debug)]
 pub struct Project {
     root: PathBuf,
     cache: PathBuf,
+    warm: PathBuf,
 }
 
 impl Project {
@@ -50,7 +54,9 @@ impl Project {
             .canonicalize()
             .with_context(|| format!("找不到项目文件夹 {}", root.display()))?;
         let cache = cache_for(&root)?;
-        Ok(Project { root, cache })
+        let shared = std::env::var_os(WARM_ENV).filter(|folder| !folder.is_empty());
+        let warm = shared.map_or_else(|| cache.join("warm"), PathBuf::from);
+        Ok(Project { root, cache, warm })
     }
 
     /// The folder with `Cargo.toml` and `notebooks/`.
@@ -126,6 +132,11 @@ impl Project {
     /// of the workspace, and its path has no space, since evcxr cannot handle one.
     pub fn cache(&self) -> &Path {
         &self.cache
+    }
+
+    /// The folder with the warmed build folders; perhaps another user's, and then only read.
+    pub fn warm(&self) -> &Path {
+        &self.warm
     }
 }
 

@@ -29,6 +29,14 @@ pub const TEST_PACKAGES: [(&str, &str); 2] = [
     ("jupyter-console", "6.6.3"),
 ];
 
+/// What a class needs besides [`PACKAGES`]: `lab hub` installs it into an environment of its own.
+pub const HUB_PACKAGES: [(&str, &str); 4] = [
+    ("jupyterhub", "5.5.4"),
+    ("jupyterhub-idle-culler", "2.0.0"),
+    ("jupyterhub-nativeauthenticator", "1.3.0"),
+    ("nbgitpuller", "1.3.0"),
+];
+
 /// Makes JupyterLab's own export right with its proposed settings; says itself how and why.
 const CONFIGURATION: &str = include_str!("../assets/jupyter_config.py");
 /// With which that file begins, whichever version of this program wrote it.
@@ -52,6 +60,8 @@ pub struct Environment {
     folder: PathBuf,
     /// Whether it is the project's own, to be made when it is missing.
     own: bool,
+    /// The interpreter that it is then made with.
+    maker: PathBuf,
     /// Names the environment that pip is writing to. Found at the start, it says that pip was
     /// killed in the middle: packages then look complete and are not.
     unfinished: PathBuf,
@@ -70,7 +80,19 @@ impl Environment {
         Environment {
             folder: active.map_or_else(|| project.root().join(".venv"), PathBuf::from),
             own,
+            maker: PathBuf::from("python3"),
             unfinished: project.cache().join("python-unfinished"),
+        }
+    }
+
+    /// One of ours in `folder`, made with the interpreter `maker` when it is missing.
+    pub fn at(folder: PathBuf, maker: PathBuf) -> Environment {
+        let unfinished = folder.with_extension("unfinished");
+        Environment {
+            folder,
+            own: true,
+            maker,
+            unfinished,
         }
     }
 
@@ -140,9 +162,9 @@ impl Environment {
     }
 
     async fn make(&self, bar: &ProgressBar) -> Result<()> {
-        let version = python_version()?;
+        let version = version_of(&self.maker)?;
         bar.set_message(format!("建立虚拟环境（{version}）"));
-        let mut venv = Command::new("python3");
+        let mut venv = Command::new(&self.maker);
         venv.args(["-m", "venv"]).arg(&self.folder);
         if self.is_unfinished() {
             venv.arg("--clear");
@@ -321,8 +343,13 @@ async fn finish(mut command: Command, mut listener: impl FnMut(&str)) -> io::Res
 /// # Errors
 /// When there is none or it is too old.
 pub fn python_version() -> Result<String> {
+    version_of(Path::new("python3"))
+}
+
+/// What this interpreter says with `--version`.
+fn version_of(python: &Path) -> Result<String> {
     let advice = format!("请安装 Python ≥ 3.{OLDEST}，或激活 environment.yml 里的环境");
-    let output = Command::new("python3")
+    let output = Command::new(python)
         .arg("--version")
         .output()
         .with_context(|| format!("未找到 python3：{advice}"))?;
@@ -356,6 +383,7 @@ mod tests {
         Environment {
             folder: folder.to_owned(),
             own: false,
+            maker: PathBuf::new(),
             unfinished: PathBuf::new(),
         }
     }

@@ -50,7 +50,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use jupyter_protocol::ConnectionInfo;
+use jupyter_protocol::{ConnectionInfo, Transport};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -266,7 +266,10 @@ async fn start_evcxr(
     let mut command = Command::from(command);
     let mut status = None;
     for _ in 0..STARTS {
-        let connection = client::connection().await?;
+        let mut connection = client::connection().await?;
+        // Not on ports: any user of the machine could listen to what is published there.
+        connection.transport = Transport::IPC;
+        connection.ip = home.join("e").display().to_string();
         std::fs::write(&file, serde_json::to_vec(&connection)?)?;
         let listener = link::bind(&socket)?;
         let process = command.spawn().context("启动不了 evcxr 内核")?;

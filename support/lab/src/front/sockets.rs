@@ -198,10 +198,10 @@ impl Inner {
     /// When it never does.
     pub async fn connect(connection: &ConnectionInfo, events: &Sender<Event>) -> Result<Inner> {
         let key = Key::new(&connection.key);
+        // As evcxr names them; jupyter's own have a `-` there.
+        let address = |port| format!("ipc://{}:{port}", connection.ip);
         let mut iopub = SubSocket::new();
-        iopub
-            .connect(&address(connection, connection.iopub_port))
-            .await?;
+        iopub.connect(&address(connection.iopub_port)).await?;
         iopub.subscribe("").await?;
         forward(iopub, key.clone(), Event::InnerIopub, events.clone());
         // evcxr asks for input on one channel whom it has heard on the other.
@@ -210,7 +210,7 @@ impl Inner {
             let mut options = SocketOptions::default();
             options.peer_identity(identity.clone());
             let mut socket = DealerSocket::with_options(options);
-            socket.connect(&address(connection, port)).await?;
+            socket.connect(&address(port)).await?;
             let (sender, receiver) = socket.split();
             forward(receiver, key.clone(), event, events.clone());
             anyhow::Ok(sender)

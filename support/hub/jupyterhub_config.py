@@ -1,0 +1,253 @@
+# A class on one machine. `lab hub` starts JupyterHub with this file, and says in $LAB_HUB what it
+# has prepared: everything in `shared` is read-only for students and there once for all of them.
+import asyncio
+import json
+import os
+import pwd
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from jupyterhub.spawner import LocalProcessSpawner, set_user_setuid
+from nativeauthenticator import NativeAuthenticator
+from traitlets import Unicode
+
+c = get_config()  # noqa: F821
+LAB = json.loads(os.environ.pop("LAB_HUB"))
+DATA = Path(LAB["data"])
+SHARED = DATA / "shared"
+PROJECT = SHARED / "project"
+PYTHON = SHARED / "python/bin"
+
+
+# --- Who may log in -------------------------------------------------------------------------------
+
+
+class Passwords(NativeAuthenticator):
+    """Passwords come from the teacher, not from a sign-up page; kept as bcrypt hashes."""
+
+    new = Unicode(config=True, help="A file of names and passwords to set, removed when it is done")
+
+    def add_new_table(self):
+        super().add_new_table()
+        new = Path(self.new)
+        if not new.exists():
+            return
+        self.enable_signup = True  # what `create_user` asks for; no page of it is served below
+        for line in new.read_text().splitlines():
+            name, password = line.split()
+            self.change_password(name, password) or self.create_user(name, password)
+        self.enable_signup = False
+        new.unlink()
+
+
+c.JupyterHub.authenticator_class = Passwords
+c.Passwords.new = str(DATA / "hub/new-passwords")
+c.Authenticator.allowed_users = {*LAB["students"], LAB["teacher"]}
+c.Authenticator.admin_users = {LAB["teacher"]}
+# Who is taken off the list is locked out, though the files stay.
+c.Authenticator.allow_existing_users = False
+c.NativeAuthenticator.enable_signup = False
+c.NativeAuthenticator.minimum_password_length = 8
+c.NativeAuthenticator.allowed_failed_logins = 10
+c.NativeAuthenticator.seconds_before_next_try = 60
+
+
+# --- What each gets -------------------------------------------------------------------------------
+
+
+def write(path, text):
+    # Without O_CREAT or truncation: control files want neither.
+    file = os.open(path, os.O_WRONLY)
+    try:
+        os.write(file, str(text).encode())
+    finally:
+        os.close(file)
+
+
+def control_groups(account):
+    """Limits all processes of a student together. Returns the files into which a process writes 0
+    to be one of them; none where the system lets us make no group."""
+    top = Path("/sys/fs/cgroup")
+    try:
+        if (top / "cgroup.controllers").exists():
+            parent = top / "rust-async-class"
+            write(top / "cgroup.subtree_control", "+memory +cpu")
+            group = parent / account
+            parent.mkdir(exist_ok=True)
+            write(parent / "cgroup.subtree_control", "+memory +cpu")
+            group.mkdir(exist_ok=True)
+            write(group / "memory.max", LAB["memory"])
+            if (group / "memory.swap.max").exists():
+                write(group / "memory.swap.max", 0)
+            return [group / "cgroup.procs"]
+        memory = top / "memory/rust-async-class" / account
+        memory.mkdir(parents=True, exist_ok=True)
+        write(memory / "memory.limit_in_bytes", LAB["memory"])
+        cpu = top / "cpu/rust-async-class" / account
+        cpu.mkdir(parents=True, exist_ok=True)  # each group has an equal share
+        return [memory / "cgroup.procs", cpu / "cgroup.procs"]
+    except OSError:
+        return []
+
+
+def forget_control_groups(account):
+    for controller in ("", "memory", "cpu"):
+        group = Path("/sys/fs/cgroup") / controller / "rust-async-class" / account
+        for path in (group, group.parent):
+            try:
+                path.rmdir()
+            except OSError:
+                pass  # not there, or not empty
+
+
+def processes(uid):
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if path.stat().st_uid == uid:
+                yield int(path.name)
+        except OSError:
+            pass  # it has ended
+
+
+class Student(LocalProcessSpawner):
+    """A server that runs as a system user of the student's own, made at the first start."""
+
+    @property
+    def account(self):
+        return LAB["prefix"] + self.user.name
+
+    def known(self):
+        try:
+            return pwd.getpwnam(self.account)
+        except KeyError:
+            return None
+
+    def prepare(self):
+        if self.known() is None:
+            home = DATA / "homes" / self.user.name
+            subprocess.run(
+                ["useradd", "--home-dir", home, "--no-create-home", "--user-group"]
+                + ["--shell", "/usr/sbin/nologin", self.account],
+                check=True,
+            )
+        user = self.known()
+        # Connection files and sockets of kernels: their paths must be short.
+        runtime = Path("/run/rust-async-class") / self.account
+        runtime.parent.mkdir(mode=0o711, exist_ok=True)
+        for folder in (Path(user.pw_dir), runtime):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.stat().st_uid != user.pw_uid:  # new, or the account has been made anew
+                owner = f"{user.pw_uid}:{user.pw_gid}"
+                subprocess.run(["chown", "-R", "-h", owner, folder], check=True)
+            os.chmod(folder, 0o700)
+        return runtime
+
+    async def start(self):
+        runtime = self.prepare()
+        self.environment = {**self.environment, "JUPYTER_RUNTIME_DIR": str(runtime)}
+        self.groups = control_groups(self.account)
+        if not self.groups:
+            self.log.warning("No control group can be made: the limit is one for each process")
+        return await super().start()
+
+    def make_preexec_fn(self, name):
+        become = set_user_setuid(self.account)
+        groups = self.groups
+
+        def prepare():
+            for group in groups:
+                write(group, 0)
+            if not groups:
+                resource.setrlimit(resource.RLIMIT_DATA, (LAB["memory"], LAB["memory"]))
+            resource.setrlimit(resource.RLIMIT_NPROC, (4096, 4096))  # threads, too
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            os.umask(0o077)
+            become()
+
+        return prepare
+
+    def user_env(self, env):
+        user = self.known()
+        env.update(USER=self.account, HOME=user.pw_dir, SHELL="/bin/sh")
+        return env
+
+    async def stop(self, now=False):
+        await super().stop(now)
+        # What cells have started and left behind goes too.
+        user = self.known()
+        for _ in range(50):
+            left = list(processes(user.pw_uid)) if user else []
+            if not left:
+                break
+            for process in left:
+                try:
+                    os.kill(process, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            await asyncio.sleep(0.1)
+        forget_control_groups(self.account)
+
+
+c.JupyterHub.spawner_class = Student
+c.Spawner.cmd = ["/bin/sh", str(PROJECT / "support/hub/student.sh")]
+c.Spawner.notebook_dir = "~/notebooks"
+c.Spawner.default_url = "/lab/tree/00-guide.ipynb"
+c.Spawner.start_timeout = 120
+c.Spawner.http_timeout = 120
+# Not what the hub was started with: `cargo run` sets LD_LIBRARY_PATH, for example.
+c.Spawner.env_keep = ["LANG", "LC_ALL", "TZ"]
+c.Spawner.environment = {
+    "PATH": ":".join([f"{LAB['toolchain']}/bin", str(PYTHON), "/usr/local/bin:/usr/bin:/bin"]),
+    # The sources of the crates that are warmed; cargo takes no locks where it cannot write.
+    "CARGO_HOME": str(SHARED / "cargo"),
+    "LAB_NOTEBOOKS": f"file://{SHARED / 'notebooks.git'}",
+    "LAB_SUPPORT": str(PROJECT / "support"),
+    "LAB_GIT_CONFIG": str(SHARED / "gitconfig"),
+    **LAB["environment"],
+}
+c.Spawner.args = [
+    # Any user of this machine may listen on a port's messages, nobody in a folder with mode 0700.
+    "--KernelManager.transport=ipc",
+    "--ServerApp.terminals_enabled=False",
+    # A kernel that nobody looks at: half a gigabyte.
+    f"--MappingKernelManager.cull_idle_timeout={LAB['cull']}",
+    f"--MappingKernelManager.cull_interval={max(LAB['cull'] // 4, 1)}",
+    "--MappingKernelManager.cull_connected=False",
+]
+
+
+# --- The hub itself -------------------------------------------------------------------------------
+
+c.JupyterHub.bind_url = LAB["bind"]
+c.JupyterHub.hub_ip = "127.0.0.1"
+c.JupyterHub.hub_port = LAB["hub_port"]
+c.JupyterHub.db_url = f"sqlite:///{DATA}/hub/jupyterhub.sqlite"
+c.JupyterHub.cookie_secret_file = str(DATA / "hub/cookie-secret")
+c.JupyterHub.concurrent_spawn_limit = 10
+c.JupyterHub.template_vars = {"announcement_login": "用老师发给你的名字和密码登录。"}
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{LAB['proxy_port']}"
+c.ConfigurableHTTPProxy.pid_file = str(DATA / "hub/proxy.pid")
+c.ConfigurableHTTPProxy.command = [
+    str(SHARED / "proxy/node_modules/.bin/configurable-http-proxy"),
+]
+if LAB["certificate"]:
+    c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = LAB["certificate"]
+
+# A whole server, once its kernels are gone and no browser asks.
+c.JupyterHub.services = [
+    {
+        "name": "idle-culler",
+        "command": [sys.executable, "-m", "jupyterhub_idle_culler"]
+        + [f"--timeout={LAB['cull'] * 2}", f"--cull-every={max(LAB['cull'] // 2, 1)}"],
+    }
+]
+c.JupyterHub.load_roles = [
+    {
+        "name": "idle-culler",
+        "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
+        "services": ["idle-culler"],
+    }
+]

@@ -1,0 +1,215 @@
+//! A hub for a short time, on loopback, with users of its own that go with it.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::student::Student;
+
+/// A hub that runs. Dropped, it ends, and its users and their files are gone.
+pub struct Hub {
+    process: Child,
+    data: PathBuf,
+    prefix: String,
+    port: u16,
+}
+
+/// How long a hub may take to end with all its servers.
+const END: Duration = Duration::from_secs(60);
+
+impl Hub {
+    /// Starts `lab hub` for these students in `data`, where what is shared may already be, and
+    /// waits until it answers. `more` are further arguments.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not answer within `limit`.
+    pub async fn start(
+        mut lab: Command,
+        data: &Path,
+        students: &[String],
+        more: &[&str],
+        limit: Duration,
+    ) -> Result<Hub> {
+        // They will be removed at the end.
+        for folder in ["homes", "hub"].map(|name| data.join(name)) {
+            ensure!(
+                !folder.exists(),
+                "{} 里已经有一个班：请用 --data 另指一处；如果是上一次演完没有清理的，请删除它",
+                folder.display()
+            );
+        }
+        fs::create_dir_all(data)?;
+        let list = data.join("list");
+        fs::write(&list, students.join("\n"))?;
+        // Two at once on one machine do not share users.
+        let mut prefix = uuid::Uuid::new_v4().simple().to_string();
+        prefix.truncate(6);
+        let prefix = format!("lab{prefix}-");
+        let free = TcpListener::bind("127.0.0.1:0")?;
+        let port = free.local_addr()?.port();
+        drop(free);
+        let log = File::create(data.join("log"))?;
+        lab.arg("hub")
+            .arg("--students")
+            .arg(&list)
+            .arg("--data")
+            .arg(data)
+            .args(["--prefix", &prefix, "--port", &port.to_string()])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0);
+        let process = spawn(lab).context("启动不了 lab hub")?;
+        let mut hub = Hub {
+            process,
+            data: data.to_owned(),
+            prefix,
+            port,
+        };
+        let deadline = Instant::now() + limit;
+        while !hub.log().contains("JupyterHub is now running") {
+            if let Some(status) = hub.process.try_wait()? {
+                bail!("lab hub 结束了（{status}）：\n{}", hub.log());
+            }
+            ensure!(Instant::now() < deadline, "hub 没有启动：\n{}", hub.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(hub)
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.data.join("log")).unwrap_or_default()
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The folder of the class.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The system user of a student.
+    pub fn account(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The home of a student.
+    pub fn home(&self, name: &str) -> PathBuf {
+        self.data.join("homes").join(name)
+    }
+
+    /// The number of a student's system user.
+    ///
+    /// # Errors
+    /// When there is none, before the first start of the server.
+    pub fn user(&self, name: &str) -> Result<u32> {
+        let output = Command::new("id")
+            .arg("-u")
+            .arg(self.account(name))
+            .output()?;
+        let number = String::from_utf8_lossy(&output.stdout);
+        number
+            .trim()
+            .parse()
+            .with_context(|| format!("没有系统用户 {}", self.account(name)))
+    }
+
+    /// The password that was made for a student.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn password(&self, name: &str) -> Result<String> {
+        let list = fs::read_to_string(self.data.join("hub/passwords"))?;
+        let found = list.lines().filter_map(|line| line.split_once(' '));
+        let found = found.into_iter().find(|(who, _)| *who == name);
+        Ok(found
+            .with_context(|| format!("{name} 没有密码"))?
+            .1
+            .to_owned())
+    }
+
+    /// A student who has logged in, and whose server runs.
+    ///
+    /// # Errors
+    /// When one of that fails.
+    pub async fn student(&self, name: &str, limit: Duration) -> Result<Student> {
+        let mut student = Student::new(&self.url(), name)?;
+        ensure!(
+            student.log_in(&self.password(name)?).await?,
+            "{name} 登录不了"
+        );
+        student.start_server(limit).await?;
+        Ok(student)
+    }
+
+    /// The accounts that it has made.
+    fn accounts(&self) -> Vec<String> {
+        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let names = users.lines().filter_map(|line| line.split(':').next());
+        let ours = names.filter(|name| name.starts_with(&self.prefix));
+        ours.map(str::to_owned).collect()
+    }
+}
+
+/// Starts a program that is told to end when this one does, however that comes about.
+fn spawn(mut command: Command) -> std::io::Result<Child> {
+    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            Ok(())
+        });
+    }
+    // "This one" is the thread that starts it: one that lives as long as the process.
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = sender.send(command.spawn());
+        loop {
+            std::thread::park();
+        }
+    });
+    receiver.recv().map_err(std::io::Error::other)?
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        let group = self.process.id() as i32;
+        // SAFETY: no memory is involved; the process is not reaped before it has ended.
+        let signal = |signal| unsafe { libc::kill(group, signal) };
+        signal(libc::SIGTERM);
+        let deadline = Instant::now() + END;
+        while matches!(self.process.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                // SAFETY: no memory is involved; its leader is not yet reaped.
+                unsafe { libc::killpg(group, libc::SIGKILL) };
+                let _ = self.process.wait();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        for account in self.accounts() {
+            // What it left running would keep the account.
+            super::usage::end_all(&account);
+            let _ = Command::new("userdel").arg(&account).output();
+            let _ = fs::remove_dir_all(Path::new("/run/rust-async-class").join(&account));
+        }
+        for folder in ["homes", "hub"] {
+            let _ = fs::remove_dir_all(self.data.join(folder));
+        }
+    }
+}

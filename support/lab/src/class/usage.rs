@@ -1,0 +1,88 @@
+//! What a student's processes take: memory, each shared page counted in parts, and processor time.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+use std::time::Duration;
+
+/// What all processes of a user take together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Bytes of memory: of a page that several processes share, each has its part.
+    pub memory: u64,
+    /// Processor time since the first of them started, of those that have ended too.
+    pub time: Duration,
+}
+
+/// The processes of a user.
+fn processes(user: u32) -> impl Iterator<Item = u32> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter(move |entry| entry.metadata().is_ok_and(|found| found.uid() == user))
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// What the processes of a user take now.
+pub fn of_user(user: u32) -> Usage {
+    of(processes(user))
+}
+
+/// What the hub takes now, with the proxy and the culler, which it has started as root.
+pub fn of_hub(hub: u32) -> Usage {
+    let parent = |process: u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        stat.rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()
+    };
+    of(processes(0).filter(|process| *process == hub || parent(*process) == Some(hub)))
+}
+
+fn of(processes: impl Iterator<Item = u32>) -> Usage {
+    // SAFETY: always succeeds.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
+    let mut usage = Usage::default();
+    for process in processes {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}"));
+        let rollup = read("smaps_rollup").unwrap_or_default();
+        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let kib = pss.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        usage.memory += kib.unwrap_or(0) << 10;
+        let stat = read("stat").unwrap_or_default();
+        // The name in parentheses may hold anything. After it: the process's own time in user and
+        // system mode, then that of its children that have ended.
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let times = fields.split_whitespace().skip(11).take(4);
+        let times: u64 = times.filter_map(|field| field.parse::<u64>().ok()).sum();
+        usage.time += Duration::from_millis(times * 1000 / ticks);
+    }
+    usage
+}
+
+/// Kills whatever still runs as this user, one process by its number after the other.
+pub fn end_all(account: &str) {
+    let output = Command::new("id").arg("-u").arg(account).output();
+    let number = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().parse());
+    // Never root's, and never those of a user of the system.
+    let Ok(Ok(user @ 1000..)) = number else {
+        return;
+    };
+    for process in processes(user) {
+        // SAFETY: no memory is involved.
+        unsafe { libc::kill(process as i32, libc::SIGKILL) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_takes_memory_and_time() {
+        // SAFETY: always succeeds.
+        let usage = of_user(unsafe { libc::getuid() });
+        assert!(usage.memory > 1 << 20, "{usage:?}");
+    }
+}

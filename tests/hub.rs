@@ -1,0 +1,424 @@
+//! A class on JupyterHub: the real hub, proxy and spawner, with students that are system users.
+//!
+//! All tests share one hub, with a student or two of their own each.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::{FIRST_CELL, clean, lab, project, run};
+use lab::class::hub::Hub;
+use lab::class::student::{Body, Kernel, Student};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use walkdir::WalkDir;
+
+/// Preparing a hub downloads JupyterHub and compiles what notebooks depend on.
+const SET_UP: Duration = Duration::from_secs(1500);
+const SERVER: Duration = Duration::from_secs(120);
+const CELL: Duration = Duration::from_secs(180);
+const NOTEBOOK: &str = "01-why-coroutines.ipynb";
+
+/// Names a folder in which what the hub's students share is kept from run to run.
+const DATA_ENV: &str = "LAB_HUB_DATA";
+
+static HUB: Mutex<Option<(Arc<Hub>, Option<PathBuf>)>> = Mutex::new(None);
+
+/// The hub, started with the first test; none where there can be none.
+fn hub() -> Option<Arc<Hub>> {
+    // SAFETY: always succeeds.
+    if unsafe { libc::geteuid() } != 0 {
+        assert!(
+            std::env::var_os("LAB_SKIP_NOTHING").is_none(),
+            "making users needs root"
+        );
+        println!("skipped: making users needs root");
+        return None;
+    }
+    // A test that fails must not keep the others from saying what is wrong with them.
+    let mut hub = HUB.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some((hub, _)) = &*hub {
+        return Some(hub.clone());
+    }
+    let kept = std::env::var_os(DATA_ENV).map(PathBuf::from);
+    let own = kept.is_none().then(|| {
+        // Students must be able to pass: not in a folder of root's alone, as TMPDIR may be.
+        let folder = tempfile::Builder::new()
+            .prefix("lab-hub-")
+            .tempdir_in("/var/tmp");
+        folder.unwrap().keep()
+    });
+    let data = kept.or(own.clone()).unwrap();
+    let students = [
+        "ann", "bob", "cai", "dan", "eve", "fay", "gus", "hal", "ian", "joy",
+    ]
+    .map(str::to_owned);
+    let mut command = clean(lab());
+    command.current_dir(project().root());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let started = Hub::start(command, &data, &students, &["--memory", "2"], SET_UP);
+    let started = runtime.block_on(started);
+    *hub = Some((Arc::new(started.unwrap()), own));
+    // SAFETY: the function is there as long as the process.
+    unsafe { libc::atexit(end) };
+    hub.as_ref().map(|(hub, _)| hub.clone())
+}
+
+/// Ends the hub after the last test, and removes its users and files.
+extern "C" fn end() {
+    let hub = HUB
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .take();
+    if let Some((hub, own)) = hub {
+        drop(hub);
+        if let Some(own) = own {
+            let _ = fs::remove_dir_all(own);
+        }
+    }
+}
+
+/// A student with a server.
+async fn student(hub: &Hub, name: &str) -> Student {
+    let student = hub.student(name, SERVER).await;
+    student.unwrap_or_else(|error| panic!("{name}: {error:#}\n{}", hub.log()))
+}
+
+/// A student's kernel for notebook 01, with the first cell run.
+async fn kernel(hub: &Hub, student: &mut Student) -> Kernel {
+    let (_, mut kernel) = student.open(NOTEBOOK).await.unwrap();
+    let first = kernel.execute(FIRST_CELL, CELL).await;
+    let first = first.unwrap_or_else(|error| panic!("{error:#}\n{}", hub.log()));
+    assert_eq!(first.status, "ok", "{first:?}\n{}", hub.log());
+    kernel
+}
+
+/// What a cell that succeeds prints.
+async fn prints(kernel: &mut Kernel, code: &str) -> String {
+    let done = kernel.execute(code, CELL).await.unwrap();
+    assert_eq!(done.status, "ok", "{code}: {done:?}");
+    done.text
+}
+
+#[test]
+fn a_students_first_cell_finds_everything_compiled() {
+    let Some(hub) = hub() else { return };
+    run(async {
+        let mut ann = student(&hub, "ann").await;
+        let mut kernel = kernel(&hub, &mut ann).await;
+        assert_eq!(
+            prints(
+                &mut kernel,
+                "tokio::time::sleep(std::time::Duration::from_millis(1)).await; 6 * 7"
+            )
+            .await,
+            "42"
+        );
+        // All of them are links to what the class shares.
+        let compiled = WalkDir::new(hub.home("ann").join(".cache"));
+        let compiled: Vec<_> = compiled
+            .into_iter()
+            .map(Result::unwrap)
+            .filter(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                // Those of the support crates have no hash, and are copied.
+                name.ends_with(".rlib") && name.contains('-')
+            })
+            .collect();
+        assert!(compiled.len() > 20, "{compiled:?}");
+        for entry in compiled {
+            assert!(entry.path_is_symlink(), "{entry:?} is the student's own");
+        }
+        assert!(!hub.log().contains("Compiling "), "{}", hub.log());
+    });
+}
+
+#[test]
+fn a_crate_that_the_class_does_not_share_is_downloaded() {
+    let Some(hub) = hub() else { return };
+    run(async {
+        let mut joy = student(&hub, "joy").await;
+        let (_, mut kernel) = joy.open(NOTEBOOK).await.unwrap();
+        // None of ours, nor of what we depend on, uses this one.
+        let code = ":dep roman = \"0.1\"\nprintln!(\"{:?}\", roman::to(42));";
+        let text = prints(&mut kernel, code).await;
+        assert_eq!(text, "Some(\"XLII\")\n", "{}", hub.log());
+        assert!(hub.home("joy").join(".cargo/registry").is_dir());
+    });
+}
+
+#[test]
+fn a_wrong_password_and_a_name_that_is_not_on_the_list_are_refused() {
+    let Some(hub) = hub() else { return };
+    run(async {
+        for (name, password) in [
+            ("bob", "wrong-password"),
+            ("bob", ""),
+            ("bob", &*hub.password("cai").unwrap()),
+            ("nobody", "wrong-password"),
+            ("root", ""),
+        ] {
+            let mut student = Student::new(&hub.url(), name).unwrap();
+            assert!(
+                !student.log_in(password).await.unwrap(),
+                "{name} {password}"
+            );
+            let home = student.page("/hub/home").await.unwrap();
+            assert!(home.text.contains("login"), "{}", home.text);
+        }
+        let signup = Student::new(&hub.url(), "x")
+            .unwrap()
+            .page("/hub/signup")
+            .await;
+        assert_eq!(signup.unwrap().status, StatusCode::NOT_FOUND);
+        let mut bob = Student::new(&hub.url(), "bob").unwrap();
+        assert!(bob.log_in(&hub.password("bob").unwrap()).await.unwrap());
+    });
+}
+
+/// Whether an answer shows nothing: refused, not found, or sent to log in.
+fn refused(status: StatusCode) -> bool {
+    [401, 403, 404].contains(&status.as_u16()) || status.is_redirection()
+}
+
+#[test]
+fn another_students_server_files_and_kernels_are_refused() {
+    let Some(hub) = hub() else { return };
+    run(async {
+        let mut cai = student(&hub, "cai").await;
+        let mut secret = kernel(&hub, &mut cai).await;
+        prints(&mut secret, "let secret = 42;").await;
+        let mut dan = student(&hub, "dan").await;
+        let mut own = kernel(&hub, &mut dan).await;
+
+        // Through the hub and the proxy, with dan's cookies.
+        let mut intruder = dan.clone();
+        intruder.name = "cai".to_owned();
+        let id = &secret.id;
+        for (method, path) in [
+            (Method::GET, "lab".to_owned()),
+            (Method::GET, "api/status".to_owned()),
+            (Method::GET, format!("api/contents/{NOTEBOOK}")),
+            (Method::GET, format!("files/{NOTEBOOK}")),
+            (Method::GET, "api/kernels".to_owned()),
+            (Method::POST, format!("api/kernels/{id}/restart")),
+            (Method::DELETE, format!("api/kernels/{id}")),
+            (Method::DELETE, format!("api/contents/{NOTEBOOK}")),
+        ] {
+            let path = intruder.at(&path);
+            let answer = intruder
+                .request(method.clone(), &path, Body::None)
+                .await
+                .unwrap();
+            assert!(refused(answer.status), "{method} {path}: {answer:?}");
+            if method == Method::GET {
+                let page = intruder.page(&path).await.unwrap();
+                assert!(!page.status.is_success(), "{path}: {page:?}");
+            }
+        }
+        assert!(intruder.connect(id).await.is_err());
+        for (method, path) in [
+            (Method::GET, "/hub/api/users/cai"),
+            (Method::DELETE, "/hub/api/users/cai/server"),
+            (Method::POST, "/hub/api/users/cai/tokens"),
+            (Method::GET, "/hub/api/users"),
+        ] {
+            let answer = dan.request(method.clone(), path, Body::None).await.unwrap();
+            assert!(refused(answer.status), "{method} {path}: {answer:?}");
+        }
+
+        // Past them, from a cell.
+        let server = hub.user("cai").unwrap();
+        let process = fs::read_dir("/proc").unwrap().flatten();
+        let process = process
+            .filter(|entry| entry.metadata().is_ok_and(|found| found.uid() == server))
+            .find_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+            .unwrap();
+        let runtime = format!("/run/rust-async-class/{}", hub.account("cai"));
+        let shared = hub.data().join("shared/warm/x");
+        for shell in [
+            format!("ls {}", hub.home("cai").display()),
+            format!("cat {}/notebooks/{NOTEBOOK}", hub.home("cai").display()),
+            format!("ls {runtime}"),
+            format!("cat /proc/{process}/environ"),
+            format!("kill {process}"),
+            format!("ls {}/hub", hub.data().display()),
+            format!("touch {}", shared.display()),
+            format!("rm -r {}/shared/toolchain", hub.data().display()),
+            "cat /etc/shadow".to_owned(),
+        ] {
+            let code = format!(
+                "let done = std::process::Command::new(\"sh\").arg(\"-c\").arg({shell:?}).output().unwrap();\nprintln!(\"{{}}{{}}\", done.status.success(), String::from_utf8_lossy(&done.stdout));"
+            );
+            assert_eq!(prints(&mut own, &code).await, "false\n", "{shell}");
+        }
+        // No channel of a kernel is on a port, where any user could listen: neither those to
+        // Jupyter nor those to evcxr.
+        let inner = WalkDir::new(hub.home("cai").join(".cache"));
+        let inner = inner
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.into_path())
+            .find(|path| path.ends_with("inner.json"));
+        let outer = Path::new(&runtime).join(format!("kernel-{id}.json"));
+        for file in [outer, inner.unwrap()] {
+            let connection = fs::read(&file).unwrap();
+            let connection: serde_json::Value = serde_json::from_slice(&connection).unwrap();
+            assert_eq!(connection["transport"], "ipc", "{}", file.display());
+        }
+
+        assert_eq!(prints(&mut secret, "println!(\"{secret}\");").await, "42\n");
+    });
+}
+
+#[test]
+fn forged_cookies_and_tokens_are_refused() {
+    let Some(hub) = hub() else { return };
+    run(async {
+        let eve = student(&hub, "eve").await;
+        let pages = [eve.at("api/contents"), "/hub/api/user".to_owned()];
+        for path in &pages {
+            // What is refused below is let in otherwise.
+            let answer = eve.clone().request(Method::GET, path, Body::None).await;
+            assert_eq!(answer.unwrap().status, StatusCode::OK, "{path}");
+            let mut forged = eve.clone();
+            forged.forge_cookies();
+            let answer = forged.request(Method::GET, path, Body::None).await.unwrap();
+            assert!(refused(answer.status), "{path}: {answer:?}");
+            for token in ["", "0123456789abcdef0123456789abcdef"] {
+                let mut stranger = Student::new(&hub.url(), "eve").unwrap();
+                let answer = stranger
+                    .request(Method::GET, path, Body::Token(token))
+                    .await;
+                let answer = answer.unwrap();
+                assert!(refused(answer.status), "{path} {token}: {answer:?}");
+            }
+        }
+    });
+}
+
+/// Git, in a folder.
+fn git(folder: &Path, arguments: &[&str]) {
+    let mut git = clean("git");
+    git.args(["-c", "user.name=x", "-c", "user.email=x@localhost", "-C"])
+        .arg(folder)
+        .args(arguments);
+    let output = git.output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+#[test]
+fn updates_reach_a_students_copy_and_what_was_changed_in_it_stays() {
+    let Some(hub) = hub() else { return };
+    run(async {
+        let mut fay = student(&hub, "fay").await;
+        let path = format!("api/contents/{NOTEBOOK}");
+        let mut file = fay.api(Method::GET, &path, Body::None).await.unwrap();
+        file["content"]["cells"][1]["source"] = json!("// fay was here");
+        let saved = json!({"type": "notebook", "content": file["content"]});
+        fay.api(Method::PUT, &path, Body::Json(&saved))
+            .await
+            .unwrap();
+        let own = json!({"type": "file", "format": "text", "content": "fay's own"});
+        fay.api(Method::PUT, "api/contents/own.txt", Body::Json(&own))
+            .await
+            .unwrap();
+        fay.stop_server().await.unwrap();
+
+        // The teacher's update: a new file, and a notebook changed that fay has changed, too.
+        let folder = tempfile::tempdir().unwrap();
+        let repository = hub.data().join("shared/notebooks.git");
+        git(
+            folder.path(),
+            &["clone", "--quiet", repository.to_str().unwrap(), "teacher"],
+        );
+        let teacher = folder.path().join("teacher");
+        fs::write(teacher.join("news.txt"), "news").unwrap();
+        let notebook = teacher.join(NOTEBOOK);
+        let text = fs::read_to_string(&notebook).unwrap();
+        let (before, after) = text.rsplit_once("\"source\": [").unwrap();
+        fs::write(
+            &notebook,
+            format!("{before}\"source\": [\n    \"// the teacher was here\\n\",{after}"),
+        )
+        .unwrap();
+        git(&teacher, &["add", "."]);
+        git(&teacher, &["commit", "--quiet", "--message", "update"]);
+        git(&teacher, &["push", "--quiet", "origin", "main"]);
+
+        fay.start_server(SERVER).await.unwrap();
+        let news = fay
+            .api(Method::GET, "api/contents/news.txt", Body::None)
+            .await
+            .unwrap();
+        assert_eq!(news["content"], "news");
+        let own = fay
+            .api(Method::GET, "api/contents/own.txt", Body::None)
+            .await
+            .unwrap();
+        assert_eq!(own["content"], "fay's own");
+        let file = fay.api(Method::GET, &path, Body::None).await.unwrap();
+        let text = file["content"].to_string();
+        assert!(text.contains("fay was here"), "{text}");
+        assert!(text.contains("the teacher was here"), "{text}");
+    });
+}
+
+#[test]
+fn a_cell_that_takes_too_much_memory_fails_and_a_neighbour_does_not_notice() {
+    let Some(hub) = hub() else { return };
+    run(async {
+        let (mut gus, mut hal) = (student(&hub, "gus").await, student(&hub, "hal").await);
+        let mut neighbour = kernel(&hub, &mut hal).await;
+        prints(&mut neighbour, "let kept = 42;").await;
+        let mut greedy = kernel(&hub, &mut gus).await;
+        let code = "let mut much: Vec<Vec<u8>> = Vec::new();\nfor _ in 0..64 { much.push(vec![1; 64 << 20]); }\nprintln!(\"{}\", much.len());";
+        let done = greedy.execute(code, CELL).await.unwrap();
+        assert_eq!(done.status, "error", "{done:?}");
+        assert!(!done.text.contains("64\n"), "{done:?}");
+        // It is only the cells' process that has gone.
+        assert_eq!(
+            prints(&mut greedy, "println!(\"{}\", 6 * 7);").await,
+            "42\n"
+        );
+        assert_eq!(
+            prints(&mut neighbour, "println!(\"{kept}\");").await,
+            "42\n"
+        );
+    });
+}
+
+#[test]
+fn what_is_idle_is_culled() {
+    let Some(hub) = hub() else { return };
+    // Half an hour is too long to wait for: this is what both are told.
+    let log = hub.log();
+    assert!(
+        log.contains("jupyterhub_idle_culler', '--timeout=3600'"),
+        "{log}"
+    );
+    run(async {
+        student(&hub, "ian").await;
+        let log = hub.log();
+        assert!(log.contains("cull_idle_timeout=1800"), "{log}");
+    });
+}
+
+#[test]
+fn the_passwords_are_for_root_alone_and_no_two_are_the_same() {
+    let Some(hub) = hub() else { return };
+    let list = hub.data().join("hub/passwords");
+    assert_eq!(fs::metadata(&list).unwrap().mode() & 0o777, 0o600);
+    let list = fs::read_to_string(list).unwrap();
+    let mut passwords: Vec<&str> = list
+        .lines()
+        .map(|line| line.split_once(' ').unwrap().1)
+        .collect();
+    passwords.sort();
+    passwords.dedup();
+    assert_eq!(passwords.len(), 11, "ten students and the teacher");
+}
