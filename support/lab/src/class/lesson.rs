@@ -387,8 +387,9 @@ fn report(
             "{name:\u{3000}<14} {:>10.2}（{:.2} 倍） {:>6.2}（{:.2} 倍）",
             now.0, ratio.0, now.1, ratio.1
         );
-        // Not a number, without any measurement: that is no success.
-        if !(ratio.0 <= TOLERANCE && ratio.1 <= TOLERANCE) {
+        if ratio.0.is_nan() || ratio.1.is_nan() {
+            broken.push(format!("{name}：课太短，没有可以比较的等待"));
+        } else if ratio.0.max(ratio.1) > TOLERANCE {
             broken.push(format!("{name}：其余学生的 p95 超过平时的 {TOLERANCE} 倍"));
         }
     }
