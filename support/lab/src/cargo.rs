@@ -2,14 +2,14 @@
 //!
 //! **rustc** is the real one; it writes down how it is called for a cell.
 //!
-//! **cargo** gives cells the versions of the workspace's lock file ([`pinned`]), and does not
+//! **cargo** gives cells the versions of the workspace's lock file (`pinned.rs`), and does not
 //! call the real one where it can do without:
 //!
 //! - A cell. Most of what a student waits for after a small one is cargo finding out that nothing
 //!   has changed: 80 of 140 ms. So the call of rustc that cargo makes for one cell is made again for
 //!   the next, as long as everything that cargo would look at is as it was: its own command line and
 //!   environment, manifest, lock file, and the sources of path dependencies.
-//! - A question ([`questions`]): evcxr and rust-analyzer ask some twenty at each start.
+//! - A question (`questions.rs`): evcxr and rust-analyzer ask some twenty at each start.
 
 mod cell;
 mod pinned;
@@ -114,9 +114,10 @@ fn rustc(arguments: Vec<OsString>) -> Result<ExitCode> {
 }
 
 fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
-    // SAFETY: there is no other thread.
     match std::env::var_os(HOME_ENV).filter(|home| !home.is_empty()) {
+        // SAFETY: there is no other thread.
         Some(home) => unsafe { std::env::set_var("CARGO_HOME", home) },
+        // SAFETY: likewise.
         None => unsafe { std::env::remove_var("CARGO_HOME") },
     }
     let mut command = Command::new(real(CARGO_ENV, "cargo"));
