@@ -44,7 +44,7 @@ pub const BUILD_ENV: &str = "EVCXR_TMPDIR";
 const FLAGS: &str = "-Awarnings";
 
 /// What of this makes a difference for what lies in a warmed folder.
-pub const WARMED_WITH: (&str, usize) = (FLAGS, questions::FAR);
+pub const WARMED_WITH: (&str, usize, &[&str]) = (FLAGS, questions::FAR, &questions::INSIDE);
 
 /// Files of ours in a build folder that must not be copied to another.
 pub const NOT_COPIED: [&str; 2] = cell::FILES;

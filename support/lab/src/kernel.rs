@@ -196,6 +196,8 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
         // the build folder and the toolchain have nothing but `/` in common.
         .env("LD_LIBRARY_PATH", prepend(libraries, "LD_LIBRARY_PATH")?)
         .env_remove(SPARES_ENV)
+        // Memory that the analyser has given back is not kept for what it may want next.
+        .env("MIMALLOC_PURGE_DELAY", "0")
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO_TARGET_DIR");
     end_with_us(&mut command);

@@ -1,6 +1,7 @@
 //! What a kernel takes of the memory, and what the front costs: time for each cell, and memory.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -225,6 +226,11 @@ impl Direct {
         });
         let file = file.context("evcxr is a child of the front")?;
         let connection: ConnectionInfo = serde_json::from_slice(&fs::read(file)?)?;
+        // evcxr gives its sockets other names than clients expect.
+        for port in [connection.shell_port, connection.iopub_port] {
+            let socket = format!("{}:{port}", connection.ip);
+            symlink(socket, format!("{}-{port}", connection.ip))?;
+        }
         let session = uuid::Uuid::new_v4().to_string();
         Ok(Direct {
             shell: create_client_shell_connection_with_identity(

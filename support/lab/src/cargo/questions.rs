@@ -36,8 +36,19 @@ const OWN_LOCK_ENV: &str = "CARGO_RESOLVER_LOCKFILE_PATH";
 /// are named after it (`serde_core` of `serde`) are as near as itself.
 pub const FAR: usize = 2;
 
-/// Large ones that no interface shows.
-const INSIDE: [&str; 4] = ["hyper", "hyper-util", "libc", "unicode-width"];
+/// What libraries are made with and do not show; the largest ones.
+pub const INSIDE: [&str; 10] = [
+    "base64",
+    "console",
+    "http-body-util",
+    "hyper",
+    "hyper-util",
+    "libc",
+    "rlimit",
+    "tower",
+    "tower-http",
+    "unicode-width",
+];
 
 /// A question to cargo.
 pub struct Question {
