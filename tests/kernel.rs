@@ -300,3 +300,25 @@ fn cells_of_other_opt_levels_use_the_same_compiled_dependencies() {
         kernel.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn a_start_that_finds_a_port_taken_is_tried_again() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let once = folder.path().join("once");
+        let script = format!(
+            "[ -e {once} ] || {{ touch {once}; echo 'Address already in use' >&2; exit 1; }}\n\
+             exec {lab} kernel \"$0\"",
+            once = once.display(),
+            lab = common::lab().display(),
+        );
+        common::set_up();
+        let mut command = common::clean("sh");
+        command
+            .args(["-c", &script])
+            .current_dir(common::project().notebooks());
+        let mut kernel = Kernel::start_with(command, |_| ()).await.unwrap();
+        common::ok(&mut kernel, "assert_eq!(6 * 7, 42);").await;
+        assert!(once.exists());
+    });
+}

@@ -83,6 +83,12 @@ impl Execution {
     }
 }
 
+/// How often a start is tried: between choosing ports and listening on them somebody else may take
+/// one.
+const STARTS: usize = 3;
+/// What a kernel says that has met with this.
+const TAKEN: &str = "Address already in use";
+
 /// A running kernel. Killed, with all its processes, when dropped.
 pub struct Kernel {
     process: Child,
@@ -90,7 +96,7 @@ pub struct Kernel {
     /// while its children may live.
     group: i32,
     /// Removed with the kernel.
-    _connection_file: tempfile::NamedTempFile,
+    _connection_file: Arc<tempfile::NamedTempFile>,
     connection: ConnectionInfo,
     shell: ClientShellConnection,
     iopub: ClientIoPubConnection,
@@ -178,10 +184,7 @@ impl Kernel {
         mut command: std::process::Command,
         listener: impl FnMut(&str) + Send + 'static,
     ) -> Result<Kernel> {
-        let session = uuid::Uuid::new_v4().to_string();
-        let connection = connection().await?;
-        let file = tempfile::Builder::new().suffix(".json").tempfile()?;
-        serde_json::to_writer(&file, &connection)?;
+        let file = Arc::new(tempfile::Builder::new().suffix(".json").tempfile()?);
         command
             .arg(file.path())
             .stdin(Stdio::null())
@@ -191,11 +194,36 @@ impl Kernel {
         crate::process::in_its_own_session(&mut command);
         // Nor does it outlive us when nothing of ours is run any more.
         crate::process::end_with_us(&mut command);
-        let mut process = Command::from(command)
+        let mut command = Command::from(command);
+        let listener = Arc::new(Mutex::new(listener));
+        let mut starts = 1;
+        loop {
+            match Kernel::try_start(&mut command, &file, &listener).await {
+                Err(error) if starts < STARTS && format!("{error:#}").contains(TAKEN) => {
+                    starts += 1;
+                }
+                started => return started,
+            }
+        }
+    }
+
+    async fn try_start(
+        command: &mut Command,
+        file: &Arc<tempfile::NamedTempFile>,
+        listener: &Arc<Mutex<impl FnMut(&str) + Send + 'static>>,
+    ) -> Result<Kernel> {
+        let session = uuid::Uuid::new_v4().to_string();
+        let connection = connection().await?;
+        std::fs::write(file.path(), serde_json::to_vec(&connection)?)?;
+        let mut process = command
             .spawn()
             .context("启动不了内核：请运行 `cargo run -- setup`")?;
         let log = Log::default();
-        log.follow(process.stderr.take().context("stderr is piped")?, listener);
+        let listener = listener.clone();
+        log.follow(
+            process.stderr.take().context("stderr is piped")?,
+            move |line| listener.lock().unwrap_or_else(PoisonError::into_inner)(line),
+        );
         let identity = peer_identity_for_session(&session)?;
         let connect = async {
             anyhow::Ok((
@@ -219,7 +247,7 @@ impl Kernel {
                 .id()
                 .context("the process has not been waited for")? as i32,
             process,
-            _connection_file: file,
+            _connection_file: file.clone(),
             connection,
             is_late: false,
             shown: Vec::new(),
