@@ -14,6 +14,7 @@ use std::time::Duration;
 use common::{FIRST_CELL, clean, lab, project, run};
 use lab::class::hub::Hub;
 use lab::class::student::{Body, Kernel, Student};
+use lab::class::usage::processes;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use walkdir::WalkDir;
@@ -96,13 +97,6 @@ async fn kernel(hub: &Hub, student: &mut Student) -> Kernel {
     let first = first.unwrap_or_else(|error| panic!("{error:#}\n{}", hub.log()));
     assert_eq!(first.status, "ok", "{first:?}\n{}", hub.log());
     kernel
-}
-
-/// The processes of a user.
-fn processes(user: u32) -> impl Iterator<Item = u32> {
-    let all = fs::read_dir("/proc").unwrap().flatten();
-    all.filter(move |entry| entry.metadata().is_ok_and(|found| found.uid() == user))
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// What a cell that succeeds prints.

@@ -28,6 +28,7 @@ use serde_json::json;
 use walkdir::WalkDir;
 
 use crate::files;
+use crate::open::refuse_remote;
 use crate::process::last_lines;
 use crate::project::{CACHE_ENV, PROJECT_ENV, Project, WARM_ENV};
 use crate::python::{Environment, HUB_PACKAGES, PACKAGES};
@@ -136,12 +137,7 @@ fn check(options: &Options) -> Result<()> {
             bail!("找不到 {program}：请安装（Debian：apt install {package}）");
         }
     }
-    if !options.ip.is_loopback() && !options.allow_remote {
-        bail!(
-            "{} 不是本机地址：别的机器将能连进来。确实需要的话，再加上 --allow-remote",
-            options.ip
-        );
-    }
+    refuse_remote(options.ip, options.allow_remote)?;
     if !options.ip.is_loopback() && options.certificate.is_none() {
         eprintln!(
             "警告：没有 --certificate，密码和笔记本将不加密地经过网络。请给出证书，或者只监听本机，前面放一个做 TLS 的反向代理"

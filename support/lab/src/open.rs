@@ -31,7 +31,7 @@ pub struct Options {
     /// 允许别的机器连接：知道网址和口令的人都能在这台机器上执行代码
     #[arg(long)]
     allow_remote: bool,
-    /// 备用几个已经准备好的内核，0 到 8：打开笔记本不用等，每个占内存 0.7 GB 左右
+    /// 备用几个已经准备好的内核，0 到 8：打开笔记本不用等，每个占内存 0.5 GB 左右
     #[arg(long, value_name = "个", default_value_t = 1, value_parser = value_parser!(u8).range(0..=8))]
     spares: u8,
 }
@@ -133,16 +133,22 @@ impl Jupyter {
 
 /// What can be refused before anything is installed.
 fn check(options: &Options) -> Result<()> {
-    if !options.ip.is_loopback() && !options.allow_remote {
-        bail!(
-            "{} 不是本机地址：别的机器将能连进来。确实需要的话，再加上 --allow-remote",
-            options.ip
-        );
-    }
+    refuse_remote(options.ip, options.allow_remote)?;
     if let Some(port) = options.port
         && let Err(error) = TcpListener::bind((options.ip, port))
     {
         bail!("不能监听端口 {port}（{error}）：用 --port 换一个，或者不给 --port，让它自己找");
+    }
+    Ok(())
+}
+
+/// Refuses an address that other machines reach, unless that is allowed.
+///
+/// # Errors
+/// In that case.
+pub fn refuse_remote(ip: IpAddr, allowed: bool) -> Result<()> {
+    if !ip.is_loopback() && !allowed {
+        bail!("{ip} 不是本机地址：别的机器将能连进来。确实需要的话，再加上 --allow-remote");
     }
     Ok(())
 }

@@ -20,12 +20,12 @@ const SILENCE: Duration = Duration::from_secs(4);
 /// kernel for the next starts.
 pub struct Runner<'a> {
     /// This program.
-    pub lab: &'a Path,
+    lab: &'a Path,
     /// What a single cell may take.
-    pub limit: Duration,
+    limit: Duration,
     /// How long tasks that go on after the last cell are waited for at most, until they fall
     /// silent: some never do.
-    pub background: Duration,
+    background: Duration,
     early: Option<(PathBuf, Kernel)>,
 }
 

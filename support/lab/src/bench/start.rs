@@ -3,7 +3,7 @@
 //! `.await`.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -12,9 +12,7 @@ use tokio::process::{Child, ChildStdout};
 
 use super::{Setting, median, run};
 use crate::kernel::{NOTEBOOK_ENV, stock};
-use crate::process::{end_with_us, in_its_own_session};
-use crate::project::PROJECT_ENV;
-use crate::spare::SPARES_ENV;
+use crate::spare::{self, SPARES_ENV};
 
 /// Kernels started of each kind.
 const STARTS: usize = 5;
@@ -100,16 +98,8 @@ impl Spare {
     /// One that has run everything ahead.
     pub async fn warm(setting: &Setting<'_>) -> Result<Spare> {
         let folder = tempfile::tempdir()?;
-        let mut command = Command::new(&setting.lab);
-        command
-            .arg("spare")
-            .arg(folder.path().join("0"))
-            .env(PROJECT_ENV, setting.project.root())
-            .current_dir(setting.project.notebooks())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        in_its_own_session(&mut command);
-        end_with_us(&mut command);
+        let socket = folder.path().join("0");
+        let command = spare::command(&setting.lab, setting.project, &socket);
         let mut process = tokio::process::Command::from(command)
             .kill_on_drop(true)
             .spawn()?;

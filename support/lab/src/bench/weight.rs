@@ -86,17 +86,9 @@ async fn kernels(setting: &Setting<'_>) -> Result<()> {
 async fn share(process: &Option<u32>, name: &str) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let all = processes::with_all_below(process.context("the kernel runs")?);
-    let sum: u64 = all.into_iter().filter_map(proportional).sum();
+    let sum: u64 = all.into_iter().filter_map(processes::memory).sum();
     println!("  {:>5.0} MB  {name}", sum as f64 / 1e6);
     Ok(())
-}
-
-/// The proportional set size, in bytes; none of a process that has just ended.
-fn proportional(process: u32) -> Option<u64> {
-    let smaps = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
-    let line = smaps.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }
 
 /// Draws a spinner's frames as fast as it can.

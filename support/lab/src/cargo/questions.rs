@@ -78,6 +78,9 @@ impl Question {
             "-Z" => asks("config"),
             _ => false,
         };
+        if !known {
+            return None;
+        }
         let manifest = fs::read_to_string("Cargo.toml").unwrap_or_default();
         let mut hasher = DefaultHasher::new();
         let mut lock_file = false;
@@ -93,7 +96,7 @@ impl Question {
             "metadata" if asks("--filter-platform") && !asks("--no-deps") => Kind::Packages,
             _ => Kind::Other,
         };
-        known.then(|| Question {
+        Some(Question {
             path: Path::new(ANSWERS).join(format!("{:016x}", hasher.finish())),
             kind,
         })

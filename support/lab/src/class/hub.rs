@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::student::Student;
+use super::usage;
+use crate::process::get_when_we_end;
 
 /// A hub that runs. Dropped, it ends, and its users and their files are gone.
 pub struct Hub {
@@ -119,15 +121,8 @@ impl Hub {
     /// # Errors
     /// When there is none, before the first start of the server.
     pub fn user(&self, name: &str) -> Result<u32> {
-        let output = Command::new("id")
-            .arg("-u")
-            .arg(self.account(name))
-            .output()?;
-        let number = String::from_utf8_lossy(&output.stdout);
-        number
-            .trim()
-            .parse()
-            .with_context(|| format!("没有系统用户 {}", self.account(name)))
+        let account = self.account(name);
+        usage::number(&account).with_context(|| format!("没有系统用户 {account}"))
     }
 
     /// The password that was made for a student.
@@ -169,13 +164,7 @@ impl Hub {
 
 /// Starts a program that is told to end when this one does, however that comes about.
 fn spawn(mut command: Command) -> std::io::Result<Child> {
-    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-            Ok(())
-        });
-    }
+    get_when_we_end(&mut command, libc::SIGTERM);
     // "This one" is the thread that starts it: one that lives as long as the process.
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
@@ -204,7 +193,7 @@ impl Drop for Hub {
         }
         for account in self.accounts() {
             // What it left running would keep the account.
-            super::usage::end_all(&account);
+            usage::end_all(&account);
             let _ = Command::new("userdel").arg(&account).output();
             let _ = fs::remove_dir_all(Path::new("/run/rust-async-class").join(&account));
         }

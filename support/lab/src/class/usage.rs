@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::front::processes;
+
 /// What all processes of a user take together.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
@@ -14,8 +16,14 @@ pub struct Usage {
     pub time: Duration,
 }
 
+/// The number of a system user, if there is one.
+pub fn number(account: &str) -> Option<u32> {
+    let output = Command::new("id").arg("-u").arg(account).output().ok()?;
+    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+}
+
 /// The processes of a user.
-fn processes(user: u32) -> impl Iterator<Item = u32> {
+pub fn processes(user: u32) -> impl Iterator<Item = u32> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     all.filter(move |entry| entry.metadata().is_ok_and(|found| found.uid() == user))
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -28,16 +36,7 @@ pub fn of_user(user: u32) -> Usage {
 
 /// What the hub takes now, with the proxy and the culler, which it has started as root.
 pub fn of_hub(hub: u32) -> Usage {
-    let parent = |process: u32| {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        stat.rsplit_once(')')?
-            .1
-            .split_whitespace()
-            .nth(1)?
-            .parse()
-            .ok()
-    };
-    of(processes(0).filter(|process| *process == hub || parent(*process) == Some(hub)))
+    of(processes(0).filter(|process| *process == hub || processes::parent(*process) == Some(hub)))
 }
 
 fn of(processes: impl Iterator<Item = u32>) -> Usage {
@@ -45,12 +44,8 @@ fn of(processes: impl Iterator<Item = u32>) -> Usage {
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
     let mut usage = Usage::default();
     for process in processes {
-        let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}"));
-        let rollup = read("smaps_rollup").unwrap_or_default();
-        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let kib = pss.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        usage.memory += kib.unwrap_or(0) << 10;
-        let stat = read("stat").unwrap_or_default();
+        usage.memory += processes::memory(process).unwrap_or(0);
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         // The name in parentheses may hold anything. After it: the process's own time in user and
         // system mode, then that of its children that have ended.
         let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -63,10 +58,8 @@ fn of(processes: impl Iterator<Item = u32>) -> Usage {
 
 /// Kills whatever still runs as this user, one process by its number after the other.
 pub fn end_all(account: &str) {
-    let output = Command::new("id").arg("-u").arg(account).output();
-    let number = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().parse());
     // Never root's, and never those of a user of the system.
-    let Ok(Ok(user @ 1000..)) = number else {
+    let Some(user @ 1000..) = number(account) else {
         return;
     };
     for process in processes(user) {

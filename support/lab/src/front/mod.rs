@@ -73,9 +73,6 @@ use crate::spare::{self, Offer, Order};
 
 /// Events that may wait: more make who sends them wait.
 const EVENTS: usize = 256;
-/// How often a start is tried: between choosing ports and listening on them somebody else may
-/// take one.
-const STARTS: usize = 3;
 /// How often evcxr is asked whether it hears us, until it answers.
 const KNOCK: Duration = Duration::from_millis(200);
 
@@ -263,28 +260,25 @@ async fn start_evcxr(
     command.env(SOCKET_ENV, &socket);
     // A group of its own: it is interrupted through us only, and ended as a whole.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let mut command = Command::from(command);
-    let mut status = None;
-    for _ in 0..STARTS {
-        let mut connection = client::connection().await?;
-        // Not on ports: any user of the machine could listen to what is published there.
-        connection.transport = Transport::IPC;
-        connection.ip = home.join("e").display().to_string();
-        std::fs::write(&file, serde_json::to_vec(&connection)?)?;
-        let listener = link::bind(&socket)?;
-        let process = command.spawn().context("启动不了 evcxr 内核")?;
-        let group = process
-            .id()
-            .context("the process has not been waited for")?;
-        let mut evcxr = Evcxr { process, group };
-        link::listen(listener, group, events.clone());
-        tokio::select! {
-            inner = Inner::connect(&connection, events) => return Ok((evcxr, inner?)),
-            ended = evcxr.process.wait() => status = Some(ended?),
-        }
+    let mut connection = client::connection().await?;
+    // Not on ports: any user of the machine could listen to what is published there. So their
+    // numbers are only names, and nobody else can have taken them.
+    connection.transport = Transport::IPC;
+    connection.ip = home.join("e").display().to_string();
+    std::fs::write(&file, serde_json::to_vec(&connection)?)?;
+    let listener = link::bind(&socket)?;
+    let process = Command::from(command)
+        .spawn()
+        .context("启动不了 evcxr 内核")?;
+    let group = process
+        .id()
+        .context("the process has not been waited for")?;
+    let mut evcxr = Evcxr { process, group };
+    link::listen(listener, group, events.clone());
+    tokio::select! {
+        inner = Inner::connect(&connection, events) => Ok((evcxr, inner?)),
+        ended = evcxr.process.wait() => bail!("evcxr 启动后就结束了（{}）", ended?),
     }
-    let status = status.map(|status| status.to_string()).unwrap_or_default();
-    bail!("evcxr 启动后就结束了（{status}）")
 }
 
 /// Everything that the front knows.

@@ -55,6 +55,15 @@ fn below(process: u32, except: Option<u32>) -> Vec<u32> {
     found
 }
 
+/// The memory that a process takes, in bytes: of a page that several share, each has its part. None
+/// of one that has just ended.
+pub fn memory(process: u32) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
 /// Ends a process at once.
 pub fn kill(process: u32) {
     // SAFETY: no memory is involved.

@@ -1,7 +1,6 @@
 //! `lab open` keeps spares, and ends them.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -13,8 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{SPARES_ENV, is_short};
-use crate::process::{end_with_us, in_its_own_session};
-use crate::project::{PROJECT_ENV, Project};
+use crate::project::Project;
 
 /// How long the kernel that has been taken is left alone with its first cells.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -110,17 +108,8 @@ impl Keeper {
 
     fn start(&self) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let mut command = std::process::Command::new(std::env::current_exe()?);
-        command
-            .arg("spare")
-            .arg(self.folder.path().join(number.to_string()))
-            .env(PROJECT_ENV, self.project.root())
-            .env_remove(SPARES_ENV)
-            .current_dir(self.project.notebooks())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        in_its_own_session(&mut command);
-        end_with_us(&mut command);
+        let socket = self.folder.path().join(number.to_string());
+        let command = super::command(&std::env::current_exe()?, &self.project, &socket);
         let mut kernel = Command::from(command).spawn().context("启动不了它")?;
         let words = kernel.stdout.take().context("stdout is piped")?;
         Ok((kernel, BufReader::new(words).lines()))

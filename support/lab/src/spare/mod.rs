@@ -32,13 +32,34 @@ pub use memory::is_short;
 pub use offer::{Offer, Order, say};
 pub use taking::take;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use jupyter_protocol::ConnectionInfo;
 use serde::{Deserialize, Serialize};
 
+use crate::process::{end_with_us, in_its_own_session};
+use crate::project::{PROJECT_ENV, Project};
+
 /// Names the folder with the spares' sockets to the kernels that JupyterLab starts.
 pub const SPARES_ENV: &str = "LAB_SPARES";
+
+/// The command of a spare that `lab` runs, waiting at `socket`. It says on its standard output what
+/// becomes of it, a word a line.
+pub fn command(lab: &Path, project: &Project, socket: &Path) -> Command {
+    let mut command = Command::new(lab);
+    command
+        .arg("spare")
+        .arg(socket)
+        .env(PROJECT_ENV, project.root())
+        .env_remove(SPARES_ENV)
+        .current_dir(project.notebooks())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    in_its_own_session(&mut command);
+    end_with_us(&mut command);
+    command
+}
 
 /// What a kernel must have been made with to be the one that a notebook needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
