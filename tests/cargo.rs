@@ -23,16 +23,20 @@ impl Folder {
         fs::write(here.path("wanted.lock"), "version = 4").unwrap();
         // As cargo does, this one calls rustc for a build, and is asked who it is.
         let cargo = "echo real cargo \"$@\"\n\
-            [ \"$1\" = build ] && \"$RUSTC\" --crate-name ctx --emit=dep-info,link --out-dir deps\n\
+            [ \"$1\" = build ] && \"$RUSTC\" --crate-name ctx --emit=dep-info,link --target here --out-dir deps\n\
             exit 0\n";
         let rustc = "echo '{\"$message_type\": \"diagnostic\", \"message\": \"careful\"}' >&2\n\
             exit ${STATUS:-0}\n";
-        for (name, script) in [("cargo", cargo), ("rustc", rustc)] {
-            let path = here.path(name);
-            fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
+        fs::create_dir_all(here.path("bin")).unwrap();
+        here.program("bin/cargo", cargo);
+        here.program("bin/rustc", rustc);
         here
+    }
+
+    fn program(&self, name: &str, script: &str) {
+        let path = self.path(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -53,8 +57,8 @@ impl Folder {
             .args(arguments)
             .current_dir(self.path("build"))
             .env(BUILD_ENV, self.path("build"))
-            .env(CARGO_ENV, self.path("cargo"))
-            .env(RUSTC_ENV, self.path("rustc"))
+            .env(CARGO_ENV, self.path("bin/cargo"))
+            .env(RUSTC_ENV, self.path("bin/rustc"))
             .env(LOCK_ENV, self.path("wanted.lock"))
             .env("RUSTC", bin.join("rustc"))
             .env(variable.0, variable.1)
@@ -115,12 +119,42 @@ fn a_cell_that_does_not_compile_fails_as_with_cargo() {
 }
 
 #[test]
+fn a_cell_is_linked_by_rustcs_own_linker_or_else_as_with_cargo() {
+    let folder = Folder::new();
+    let linker = folder.path("lib/rustlib/here/bin/rust-lld");
+    fs::create_dir_all(linker.parent().unwrap()).unwrap();
+    fs::write(&linker, "").unwrap();
+    // It says by which linker it is told to link, and fails with what `$BAD` names.
+    let rustc = "case \" $* \" in *rust-lld*) by=own;; *) by=cc;; esac\n\
+        echo $by >> linked\n\
+        [ \"$BAD\" = $by ] && text='linking with `it` failed' bad=1 || text=careful bad=0\n\
+        echo \"{\\\"\\$message_type\\\": \\\"diagnostic\\\", \\\"message\\\": \\\"$text\\\"}\" >&2\n\
+        exit $bad\n";
+    folder.program("bin/rustc", rustc);
+    let linked = || {
+        let by = fs::read_to_string(folder.path("build/linked")).unwrap();
+        fs::remove_file(folder.path("build/linked")).unwrap();
+        by.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    folder.build();
+    assert_eq!(linked(), ["cc"], "cargo's own call");
+    assert!(is_direct(&folder.build()));
+    assert_eq!(linked(), ["own"]);
+
+    let bad = ("BAD", "own");
+    folder.call(&["build"], bad);
+    assert_eq!(linked(), ["cc"], "the environment has changed");
+    assert!(is_direct(&folder.call(&["build"], bad)));
+    assert_eq!(linked(), ["own", "cc"]);
+}
+
+#[test]
 fn a_question_is_asked_once_for_each_manifest_and_any_folder_knows_the_answer() {
     let folder = Folder::new();
     let ask = || folder.call(&["locate-project"], ("UNUSED", "")).0;
     let answer = ask();
     assert_eq!(answer, "real cargo locate-project\n");
-    folder.write("cargo", "#!/bin/sh\necho another\n");
+    folder.write("bin/cargo", "#!/bin/sh\necho another\n");
     assert_eq!(ask(), answer);
     folder.write("build/Cargo.toml", "[package]");
     assert_eq!(ask(), "another\n");

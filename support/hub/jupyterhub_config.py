@@ -68,8 +68,10 @@ def write(path, text):
 
 
 def control_groups(account):
-    """Limits all processes of a student together. Returns the files into which a process writes 0
-    to be one of them; none where the system lets us make no group."""
+    """Limits all processes of a student together, and counts what they take from now on. Returns
+    the files into which a process writes 0 to be one of them; none where the system lets us make no
+    group."""
+    forget_control_groups(account)
     top = Path("/sys/fs/cgroup")
     try:
         if (top / "cgroup.controllers").exists():
@@ -86,15 +88,18 @@ def control_groups(account):
         memory = top / "memory/rust-async-class" / account
         memory.mkdir(parents=True, exist_ok=True)
         write(memory / "memory.limit_in_bytes", LAB["memory"])
-        cpu = top / "cpu/rust-async-class" / account
-        cpu.mkdir(parents=True, exist_ok=True)  # each group has an equal share
-        return [memory / "cgroup.procs", cpu / "cgroup.procs"]
+        groups = [memory]
+        for controller in ("cpu", "cpuacct"):  # each group has an equal share, and is counted
+            group = top / controller / "rust-async-class" / account
+            group.mkdir(parents=True, exist_ok=True)
+            groups.append(group)
+        return [group / "cgroup.procs" for group in groups]
     except OSError:
         return []
 
 
 def forget_control_groups(account):
-    for controller in ("", "memory", "cpu"):
+    for controller in ("", "memory", "cpu", "cpuacct"):
         group = Path("/sys/fs/cgroup") / controller / "rust-async-class" / account
         for path in (group, group.parent):
             try:

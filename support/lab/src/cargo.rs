@@ -12,6 +12,7 @@
 //! - A question (`questions.rs`): evcxr and rust-analyzer ask some twenty at each start.
 
 mod cell;
+mod linker;
 mod pinned;
 mod questions;
 mod shared;

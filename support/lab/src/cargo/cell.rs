@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{RUSTC_ENV, real};
+use super::{RUSTC_ENV, linker, real};
 use crate::files;
 
 /// How cargo has last called rustc for a cell.
@@ -29,7 +29,7 @@ const JOBSERVER: [&str; 3] = ["CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS"];
 /// Arguments and environment of a program.
 #[derive(Serialize, Deserialize, PartialEq)]
 pub struct Call {
-    arguments: Vec<String>,
+    pub arguments: Vec<String>,
     environment: BTreeMap<String, String>,
 }
 
@@ -40,6 +40,8 @@ pub struct Cell {
     cargo: Call,
     /// How cargo then calls rustc.
     rustc: Call,
+    /// With what rustc calls the linker itself (`linker.rs`).
+    linker: Vec<String>,
     /// What manifest and lock file said, as a number.
     manifest: u64,
     /// The files of path dependencies, with when they were changed.
@@ -78,7 +80,32 @@ impl Call {
         }
     }
 
-    fn option(&self, name: &str) -> Option<&str> {
+    /// Calls rustc in this way. Returns its diagnostics, and whether it ended well.
+    fn run(&self, more: &[String]) -> Result<(Vec<Value>, bool)> {
+        let output = Command::new(real(RUSTC_ENV, "rustc"))
+            .args(&self.arguments)
+            .args(more)
+            .env_clear()
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .output()
+            .context("运行不了 rustc")?;
+        let mut diagnostics = Vec::new();
+        for line in output.stderr.split(|byte| *byte == b'\n') {
+            match serde_json::from_slice::<Value>(line) {
+                Ok(message) if message["$message_type"] == "diagnostic" => {
+                    diagnostics.push(message)
+                }
+                Ok(message) if message.is_object() => {}
+                _ if line.is_empty() => {}
+                _ => eprintln!("{}", String::from_utf8_lossy(line)),
+            }
+        }
+        Ok((diagnostics, output.status.success()))
+    }
+
+    /// What stands behind an argument.
+    pub fn option(&self, name: &str) -> Option<&str> {
         let at = self.arguments.iter().position(|text| text == name)?;
         self.arguments.get(at + 1).map(String::as_str)
     }
@@ -112,6 +139,7 @@ impl Cell {
             cargo,
             manifest,
             sources: sources(&rustc),
+            linker: linker::arguments(&rustc),
             rustc,
         };
         let cell = serde_json::to_vec(&cell)?;
@@ -123,27 +151,21 @@ impl Cell {
     /// # Errors
     /// When rustc cannot be called.
     pub fn compile(&self) -> Result<ExitCode> {
-        let mut rustc = Command::new(real(RUSTC_ENV, "rustc"))
-            .args(&self.rustc.arguments)
-            .env_clear()
-            .envs(&self.rustc.environment)
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("运行不了 rustc")?;
-        let stderr = rustc.stderr.take().context("stderr is piped")?;
-        let mut stdout = std::io::stdout().lock();
-        for line in BufReader::new(stderr).split(b'\n') {
-            let line = line?;
-            match serde_json::from_slice::<Value>(&line) {
-                Ok(message) if message["$message_type"] == "diagnostic" => {
-                    let message = json!({ "reason": "compiler-message", "message": message });
-                    writeln!(stdout, "{message}")?;
-                }
-                Ok(message) if message.is_object() => {}
-                _ => eprintln!("{}", String::from_utf8_lossy(&line)),
-            }
+        let (mut messages, mut well) = self.rustc.run(&self.linker)?;
+        let is_of_linker = |message: &Value| {
+            let text = message["message"].as_str().unwrap_or_default();
+            text.starts_with(linker::FAILED)
+        };
+        // `cc` may know better.
+        if !well && !self.linker.is_empty() && messages.iter().any(is_of_linker) {
+            (messages, well) = self.rustc.run(&[])?;
         }
-        if !rustc.wait()?.success() {
+        let mut stdout = std::io::stdout().lock();
+        for message in messages {
+            let message = json!({ "reason": "compiler-message", "message": message });
+            writeln!(stdout, "{message}")?;
+        }
+        if !well {
             return Ok(ExitCode::from(101)); // as cargo
         }
         let folder = self.rustc.option("--out-dir").context("cargo names it")?;

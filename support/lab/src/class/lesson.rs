@@ -193,7 +193,7 @@ async fn lesson(
     loop {
         let (hub, names) = (hub.clone(), students.to_vec());
         let now = tokio::task::spawn_blocking(move || {
-            let of = |name| hub.user(name).map(usage::of_user).unwrap_or_default();
+            let of = |name| usage::of_student(&hub.account(name));
             names.iter().map(|name| of(name)).collect::<Vec<Usage>>()
         });
         let now = now.await?;
@@ -245,7 +245,7 @@ async fn learn(
     let mut interrupted = false;
     loop {
         for (number, cell) in cells.iter().enumerate().skip(1) {
-            sleep(plan.think).await;
+            kernel.rest_until(Instant::now() + plan.think).await?;
             if plan.is_over() {
                 return Ok(());
             }
@@ -310,7 +310,7 @@ async fn trouble(hub: &Hub, first_cell: &str, plan: Plan) -> Result<()> {
     let mut student = hub.student(TROUBLEMAKER, SERVER).await?;
     let (_, mut kernel) = student.open(NOTEBOOK).await?;
     first(&mut kernel, first_cell).await?;
-    sleep_until(plan.end_of(2).into()).await;
+    kernel.rest_until(plan.end_of(2)).await?;
     let left = |part| plan.end_of(part).saturating_duration_since(Instant::now());
     let done = kernel
         .execute("loop { std::hint::spin_loop() }", left(3))
@@ -321,7 +321,9 @@ async fn trouble(hub: &Hub, first_cell: &str, plan: Plan) -> Result<()> {
     while !left(4).is_zero() {
         let done = kernel.execute("panic!(\"boom\")", CELL).await?;
         ensure!(done.status == "error", "panic：{done:?}");
-        sleep(Duration::from_secs(1)).await;
+        kernel
+            .rest_until(Instant::now() + Duration::from_secs(1))
+            .await?;
     }
     let flood = "for n in 0_u64.. { println!(\"{n}: the quick brown fox jumps over it\"); }";
     let done = kernel.execute(flood, left(5)).await?;
@@ -425,6 +427,9 @@ fn report(
     println!("\n失败：{}", record.failures.len());
     for failure in &record.failures {
         println!("  {failure}");
+    }
+    if time == 0.0 {
+        broken.push("没有控制组，量不到学生用的处理器时间".to_owned());
     }
     if !record.failures.is_empty() {
         broken.push(format!("{} 次失败", record.failures.len()));

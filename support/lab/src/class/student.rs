@@ -468,6 +468,17 @@ impl Kernel {
         }
     }
 
+    /// Does nothing for a while, but to answer the server when it asks whether anybody is there.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn rest_until(&mut self, end: Instant) -> Result<()> {
+        while let Ok(message) = tokio::time::timeout_at(end.into(), self.message()).await {
+            message?;
+        }
+        Ok(())
+    }
+
     /// Waits for the end of a cell that was sent.
     ///
     /// # Errors
