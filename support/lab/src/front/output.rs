@@ -7,7 +7,7 @@ use super::Front;
 use super::cells::{self, Ending, Failed};
 use super::failure::Panic;
 use super::scanner::{Piece, Scanner};
-use super::stream::{Batch, Stream};
+use super::stream::{Batch, Pace, Stream};
 
 /// How long bytes are held back that may become a marker, and a display to which another
 /// representation may be added.
@@ -27,6 +27,7 @@ pub struct Output {
     pub ending: Option<Ending>,
     /// Flushes asked for.
     pub flushes: u64,
+    pace: Pace,
     buffer: Box<[u8]>,
 }
 
@@ -40,6 +41,7 @@ impl Default for Output {
             last_eprintln: String::new(),
             ending: None,
             flushes: 0,
+            pace: Pace::default(),
             buffer: vec![0; 1 << 16].into(),
         }
     }
@@ -62,8 +64,11 @@ impl Output {
 }
 
 impl Front {
-    /// Waits until the cells' process has written something.
+    /// Waits until the cells' process has written something that may be read.
     pub(super) async fn readable(&self) -> Stream {
+        if let Some(until) = self.output.pace.pause() {
+            tokio::time::sleep_until(until).await;
+        }
         match &self.link {
             Some((_, link)) => link.readable().await,
             None => std::future::pending().await,
@@ -77,6 +82,7 @@ impl Front {
             Some((_, link)) => link.read(stream, &mut buffer),
             None => 0,
         };
+        self.output.pace.count(read);
         self.take(stream, &buffer[..read]);
         self.output.buffer = buffer;
         if self.output.batch.is_full() {

@@ -16,6 +16,12 @@ const FULL: usize = 256 << 10;
 /// to both in turns would make a message of each line.
 const CHANGES: usize = 8;
 
+/// What a process may write as fast as it can.
+const BURST: usize = 64 << 20;
+/// Bytes per second from then on. Nobody reads so much; a cell that never stops printing would
+/// only keep two processors busy, its own and ours, that others may need.
+const PACE: usize = 1 << 20;
+
 /// One of the two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -29,6 +35,34 @@ impl Stream {
             Stream::Stdout => "stdout",
             Stream::Stderr => "stderr",
         }
+    }
+}
+
+/// How fast output is read: while it is not, the process waits, as one does whose pipe is full.
+pub struct Pace {
+    /// When all that has been read would have been written at the pace.
+    level: Instant,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace {
+            level: Instant::now(),
+        }
+    }
+}
+
+impl Pace {
+    /// So much has been read.
+    pub fn count(&mut self, bytes: usize) {
+        let time = Duration::from_secs_f64(bytes as f64 / PACE as f64);
+        self.level = self.level.max(Instant::now()) + time;
+    }
+
+    /// Until when nothing more is to be read, if it is too much now.
+    pub fn pause(&self) -> Option<Instant> {
+        let until = self.level - Duration::from_secs_f64(BURST as f64 / PACE as f64);
+        (until > Instant::now()).then_some(until)
     }
 }
 
@@ -213,6 +247,21 @@ mod tests {
             batch.take(true),
             owned(&[(Stderr, "before\n"), (Stdout, "out")])
         );
+    }
+
+    #[test]
+    fn much_is_read_at_once_and_what_never_ends_at_a_pace() {
+        let mut pace = Pace::default();
+        pace.count(BURST);
+        pace.count(PACE / 100); // it may have taken a while to get here
+        let level = pace.level;
+        assert!(
+            pace.pause()
+                .is_none_or(|until| until < Instant::now() + Duration::from_secs(1))
+        );
+        pace.count(100 * PACE);
+        assert_eq!(pace.level, level + Duration::from_secs(100));
+        assert!(pace.pause().unwrap() > Instant::now() + Duration::from_secs(30));
     }
 
     #[test]

@@ -287,15 +287,18 @@ impl Picture {
     }
 
     fn concurrency(&self) -> Option<String> {
-        let polled = self.tasks.iter().filter(|task| task.polls > 0).count();
+        let polled: Vec<&Task> = self.tasks.iter().filter(|task| task.polls > 0).collect();
+        // One after the other, a spinner that only turns until the rest is done would never end.
+        let comparable = polled.iter().all(|task| task.ended_as(End::Completed));
         let span =
             idle(&self.progress, self.to).fold(self.to, |time, (start, end)| time - (end - start));
         match self.peak {
-            _ if polled < 2 => None,
+            _ if polled.len() < 2 => None,
             1 => Some("任何时刻都只有 1 个任务在进行：它们是一个接一个执行的，没有并发。".into()),
             peak => {
                 let times = self.total() as f64 / span.max(1) as f64;
                 let gain = match times {
+                    _ if !comparable => "。".to_owned(),
                     ..1.2 => "。".to_owned(),
                     _ => format!(
                         "：各任务的用时加起来有 {}，并发着做只用了 {}（{} 倍）。",
@@ -477,7 +480,7 @@ mod tests {
         for expected in [
             "7 个任务：2 个完成，2 个被取消（完成之前就被丢弃），1 个 panic，2 个还没有结束。",
             "到现在，共 100 ms。",
-            "同时进行的任务最多 5 个：各任务的用时加起来有 274 ms，并发着做只用了 100 ms（2.7 倍）。",
+            "同时进行的任务最多 5 个。",
             "“CN #2”：这个任务阻塞了线程 30 ms（线程 1）",
             "“CN #2”从第一次 poll 一直执行到结束",
             "“惰性”已经创建，但还没有被 poll 过",
@@ -485,6 +488,23 @@ mod tests {
         ] {
             assert!(captions.contains(expected), "{expected} in\n{captions}");
         }
+    }
+
+    #[test]
+    fn what_doing_it_at_once_has_saved_is_said_where_it_can_be_compared() {
+        let caption = |end| {
+            let tasks = vec![
+                task("a", &[(0, MS, 1)], Some((60 * MS, End::Completed))),
+                task("b", &[(MS, 2 * MS, 1)], Some((100 * MS, end))),
+            ];
+            Picture::new(tasks, 100 * MS).captions()[1].clone()
+        };
+        assert_eq!(
+            caption(End::Completed),
+            "同时进行的任务最多 2 个：各任务的用时加起来有 159 ms，并发着做只用了 100 ms（1.6 倍）。"
+        );
+        // A spinner turned as long as the rest took, no matter how long that was.
+        assert_eq!(caption(End::Cancelled), "同时进行的任务最多 2 个。");
     }
 
     #[test]
