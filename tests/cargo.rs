@@ -23,7 +23,7 @@ impl Folder {
         fs::write(here.path("wanted.lock"), "version = 4").unwrap();
         // As cargo does, this one calls rustc for a build, and is asked who it is.
         let cargo = "echo real cargo \"$@\"\n\
-            [ \"$1\" = build ] && \"$RUSTC\" --crate-name ctx --emit=dep-info,link --target here --out-dir deps\n\
+            [ \"$1\" = build ] && \"$RUSTC\" --crate-name ctx --emit=dep-info,link --target x86_64-unknown-linux-gnu --out-dir deps\n\
             exit 0\n";
         let rustc = "echo '{\"$message_type\": \"diagnostic\", \"message\": \"careful\"}' >&2\n\
             exit ${STATUS:-0}\n";
@@ -121,7 +121,7 @@ fn a_cell_that_does_not_compile_fails_as_with_cargo() {
 #[test]
 fn a_cell_is_linked_by_rustcs_own_linker_or_else_as_with_cargo() {
     let folder = Folder::new();
-    let linker = folder.path("lib/rustlib/here/bin/rust-lld");
+    let linker = folder.path("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
     fs::create_dir_all(linker.parent().unwrap()).unwrap();
     fs::write(&linker, "").unwrap();
     // It says by which linker it is told to link, and fails with what `$BAD` names.

@@ -43,6 +43,91 @@ fn much_output_from_a_background_task_does_not_hang_the_end_of_a_cell() {
 }
 
 #[test]
+fn values_of_the_notebook_crate_are_results_and_displays_of_their_kind() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        for (value, kind, content) in [
+            ("notebook::text(42)", "text/plain", "42"),
+            ("notebook::markdown(\"**b**\")", "text/markdown", "**b**"),
+            ("notebook::html(\"<b>b</b>\")", "text/html", "<b>b</b>"),
+            ("notebook::latex(\"x^2\")", "text/latex", "x^2"),
+            ("notebook::json(&[40, 2])", "application/json", "[40,2]"),
+            (
+                "notebook::svg(\"<svg viewBox='0 0 1 1'/>\")",
+                "text/html",
+                "<svg",
+            ),
+            (
+                "notebook::png(b\"\\x89PNG\\r\\n\\x1a\\n\")",
+                "image/png",
+                "iVBORw0KGgo=",
+            ),
+            ("notebook::table([(40, 2)])", "text/html", "nb-table"),
+            (
+                "notebook::images([(\"a\", b\"\")])",
+                "text/html",
+                "nb-images",
+            ),
+            ("notebook::Timeline::new()", "text/html", "nb-timeline"),
+        ] {
+            for (code, place) in [
+                (value.to_owned(), "execute_result"),
+                (format!("{value}.show();"), "display_data"),
+            ] {
+                let execution = ok(&mut kernel, &code).await;
+                let [output] = &execution.outputs[..] else {
+                    panic!("{code}: {:#?}", execution.outputs);
+                };
+                assert_eq!(output["output_type"], place, "{code}");
+                let data = &output["data"];
+                assert!(data[kind].to_string().contains(content), "{code}: {data}");
+                assert!(data["text/plain"].is_string(), "{code}: {data}");
+            }
+        }
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn displays_change_in_place_from_tasks_and_from_later_cells() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let code = "{
+            let bars = notebook::multi_progress();
+            let tasks: Vec<_> = (0..3).map(|_| {
+                let bar = bars.add(notebook::progress_bar(20));
+                tokio::spawn(async move {
+                    for _ in 0..20 { bar.inc(1); tokio::task::yield_now().await; }
+                    bar.finish();
+                })
+            }).collect();
+            for task in tasks { task.await.unwrap(); }
+        }";
+        let bars = ok(&mut kernel, code).await;
+        let [output] = &bars.outputs[..] else {
+            panic!("{:#?}", bars.outputs);
+        };
+        for kind in ["text/plain", "text/html"] {
+            let text = output["data"][kind].as_str().unwrap();
+            assert_eq!(text.matches(" 20/20").count(), 3, "{text}");
+        }
+
+        let before = ok(&mut kernel, "let place = notebook::display(\"before\");").await;
+        let update = "{
+            let place = place.clone();
+            tokio::spawn(async move { place.update(\"after\") }).await.unwrap();
+        }";
+        assert_eq!(
+            ok(&mut kernel, update).await.outputs,
+            Vec::<serde_json::Value>::new()
+        );
+        let shown = kernel.outputs(before.index);
+        assert_eq!(shown[0]["data"]["text/plain"], "after", "{shown:#?}");
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn what_a_cell_prints_before_it_exits_is_not_lost() {
     run(async {
         let mut kernel = notebook_kernel().await;

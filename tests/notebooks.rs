@@ -46,6 +46,8 @@ const GUIDE: Expected = Expected {
             "nested",
             &["外面：单元格\n里面的运行时\n外面：还能 .await\n"],
         ),
+        ("spinner", &["答案是 42"]),
+        ("progress", &["下载 100% ", " 20/20 "]),
         ("check-1", &["还没有通过：应为 84，得到 0\n"]),
     ],
 };
@@ -227,7 +229,10 @@ const DOWNLOAD_FLAGS: Expected = Expected {
                 "etc_passwd.svg，已保存：true\n",
             ],
         ),
-        ("all", &["服务器收到 388 个请求，同时最多"]),
+        (
+            "all",
+            &["服务器收到 388 个请求，同时最多", "国旗 100% ", " 194/194 "],
+        ),
         ("grid", &["194 个文件\n"]),
         (
             "crate",
@@ -293,6 +298,7 @@ const AVOID_BLOCKING: Expected = Expected {
             "lines",
             &["1 床前明月光\n2 疑是地上霜\n3 举头望明月\n4 低头思故乡\n"],
         ),
+        ("fs-queue", &["占住池子", "读文件"]),
         ("lines-stream", &["[\"床前明月光\", \"举头望明月\"]\n"]),
         (
             "fs-threads",

@@ -20,6 +20,7 @@ use common::{
     project, run, set_up, until,
 };
 use lab::client::{Kernel, Outcome};
+use lab::ipynb::Notebook;
 use lab::kernel::NOTEBOOK_ENV;
 use lab::process::{get_when_we_end, in_its_own_session};
 use lab::project::{CACHE_ENV, PROJECT_ENV};
@@ -536,6 +537,22 @@ fn in_a_terminal_the_first_ctrl_c_asks_and_the_second_ends_everything() {
         terminal.press("\u{3}");
         until("it ends", || process.try_wait().unwrap().is_some()).await;
         all_gone(&mark, SHORT);
+    });
+}
+
+#[test]
+fn in_a_terminal_run_shows_how_far_it_is() {
+    run(async {
+        set_up();
+        let cells = Notebook::load(&first()).unwrap().code_cells().len();
+        let (terminal, mut process) = Terminal::run(
+            clean(lab())
+                .args(["run", "00"])
+                .current_dir(project().root()),
+        );
+        terminal.until(&format!("/{cells} 个单元格")).await;
+        until("it ends", || process.try_wait().unwrap().is_some()).await;
+        assert!(process.wait().unwrap().success());
     });
 }
 

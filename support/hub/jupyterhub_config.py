@@ -1,6 +1,7 @@
 # A class on one machine. `lab hub` starts JupyterHub with this file, and says in $LAB_HUB what it
 # has prepared: everything in `shared` is read-only for students and there once for all of them.
 import asyncio
+import errno
 import json
 import os
 import pwd
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jupyterhub import orm
 from jupyterhub.spawner import LocalProcessSpawner, set_user_setuid
 from nativeauthenticator import NativeAuthenticator
 from traitlets import Unicode
@@ -39,6 +41,12 @@ class Passwords(NativeAuthenticator):
         for line in new.read_text().splitlines():
             name, password = line.split()
             self.change_password(name, password) or self.create_user(name, password)
+            # Who has logged in with the old one is logged out.
+            if user := orm.User.find(self.db, name):
+                user.cookie_id = orm.new_token()
+                for token in list(user.api_tokens):
+                    self.db.delete(token)
+        self.db.commit()
         self.enable_signup = False
         new.unlink()
 
@@ -47,8 +55,10 @@ c.JupyterHub.authenticator_class = Passwords
 c.Passwords.new = str(DATA / "hub/new-passwords")
 c.Authenticator.allowed_users = {*LAB["students"], LAB["teacher"]}
 c.Authenticator.admin_users = {LAB["teacher"]}
-# Who is taken off the list is locked out, though the files stay.
+# Who is taken off the list is locked out, though the files stay: from now on, and with what was
+# given to their browsers before.
 c.Authenticator.allow_existing_users = False
+c.Authenticator.blocked_users = set(LAB["former"])
 c.NativeAuthenticator.enable_signup = False
 c.NativeAuthenticator.minimum_password_length = 8
 c.NativeAuthenticator.allowed_failed_logins = 10
@@ -67,6 +77,26 @@ def write(path, text):
         os.close(file)
 
 
+def enable(group, controllers):
+    """Lets the groups below have these controllers."""
+    control = group / "cgroup.subtree_control"
+    try:
+        write(control, controllers)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        # In a container this group holds its processes, and only one without any may pass
+        # controllers on.
+        own = group / "rust-async-hub"
+        own.mkdir(exist_ok=True)
+        for process in (group / "cgroup.procs").read_text().split():
+            try:
+                write(own / "cgroup.procs", process)
+            except OSError:
+                pass  # it has ended
+        write(control, controllers)
+
+
 def control_groups(account):
     """Limits all processes of a student together, and counts what they take from now on. Returns
     the files into which a process writes 0 to be one of them; none where the system lets us make no
@@ -76,10 +106,10 @@ def control_groups(account):
     try:
         if (top / "cgroup.controllers").exists():
             parent = top / "rust-async-class"
-            write(top / "cgroup.subtree_control", "+memory +cpu")
+            enable(top, "+memory +cpu")
             group = parent / account
             parent.mkdir(exist_ok=True)
-            write(parent / "cgroup.subtree_control", "+memory +cpu")
+            enable(parent, "+memory +cpu")
             group.mkdir(exist_ok=True)
             write(group / "memory.max", LAB["memory"])
             if (group / "memory.swap.max").exists():
@@ -88,12 +118,16 @@ def control_groups(account):
         memory = top / "memory/rust-async-class" / account
         memory.mkdir(parents=True, exist_ok=True)
         write(memory / "memory.limit_in_bytes", LAB["memory"])
+        swap = memory / "memory.memsw.limit_in_bytes"  # memory and swap together
+        if swap.exists():
+            write(swap, LAB["memory"])
         groups = [memory]
         for controller in ("cpu", "cpuacct"):  # each group has an equal share, and is counted
             group = top / controller / "rust-async-class" / account
             group.mkdir(parents=True, exist_ok=True)
             groups.append(group)
-        return [group / "cgroup.procs" for group in groups]
+        files = [group / "cgroup.procs" for group in groups]
+        return [file for file in files if file.exists()]  # a controller may not be there
     except OSError:
         return []
 
@@ -150,7 +184,15 @@ class Student(LocalProcessSpawner):
             os.chmod(folder, 0o700)
         return runtime
 
+    async def poll(self):
+        # After a power cut, the number that was noted may be that of any process.
+        user = self.known()
+        if self.proc is None and self.pid and self.pid not in processes(user and user.pw_uid):
+            self.pid = 0
+        return await super().poll()
+
     async def start(self):
+        await self.end_all()  # what a server left behind that ended by itself
         runtime = self.prepare()
         self.environment = {**self.environment, "JUPYTER_RUNTIME_DIR": str(runtime)}
         self.groups = control_groups(self.account)
@@ -181,7 +223,11 @@ class Student(LocalProcessSpawner):
 
     async def stop(self, now=False):
         await super().stop(now)
-        # What cells have started and left behind goes too.
+        await self.end_all()
+        forget_control_groups(self.account)
+
+    async def end_all(self):
+        """Kills what cells have started and left behind."""
         user = self.known()
         for _ in range(50):
             left = list(processes(user.pw_uid)) if user else []
@@ -193,7 +239,6 @@ class Student(LocalProcessSpawner):
                 except ProcessLookupError:
                     pass
             await asyncio.sleep(0.1)
-        forget_control_groups(self.account)
 
 
 c.JupyterHub.spawner_class = Student
@@ -250,6 +295,7 @@ c.JupyterHub.services = [
     }
 ]
 c.JupyterHub.load_roles = [
+    {"name": "admin", "users": [LAB["teacher"]]},  # and nobody who was the teacher before
     {
         "name": "idle-culler",
         "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],

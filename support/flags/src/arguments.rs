@@ -40,7 +40,8 @@ pub struct Arguments {
     /// 最多同时进行几个请求，不超过 1000（默认：async 5，threads 30，sequential 总是 1）
     #[arg(short, long = "max_req", alias = "max-req", value_name = "N", value_parser = positive, help_heading = "选项", allow_hyphen_values = true)]
     pub max_req: Option<usize>,
-    /// 从哪个服务器下载：LOCAL、DELAY、ERROR 或 REMOTE，大小写均可（默认 LOCAL）
+    /// 从哪个服务器下载：LOCAL、DELAY、ERROR 或 REMOTE，大小写均可（默认 LOCAL）；REMOTE 在互联网上，
+    /// 要编译进 TLS：cargo run -p flags --features remote -- -s remote
     #[arg(short, long, value_name = "名字", value_parser = label, default_value = "LOCAL", hide_default_value = true, help_heading = "选项")]
     pub server: Label,
     /// 每个代码打印一行，代替进度条
@@ -132,6 +133,12 @@ impl Arguments {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
             _ => refuse(&explain(&error)),
         })
+    }
+
+    /// Whether chance decides something on the server.
+    pub fn is_random(&self) -> bool {
+        let asked = [self.error_rate, self.reset_rate];
+        self.server != Label::Local || self.delay.is_some() || asked.iter().any(Option::is_some)
     }
 
     /// Which codes are meant. Ends the program if one of them is none.

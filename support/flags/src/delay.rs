@@ -51,6 +51,13 @@ mod tests {
     }
 
     #[test]
+    fn the_books_delays_reach_from_half_a_second_to_five() {
+        assert_eq!(Delay::ORIGINAL.at(0.0), SECOND / 2);
+        assert_eq!(Delay::ORIGINAL.at(0.5), SECOND * 11 / 4);
+        assert!(Delay::ORIGINAL.at(1.0 - f64::EPSILON) > SECOND * 499 / 100);
+    }
+
+    #[test]
     fn exponential_delays_have_their_mean_and_an_end() {
         let delay = Delay::Exponential(SECOND);
         let places = (0..100_000).map(|i| f64::from(i) / 100_000.0);

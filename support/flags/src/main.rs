@@ -51,7 +51,7 @@ async fn run(arguments: &Arguments, codes: &[Code]) -> Result<ExitCode> {
     if arguments.serve {
         let server =
             server.context("REMOTE 不在本机，启动不了：--serve 要配 LOCAL、DELAY 或 ERROR")?;
-        say(site(arguments.server, &server.url(), Some(&server)));
+        say(site(arguments, &server.url(), Some(&server)));
         say(format_args!(
             "例如：{}/cn/cn.svg\n按 Ctrl-C 停止",
             server.url()
@@ -77,7 +77,7 @@ async fn run(arguments: &Arguments, codes: &[Code]) -> Result<ExitCode> {
     };
     let url = server.as_ref().map_or(REMOTE.to_owned(), Server::url);
     let mut downloads = Downloads::start(codes, &options)?;
-    say(site(arguments.server, &url, server.as_ref()));
+    say(site(arguments, &url, server.as_ref()));
     say(intention(codes, &options, arguments.mode));
 
     let completed = watch(&mut downloads, codes.len(), arguments.verbose);
@@ -129,14 +129,14 @@ async fn start(arguments: &Arguments) -> Result<Option<Server>> {
 }
 
 /// The first line: from where.
-fn site(label: Label, url: &str, server: Option<&Server>) -> String {
+fn site(arguments: &Arguments, url: &str, server: Option<&Server>) -> String {
     let seed = match server {
-        Some(server) if label != Label::Local => {
+        Some(server) if arguments.is_random() => {
             format!("（--seed {} 可以重现）", server.seed())
         }
         _ => String::new(),
     };
-    format!("{} 站点：{url}{seed}", label.name())
+    format!("{} 站点：{url}{seed}", arguments.server.name())
 }
 
 /// The next two lines: what, and how.

@@ -169,6 +169,33 @@ async fn a_full_disk_and_a_folder_in_the_way_are_errors() {
 }
 
 #[tokio::test]
+async fn a_folder_that_cannot_be_written_to_is_an_error_for_each_flag() {
+    limited(async {
+        let server = Server::local().start().await.unwrap();
+        // Not even root makes files there.
+        let options = Options::new(server.url()).folder("/sys/kernel");
+        let report = download_many(&POP20, &options).await.unwrap();
+        assert_eq!(counts(&report), [0, 0, 20, 0]);
+        for record in report.records {
+            let reason = record.reason.unwrap();
+            let known = ["没有写的权限", "文件系统只读"];
+            assert!(
+                known.iter().any(|known| reason.ends_with(known)),
+                "{reason}"
+            );
+        }
+    })
+    .await;
+}
+
+#[test]
+fn no_more_than_1000_requests_are_made_at_once_whatever_is_asked_for() {
+    let options = Options::new("http://127.0.0.1").max_req(5000);
+    assert_eq!(options.concurrency(2000), 1000);
+    assert_eq!(options.concurrency(20), 20);
+}
+
+#[tokio::test]
 async fn a_missing_folder_is_made_with_its_parents() {
     limited(async {
         let folder = tempfile::tempdir().unwrap();

@@ -67,6 +67,89 @@ fn ten_or_fewer_codes_are_listed_and_one_connection_is_enough_for_one() {
         "{report}"
     );
     assert!(printed("CN").contains("查找 1 面国旗：CN\n使用 1 个连接。"));
+    assert!(
+        printed("-a -l 10").contains("查找 10 面国旗：AD、AE、AF、AG、AL、AM、AO、AR、AT、AU\n")
+    );
+    assert!(printed("-a -l 11").contains("查找 11 面国旗：从 AD 到 AZ\n"));
+}
+
+#[test]
+fn a_letter_means_26_codes() {
+    let report = printed("z -m 40 --no-metadata");
+    assert!(
+        report.contains("查找 26 面国旗：从 ZA 到 ZZ\n使用 26 个并发连接。\n"),
+        "{report}"
+    );
+    assert!(
+        report.ends_with("  3 面国旗已下载。\n 23 个未找到。\n用时：N"),
+        "{report}"
+    );
+}
+
+#[test]
+fn each_mode_has_its_own_number_of_connections() {
+    for (mode, said) in [
+        ("sequential", "使用 1 个连接。"),
+        ("sequential -m 9", "使用 1 个连接。"),
+        ("async", "使用 5 个并发连接。"),
+        ("threads", "使用 30 个线程，每个线程一个连接。"),
+        ("threads -m 1", "使用 1 个线程，每个线程一个连接。"),
+    ] {
+        let report = printed(&format!("-a -l 31 --no-metadata --mode {mode}"));
+        assert!(
+            report.contains(&format!("从 AD 到 CF\n{said}\n")),
+            "{mode}: {report}"
+        );
+    }
+}
+
+#[test]
+fn where_chance_decides_the_seed_is_told() {
+    let folder = tempdir().unwrap();
+    let site = |arguments: &str| {
+        let output = run(&folder, arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().next().unwrap().to_owned()
+    };
+    assert!(!site("CN").contains("--seed"));
+    for arguments in [
+        "CN --error-rate 0.5",
+        "CN --delay 0..0.1",
+        "CN -s error --delay 0",
+    ] {
+        assert!(site(&format!("{arguments} --seed 7")).ends_with("（--seed 7 可以重现）"));
+    }
+}
+
+/// What it shows on a terminal.
+fn on_a_terminal(folder: &TempDir, command: &str) -> Output {
+    Command::new("script")
+        .args(["--quiet", "--return", "--command", command, "/dev/null"])
+        .env("TERM", "xterm")
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn on_a_terminal_a_bar_shows_how_far_it_is() {
+    let folder = tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_flags");
+    let output = on_a_terminal(&folder, &format!("timeout 120 {program} -a -m 50"));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("194/194"), "{shown}");
+    assert!(shown.contains("194 面国旗已下载。"), "{shown}");
+
+    // Interrupted, it keeps what was done.
+    let slow = format!("timeout --foreground --signal=INT 1 {program} -a --delay 0.1 -m 2");
+    let output = on_a_terminal(&folder, &slow);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        shown.contains("/194") && shown.contains("已中断，到此为止："),
+        "{shown}"
+    );
+    assert!(!shown.contains("194/194"), "{shown}");
 }
 
 #[test]
@@ -291,11 +374,9 @@ fn a_reader_that_goes_away_ends_it_quietly() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
 
+#[cfg(not(feature = "remote"))]
 #[test]
 fn remote_needs_the_feature_and_says_so() {
-    if cfg!(feature = "remote") {
-        return;
-    }
     let output = run(&tempdir().unwrap(), "-s remote CN");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
@@ -303,4 +384,42 @@ fn remote_needs_the_feature_and_says_so() {
         said.contains("cargo run -p flags --features remote"),
         "{said}"
     );
+}
+
+#[cfg(feature = "remote")]
+#[test]
+fn remote_is_spoken_to_in_tls_and_under_its_own_name() {
+    // A proxy sees what would go to the internet, and does not let it through.
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = proxy.local_addr().unwrap();
+    let folder = tempdir().unwrap();
+    let program = flags(&folder, "-s remote CN --no-metadata")
+        .env("HTTPS_PROXY", format!("http://{address}"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = proxy.accept().unwrap();
+    let mut request = Vec::new();
+    let mut byte = [0];
+    while !request.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        request.extend(byte);
+    }
+    assert!(request.starts_with(b"CONNECT www.fluentpython.com:443 HTTP/1.1\r\n"));
+    std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+    // A record of TLS: a handshake, its version and length; in it the server's name.
+    let mut header = [0; 5];
+    stream.read_exact(&mut header).unwrap();
+    assert_eq!(header[..2], [0x16, 0x03]);
+    let mut hello = vec![0; u16::from_be_bytes([header[3], header[4]]).into()];
+    stream.read_exact(&mut hello).unwrap();
+    let name = b"www.fluentpython.com";
+    assert!(hello.windows(name.len()).any(|part| part == name));
+    drop(stream);
+    let report = String::from_utf8(program.wait_with_output().unwrap().stdout).unwrap();
+    assert!(
+        report.contains("REMOTE 站点：https://www.fluentpython.com/data/flags\n"),
+        "{report}"
+    );
+    assert!(report.contains("  1 个出错。"), "{report}");
 }

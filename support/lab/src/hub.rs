@@ -312,8 +312,11 @@ impl Class {
             link_tree(&own.join(part), &new.join(part), hard)
                 .context("复制 crate 失败：请检查磁盘空间")?;
         }
-        if own.join("config.toml").is_file() {
-            fs::copy(own.join("config.toml"), new.join("config.toml"))?;
+        let configuration = own.join("config.toml");
+        if let Ok(text) = fs::read_to_string(&configuration) {
+            let text = without_secrets(&text)
+                .with_context(|| format!("看不懂 {}", configuration.display()))?;
+            fs::write(new.join("config.toml"), text)?;
         }
         Ok(fs::rename(&new, &place)?)
     }
@@ -330,7 +333,9 @@ impl Class {
         }
         let git = |arguments: &[&str]| {
             let mut git = Command::new("git");
-            git.args(["-c", "user.name=lab", "-c", "user.email=lab@localhost"])
+            // Not with what the teacher's own commits need: a signature, hooks.
+            git.env("GIT_CONFIG_GLOBAL", "/dev/null")
+                .args(["-c", "user.name=lab", "-c", "user.email=lab@localhost"])
                 .arg("--git-dir")
                 .arg(&place)
                 .arg("--work-tree")
@@ -463,6 +468,16 @@ impl Class {
         Ok(())
     }
 
+    /// Who was on a list once, and is no more.
+    fn former(&self, students: &[String], options: &Options) -> Vec<String> {
+        let known = fs::read_to_string(self.hub("passwords")).unwrap_or_default();
+        let names = known.lines().filter_map(|line| line.split(' ').next());
+        names
+            .filter(|name| *name != options.teacher && !students.iter().any(|known| known == name))
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// JupyterHub, told where everything is.
     fn jupyterhub(
         &self,
@@ -470,9 +485,17 @@ impl Class {
         toolchain: &Toolchain,
         options: &Options,
     ) -> Result<Command> {
-        let free = || -> Result<TcpListener> { Ok(TcpListener::bind("127.0.0.1:0")?) };
+        let free = || TcpListener::bind("127.0.0.1:0");
+        // Servers that have survived the hub's end look for it where it was.
+        let (earlier, now) = (self.hub("port"), self.hub("port.new"));
+        let port = fs::read_to_string(&earlier)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let same = port.map(|port: u16| TcpListener::bind(("127.0.0.1", port)));
         // Both held until both are known.
-        let (hub, proxy) = (free()?, free()?);
+        let (hub, proxy) = (same.and_then(Result::ok).map_or_else(free, Ok)?, free()?);
+        fs::write(&now, hub.local_addr()?.port().to_string())?;
+        fs::rename(now, earlier)?;
         let scheme = match options.certificate {
             Some(_) => "https",
             None => "http",
@@ -489,6 +512,7 @@ impl Class {
             "data": self.data,
             "students": students,
             "teacher": options.teacher,
+            "former": self.former(students, options),
             "prefix": options.prefix,
             "memory": options.memory * GIB,
             "cull": options.cull,
@@ -538,6 +562,33 @@ fn names(text: &str, teacher: &str) -> Result<Vec<String>> {
     ensure!(names.len() > 1, "名单是空的：请每行写一个名字");
     names.remove(0);
     Ok(names)
+}
+
+/// What of a cargo configuration lets others download the same crates from the same places: tokens
+/// and passwords are nobody else's.
+fn without_secrets(configuration: &str) -> Result<String> {
+    fn strip(table: &mut toml::Table) {
+        const SECRET: [&str; 4] = [
+            "token",
+            "secret-key",
+            "credential-provider",
+            "global-credential-providers",
+        ];
+        table.retain(|name, value| {
+            let address = value.as_str().unwrap_or_default();
+            !SECRET.contains(&name) && !(address.contains("://") && address.contains('@'))
+        });
+        for value in table
+            .iter_mut()
+            .filter_map(|(_, value)| value.as_table_mut())
+        {
+            strip(value);
+        }
+    }
+    let mut all: toml::Table = configuration.parse()?;
+    all.retain(|name, _| ["source", "registries", "registry", "net", "http"].contains(&name));
+    strip(&mut all);
+    Ok(toml::to_string(&all)?)
 }
 
 /// Sixty random bits, without letters and digits that look alike.
@@ -652,6 +703,37 @@ mod tests {
             assert!(names(list, "teacher").is_err(), "{list:?}");
         }
         assert!(names("ann", "老师").is_err());
+    }
+
+    #[test]
+    fn what_students_get_of_the_teachers_cargo_configuration_has_no_secrets() {
+        let configuration = r#"
+            [build]
+            jobs = 2
+            [source.crates-io]
+            replace-with = "near"
+            [source.near]
+            registry = "sparse+http://near/index/"
+            [registries.ours]
+            index = "sparse+https://ours/"
+            token = "secret"
+            [registry]
+            token = "secret"
+            [http]
+            proxy = "http://me:secret@proxy:3128"
+            check-revoke = false
+        "#;
+        let kept = without_secrets(configuration).unwrap();
+        assert!(!kept.contains("secret") && !kept.contains("jobs"), "{kept}");
+        for part in [
+            "replace-with = \"near\"",
+            "sparse+http://near/index/",
+            "sparse+https://ours/",
+            "check-revoke = false",
+        ] {
+            assert!(kept.contains(part), "{part} in {kept}");
+        }
+        assert!(without_secrets("[source").is_err());
     }
 
     #[test]

@@ -20,9 +20,17 @@ color:var(--jp-content-font-color2,currentColor)}\
 /// A grid of pictures from pairs of a caption and the bytes of a PNG, JPEG, GIF, WebP or SVG file.
 ///
 /// ```
-/// let dot = r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 3 2"/>"#;
-/// notebook::images([("CN", dot), ("IN", dot)]).width(120).show();
+/// let flag = |colour: &str, width: u8| {
+///     format!(
+///         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 3 2'>\
+///          <rect width='{width}' height='2' fill='{colour}'/></svg>"
+///     )
+/// };
+/// let flags = [("左红", flag("crimson", 1)), ("全蓝", flag("royalblue", 3))];
+/// notebook::images(flags).width(120).show();
 /// ```
+///
+#[doc = concat!("<div>", include_str!("pictures/images.html"), "</div>")]
 ///
 /// The pictures become part of the output: 200 flags of 3 kB make 0.8 MB of it. Bytes that are no
 /// picture are shown as a box that says what they begin with.
@@ -113,6 +121,18 @@ impl Show for Images {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_picture_in_the_documentation_is_what_is_drawn() {
+        let flag = |colour: &str, width: u8| {
+            format!(
+                "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 3 2'>\
+                 <rect width='{width}' height='2' fill='{colour}'/></svg>"
+            )
+        };
+        let flags = [("左红", flag("crimson", 1)), ("全蓝", flag("royalblue", 3))];
+        crate::pictures::check("images.html", &images(flags).width(120).html());
+    }
 
     #[test]
     fn every_picture_has_its_caption_and_its_own_data() {

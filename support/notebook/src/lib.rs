@@ -27,6 +27,8 @@ mod front;
 mod images;
 mod outlet;
 mod parent;
+#[cfg(test)]
+mod pictures;
 mod progress;
 mod pump;
 mod screen;

@@ -68,6 +68,8 @@ pub fn draw_target() -> ProgressDrawTarget {
 /// }
 /// bar.finish_with_message("完成");
 /// ```
+///
+#[doc = concat!("<div>", include_str!("pictures/progress.html"), "</div>")]
 pub fn progress_bar(len: u64) -> ProgressBar {
     ProgressBar::with_draw_target(Some(len), draw_target())
         .with_style(bar_style())
@@ -505,6 +507,25 @@ mod tests {
             last,
             format!("2/2\n{} 9", "#".repeat(usize::from(WIDTH) - 2))
         );
+    }
+
+    #[test]
+    fn the_picture_in_the_documentation_is_what_is_drawn() {
+        console::set_colors_enabled(true);
+        console::set_colors_enabled_stderr(true);
+        let drawn = Arc::new(Mutex::new(String::new()));
+        let last = drawn.clone();
+        let display = Display::new(Box::new(move |screen| {
+            *last.lock().unwrap() = screen.html()
+        }));
+        let target = ProgressDrawTarget::term_like(Box::new(display));
+        let bar = ProgressBar::with_draw_target(Some(3), target)
+            .with_style(bar_style())
+            .with_prefix("下载 ")
+            .with_elapsed(Duration::from_secs(2));
+        bar.inc(3);
+        bar.finish_with_message("完成");
+        crate::pictures::check("progress.html", &drawn.lock().unwrap());
     }
 
     #[test]

@@ -51,6 +51,8 @@ border-bottom:1px solid var(--jp-border-color2,#8883)}\
 /// notebook::table(&flags).caption("下载的国旗").show();
 /// ```
 ///
+#[doc = concat!("<div>", include_str!("pictures/table.html"), "</div>")]
+///
 /// Numbers are aligned to the right; `null` and a missing value are a dash. A row that serde
 /// cannot serialize shows serde's error.
 pub fn table<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Table {
@@ -268,6 +270,17 @@ mod tests {
         let html = table.html();
         roxmltree::Document::parse(&html).expect("the HTML is XML as well");
         html
+    }
+
+    #[test]
+    fn the_picture_in_the_documentation_is_what_is_drawn() {
+        let rows = [
+            serde_json::json!({"code": "CN", "bytes": 2_121}),
+            serde_json::json!({"code": "IN", "bytes": 2_410}),
+        ];
+        let picture = table(rows).caption("下载的国旗").bundle();
+        let html = picture.get("text/html").unwrap().as_str().unwrap();
+        crate::pictures::check("table.html", html);
     }
 
     #[test]

@@ -152,10 +152,8 @@ impl Cell {
     /// When rustc cannot be called.
     pub fn compile(&self) -> Result<ExitCode> {
         let (mut messages, mut well) = self.rustc.run(&self.linker)?;
-        let is_of_linker = |message: &Value| {
-            let text = message["message"].as_str().unwrap_or_default();
-            text.starts_with(linker::FAILED)
-        };
+        let is_of_linker =
+            |message: &Value| message["message"].as_str().is_some_and(linker::has_failed);
         // `cc` may know better.
         if !well && !self.linker.is_empty() && messages.iter().any(is_of_linker) {
             (messages, well) = self.rustc.run(&[])?;

@@ -2,7 +2,7 @@
 //!
 //! rustc has `cc` call the linker, since `cc` knows where the C library lies. For a cell these are
 //! three programs more to start. So `cc` is asked once what it would say to the linker, and from
-//! then on rustc calls its own linker, which is the one that `cc` would call.
+//! then on rustc calls its own linker, where that is the one that `cc` would call.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,21 +10,26 @@ use std::process::Command;
 use super::cell::Call;
 use super::{RUSTC_ENV, real};
 
-/// What a message of rustc begins with when linking has failed.
-pub const FAILED: &str = "linking with";
+/// Where rustc has `cc` call rustc's own linker.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// What to add to a call of rustc to that end. Nothing if it says itself how to link, if there is no
-/// linker of rustc's own for the target, or if `cc` does not say what it is expected to.
+/// Whether this is how a message of rustc begins when linking has failed.
+pub fn has_failed(message: &str) -> bool {
+    let beginnings = ["linking with", "could not exec the linker", "linker `"];
+    beginnings.iter().any(|text| message.starts_with(text))
+}
+
+/// What to add to a call of rustc to that end. Nothing where `cc` would call another linker, if the
+/// call says itself how to link, or if `cc` does not say what it is expected to.
 pub fn arguments(call: &Call) -> Vec<String> {
     let chosen = |text: &String| text.trim_start_matches("-C").starts_with("link");
-    if call.arguments.iter().any(chosen) {
+    if call.option("--target") != Some(TARGET) || call.arguments.iter().any(chosen) {
         return Vec::new();
     }
     let find = || {
         let rustc = real(RUSTC_ENV, "rustc");
         let sysroot = rustc.parent()?.parent()?;
-        let target = call.option("--target")?;
-        let linker = sysroot.join(format!("lib/rustlib/{target}/bin/rust-lld"));
+        let linker = sysroot.join(format!("lib/rustlib/{TARGET}/bin/rust-lld"));
         let output = Command::new("cc")
             .args(["-###", "-shared", "cell.o"])
             .env("LC_ALL", "C")

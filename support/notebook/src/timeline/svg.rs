@@ -1,8 +1,9 @@
 //! A timeline as SVG: lanes, axis, curve, captions.
 //!
 //! Nothing is told by colour alone: polls are high and waiting is flat, threads are numbered,
-//! every end has a mark of its own shape. All colours have a contrast of 3 : 1 or more on white and
-//! on the black of JupyterLab's dark theme; text has the theme's own.
+//! every end has a mark of its own shape. Marks have a contrast of 3 : 1 or more on white and on the
+//! black of JupyterLab's dark theme, all but the pale ones: waiting, and polls that were merged; text
+//! has the theme's own colour.
 
 mod legend;
 

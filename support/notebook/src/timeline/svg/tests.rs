@@ -71,16 +71,7 @@ fn example() -> Picture {
 
 #[test]
 fn the_picture_in_the_documentation_is_what_is_drawn() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/timeline/example.svg");
-    let svg = draw(&example());
-    if std::env::var_os("UPDATE_PICTURES").is_some() {
-        std::fs::write(path, &svg).unwrap();
-    }
-    let in_documentation = std::fs::read_to_string(path).unwrap();
-    assert!(
-        svg == in_documentation,
-        "UPDATE_PICTURES=1 cargo test -p notebook draws it again"
-    );
+    crate::pictures::check("timeline.svg", &draw(&example()));
 }
 
 #[test]
