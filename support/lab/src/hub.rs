@@ -576,7 +576,8 @@ fn without_secrets(configuration: &str) -> Result<String> {
         ];
         table.retain(|name, value| {
             let address = value.as_str().unwrap_or_default();
-            !SECRET.contains(&name) && !(address.contains("://") && address.contains('@'))
+            let says_who = address.contains("://") && address.contains('@');
+            !says_who && !SECRET.contains(&name)
         });
         for value in table
             .iter_mut()
