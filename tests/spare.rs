@@ -548,6 +548,7 @@ fn in_a_terminal_run_shows_how_far_it_is() {
         let (terminal, mut process) = Terminal::run(
             clean(lab())
                 .args(["run", "00"])
+                .env("TERM", "xterm") // or nothing is drawn
                 .current_dir(project().root()),
         );
         terminal.until(&format!("/{cells} 个单元格")).await;
