@@ -59,7 +59,7 @@ impl Keeper {
     }
 
     /// Keeps `count` spares, until it is dropped. To be polled on the main thread: see
-    /// [`end_with_us`].
+    /// [`end_with_us`](crate::process::end_with_us).
     pub async fn keep(&self, count: usize) {
         let spares = (0..count).map(|_| self.keep_one());
         // The next would fail as well.
