@@ -142,7 +142,7 @@ fn on_a_terminal_a_bar_shows_how_far_it_is() {
     assert!(shown.contains("194 面国旗已下载。"), "{shown}");
 
     // Interrupted, it keeps what was done.
-    let slow = format!("timeout --foreground --signal=INT 1 {program} -a --delay 0.1 -m 2");
+    let slow = format!("timeout --foreground --signal=INT 4 {program} -a --delay 0.1 -m 2");
     let output = on_a_terminal(&folder, &slow);
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(
