@@ -122,29 +122,27 @@ fn where_chance_decides_the_seed_is_told() {
 }
 
 /// What it shows on a terminal.
-fn on_a_terminal(folder: &TempDir, command: &str) -> Output {
-    Command::new("script")
+fn on_a_terminal(folder: &TempDir, command: &str) -> String {
+    let output = Command::new("script")
         .args(["--quiet", "--return", "--command", command, "/dev/null"])
         .env("TERM", "xterm")
         .current_dir(folder)
         .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .output();
+    String::from_utf8(output.unwrap().stdout).unwrap()
 }
 
 #[test]
 fn on_a_terminal_a_bar_shows_how_far_it_is() {
     let folder = tempdir().unwrap();
     let program = env!("CARGO_BIN_EXE_flags");
-    let output = on_a_terminal(&folder, &format!("timeout 120 {program} -a -m 50"));
-    let shown = String::from_utf8(output.stdout).unwrap();
+    let shown = on_a_terminal(&folder, &format!("timeout 120 {program} -a -m 50"));
     assert!(shown.contains("194/194"), "{shown}");
     assert!(shown.contains("194 面国旗已下载。"), "{shown}");
 
     // Interrupted, it keeps what was done.
     let slow = format!("timeout --foreground --signal=INT 4 {program} -a --delay 0.1 -m 2");
-    let output = on_a_terminal(&folder, &slow);
-    let shown = String::from_utf8(output.stdout).unwrap();
+    let shown = on_a_terminal(&folder, &slow);
     assert!(
         shown.contains("/194") && shown.contains("已中断，到此为止："),
         "{shown}"

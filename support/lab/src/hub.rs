@@ -437,15 +437,19 @@ impl Class {
         Ok(())
     }
 
+    /// The passwords that have been handed out, by name.
+    fn passwords(&self) -> BTreeMap<String, String> {
+        let list = fs::read_to_string(self.hub("passwords")).unwrap_or_default();
+        let pairs = list.lines().filter_map(|line| line.split_once(' '));
+        pairs
+            .map(|(name, password)| (name.to_owned(), password.to_owned()))
+            .collect()
+    }
+
     /// Makes a password for each who has none, and for whom `--reset` names.
     fn hand_out_passwords(&self, students: &[String], options: &Options) -> Result<()> {
         let (list, new) = (self.hub("passwords"), self.hub("new-passwords"));
-        let known = fs::read_to_string(&list).unwrap_or_default();
-        let mut known: BTreeMap<String, String> = known
-            .lines()
-            .filter_map(|line| line.split_once(' '))
-            .map(|(name, password)| (name.to_owned(), password.to_owned()))
-            .collect();
+        let mut known = self.passwords();
         let mut fresh = fs::read_to_string(&new).unwrap_or_default();
         for name in students.iter().chain([&options.teacher]) {
             if !known.contains_key(name) || options.reset.contains(name) {
@@ -470,12 +474,9 @@ impl Class {
 
     /// Who was on a list once, and is no more.
     fn former(&self, students: &[String], options: &Options) -> Vec<String> {
-        let known = fs::read_to_string(self.hub("passwords")).unwrap_or_default();
-        let names = known.lines().filter_map(|line| line.split(' ').next());
+        let mut names: Vec<String> = self.passwords().into_keys().collect();
+        names.retain(|name| *name != options.teacher && !students.contains(name));
         names
-            .filter(|name| *name != options.teacher && !students.iter().any(|known| known == name))
-            .map(str::to_owned)
-            .collect()
     }
 
     /// JupyterHub, told where everything is.
@@ -487,15 +488,15 @@ impl Class {
     ) -> Result<Command> {
         let free = || TcpListener::bind("127.0.0.1:0");
         // Servers that have survived the hub's end look for it where it was.
-        let (earlier, now) = (self.hub("port"), self.hub("port.new"));
-        let port = fs::read_to_string(&earlier)
+        let place = self.hub("port");
+        let port = fs::read_to_string(&place)
             .ok()
             .and_then(|text| text.parse().ok());
         let same = port.map(|port: u16| TcpListener::bind(("127.0.0.1", port)));
         // Both held until both are known.
         let (hub, proxy) = (same.and_then(Result::ok).map_or_else(free, Ok)?, free()?);
-        fs::write(&now, hub.local_addr()?.port().to_string())?;
-        fs::rename(now, earlier)?;
+        let port = hub.local_addr()?.port();
+        files::replace(&place, |file| write!(file, "{port}"))?;
         let scheme = match options.certificate {
             Some(_) => "https",
             None => "http",
@@ -517,7 +518,7 @@ impl Class {
             "memory": options.memory * GIB,
             "cull": options.cull,
             "bind": format!("{scheme}://{address}"),
-            "hub_port": hub.local_addr()?.port(),
+            "hub_port": port,
             "proxy_port": proxy.local_addr()?.port(),
             "certificate": certificate,
             "toolchain": toolchain.sysroot,

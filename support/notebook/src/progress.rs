@@ -460,10 +460,17 @@ mod tests {
 
     /// A target that draws at once, and what was drawn, state after state.
     fn target() -> (ProgressDrawTarget, Arc<Mutex<Vec<String>>>) {
+        target_for(Screen::text)
+    }
+
+    /// The same, with each state in the form that `form` gives it.
+    fn target_for(
+        form: impl Fn(&Screen) -> String + Send + Sync + 'static,
+    ) -> (ProgressDrawTarget, Arc<Mutex<Vec<String>>>) {
         let drawn = Arc::new(Mutex::new(Vec::new()));
         let states = drawn.clone();
         let display = Display::new(Box::new(move |screen| {
-            states.lock().unwrap().push(screen.text());
+            states.lock().unwrap().push(form(screen));
         }));
         let target = ProgressDrawTarget::term_like(Box::new(display));
         (target, drawn)
@@ -509,34 +516,29 @@ mod tests {
         );
     }
 
+    /// Draws the usual bar up to its end, after two seconds.
+    fn draw_usual_bar(target: ProgressDrawTarget, len: u64) {
+        let bar = ProgressBar::with_draw_target(Some(len), target)
+            .with_style(bar_style())
+            .with_prefix("下载 ")
+            .with_elapsed(Duration::from_secs(2));
+        bar.inc(len);
+        bar.finish_with_message("完成");
+    }
+
     #[test]
     fn the_picture_in_the_documentation_is_what_is_drawn() {
         console::set_colors_enabled(true);
         console::set_colors_enabled_stderr(true);
-        let drawn = Arc::new(Mutex::new(String::new()));
-        let last = drawn.clone();
-        let display = Display::new(Box::new(move |screen| {
-            *last.lock().unwrap() = screen.html()
-        }));
-        let target = ProgressDrawTarget::term_like(Box::new(display));
-        let bar = ProgressBar::with_draw_target(Some(3), target)
-            .with_style(bar_style())
-            .with_prefix("下载 ")
-            .with_elapsed(Duration::from_secs(2));
-        bar.inc(3);
-        bar.finish_with_message("完成");
-        crate::pictures::check("progress.html", &drawn.lock().unwrap());
+        let (target, drawn) = target_for(Screen::html);
+        draw_usual_bar(target, 3);
+        crate::pictures::check("progress.html", drawn.lock().unwrap().last().unwrap());
     }
 
     #[test]
     fn the_usual_bar_says_how_far_how_long_and_how_fast() {
         let (target, drawn) = target();
-        let bar = ProgressBar::with_draw_target(Some(4), target)
-            .with_style(bar_style())
-            .with_prefix("下载 ")
-            .with_elapsed(Duration::from_secs(2));
-        bar.inc(4);
-        bar.finish_with_message("完成");
+        draw_usual_bar(target, 4);
         let drawn = drawn.lock().unwrap();
         let full = "█".repeat(30);
         assert_eq!(

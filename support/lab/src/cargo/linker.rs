@@ -30,6 +30,9 @@ pub fn arguments(call: &Call) -> Vec<String> {
         let rustc = real(RUSTC_ENV, "rustc");
         let sysroot = rustc.parent()?.parent()?;
         let linker = sysroot.join(format!("lib/rustlib/{TARGET}/bin/rust-lld"));
+        if !linker.is_file() {
+            return None;
+        }
         let output = Command::new("cc")
             .args(["-###", "-shared", "cell.o"])
             .env("LC_ALL", "C")
@@ -40,7 +43,7 @@ pub fn arguments(call: &Call) -> Vec<String> {
             format!("-Clinker={}", linker.to_str()?),
         ];
         found.extend(words.iter().map(|word| format!("-Clink-arg={word}")));
-        linker.is_file().then_some(found)
+        Some(found)
     };
     find().unwrap_or_default()
 }

@@ -86,3 +86,15 @@ pub fn end_all(account: &str) {
         unsafe { libc::kill(process as i32, libc::SIGKILL) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_takes_memory() {
+        // SAFETY: always succeeds.
+        let all = processes(unsafe { libc::getuid() });
+        assert!(all.filter_map(processes::memory).sum::<u64>() > 1 << 20);
+    }
+}
