@@ -1,5 +1,7 @@
 //! Programs that we start: how they end, and what is worth showing of them.
 
+use std::io::{self, Write};
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -40,20 +42,36 @@ pub fn in_its_own_session(command: &mut Command) {
 /// it next reads a command. ([`end_with_us`] is not for it: evcxr starts it on a thread of its own
 /// that ends.)
 pub fn end_with_stdin() {
-    std::thread::spawn(|| {
-        let mut stdin = libc::pollfd {
-            fd: libc::STDIN_FILENO,
-            events: 0, // POLLHUP is always reported
-            revents: 0,
-        };
-        // SAFETY: one valid pollfd; `_exit` is always sound, and no destructor must run: a cell
-        // may hold any lock.
-        unsafe {
-            if libc::poll(&mut stdin, 1, -1) == 1 && stdin.revents & libc::POLLHUP != 0 {
-                libc::_exit(0);
-            }
+    let watch = || {
+        if has_hung_up(libc::STDIN_FILENO) {
+            // SAFETY: always sound. No destructor must run: a cell may hold any lock.
+            unsafe { libc::_exit(0) };
         }
-    });
+    };
+    if let Err(error) = std::thread::Builder::new().spawn(watch) {
+        let _ = writeln!(
+            io::stderr(),
+            "没有线程可用（{error}）：内核被强行终止时，单元格的进程要到空闲时才结束。"
+        );
+    }
+}
+
+/// Waits until the other end of a pipe is closed. False if this is nothing that can be waited for.
+fn has_hung_up(fd: RawFd) -> bool {
+    let mut pipe = libc::pollfd {
+        fd,
+        events: 0, // POLLHUP is always reported
+        revents: 0,
+    };
+    loop {
+        // SAFETY: one valid pollfd.
+        match unsafe { libc::poll(&mut pipe, 1, -1) } {
+            // A signal, of which a cell may have any number.
+            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            1 => return pipe.revents & libc::POLLHUP != 0,
+            _ => return false,
+        }
+    }
 }
 
 /// The end of a program's output, for a message: a traceback is long, its end says why.
@@ -72,6 +90,38 @@ pub fn last_lines(output: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::thread::JoinHandleExt;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn signals_do_not_end_the_watch_and_the_end_of_the_pipe_does() {
+        static HANDLED: AtomicU32 = AtomicU32::new(0);
+        extern "C" fn handle(_: libc::c_int) {
+            HANDLED.fetch_add(1, Ordering::SeqCst);
+        }
+        let handler = handle as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        // SAFETY: the handler does nothing but count.
+        unsafe { libc::signal(libc::SIGUSR2, handler) };
+        let (reader, writer) = io::pipe().unwrap();
+        let watch = std::thread::spawn(move || has_hung_up(reader.as_raw_fd()));
+        // Soon they come while it waits.
+        for sent in 1..=200 {
+            // SAFETY: the thread has not been joined.
+            unsafe { libc::pthread_kill(watch.as_pthread_t(), libc::SIGUSR2) };
+            while HANDLED.load(Ordering::SeqCst) < sent {
+                assert!(!watch.is_finished(), "ended by signal {sent}");
+                std::thread::yield_now();
+            }
+        }
+        drop(writer);
+        assert!(watch.join().unwrap());
+    }
+
+    #[test]
+    fn what_is_no_pipe_is_not_watched() {
+        assert!(!has_hung_up(1 << 20)); // not open
+    }
 
     #[test]
     fn of_a_long_output_the_end_is_shown() {
