@@ -52,7 +52,10 @@ impl Runtime {
     /// A multi-thread runtime with everything enabled, as [`tokio::runtime::Runtime::new`].
     ///
     /// # Errors
-    /// When the operating system refuses the threads or the I/O driver.
+    /// When the operating system refuses the I/O driver.
+    ///
+    /// # Panics
+    /// When it refuses the first of the threads: tokio panics, too.
     pub fn new() -> io::Result<Runtime> {
         Builder::new_multi_thread().enable_all().build()
     }
@@ -143,6 +146,9 @@ pub struct Handle(tokio::runtime::Handle);
 
 impl Handle {
     /// The runtime of the calling thread or, on a thread without one, the ambient runtime.
+    ///
+    /// # Panics
+    /// When that has to be started and the operating system has no threads for it.
     pub fn current() -> Handle {
         Handle::try_current().unwrap_or_else(|_| session::ambient().clone())
     }
@@ -255,7 +261,10 @@ impl Builder {
     /// Starts the runtime.
     ///
     /// # Errors
-    /// When the operating system refuses the threads or the I/O driver.
+    /// When the operating system refuses the I/O driver.
+    ///
+    /// # Panics
+    /// When it refuses the first of the threads: tokio panics, too.
     pub fn build(&mut self) -> io::Result<Runtime> {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -2,13 +2,14 @@
 //! thread on which they run, and an interrupt that ends what it waits for and nothing else.
 
 use std::cell::Cell;
-use std::panic::resume_unwind;
+use std::io::{self, Write};
+use std::panic::{catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::runtime::{Handle, Runtime};
 
@@ -16,13 +17,24 @@ use crate::runtime::{Handle, Runtime};
 const REACTION: Duration = Duration::from_millis(300);
 
 /// The runtime for threads that have none, started when first needed and never ended.
+///
+/// # Panics
+/// When the operating system refuses the threads or the I/O driver. It is tried again the next time.
 pub(crate) fn ambient() -> &'static Handle {
     static AMBIENT: OnceLock<Runtime> = OnceLock::new();
-    AMBIENT
-        .get_or_init(|| {
-            Runtime::new().expect("the system has threads and an epoll for the ambient runtime")
+    let start = || {
+        Runtime::new().unwrap_or_else(|error| {
+            panic!("后台的运行时启动不了：{error}。关掉一些程序或别的内核，再试一次")
         })
-        .handle()
+    };
+    let ambient = AMBIENT.get_or_init(start).handle();
+    let has_none =
+        || tokio::runtime::Handle::try_current().is_err_and(|error| error.is_missing_context());
+    if IS_FOREGROUND.get() && has_none() {
+        // Kept until the thread ends: there is no moment at which a session is over.
+        std::mem::forget(ambient.enter());
+    }
+    ambient
 }
 
 /// The payload with which an interrupted `block_on` unwinds.
@@ -79,10 +91,14 @@ pub fn interruptions() -> u64 {
 ///
 /// In the child process of an evcxr kernel this is done for the main thread when the library is
 /// loaded. In other programs nothing happens unless they ask for it.
+///
+/// # Panics
+/// When the operating system refuses the ambient runtime its threads. The thread is the foreground
+/// all the same, and has the context once [`spawn`](crate::spawn) or
+/// [`Handle::current`] finds that there are threads again.
 pub fn become_foreground() {
     if !IS_FOREGROUND.replace(true) {
-        // Kept until the thread ends: there is no moment at which a session is over.
-        std::mem::forget(ambient().enter());
+        ambient();
     }
 }
 
@@ -129,7 +145,7 @@ impl Foreground {
         if self.on_foreground && INTERRUPTED.load(Ordering::Acquire) && !thread::panicking() {
             // Here and not in the thread that interrupts: the cell's output ends with it.
             if ANNOUNCE.swap(false, Ordering::AcqRel) {
-                eprintln!("[已中断] 此单元格的等待已取消；变量和后台任务都还在。");
+                say("[已中断] 此单元格的等待已取消；变量和后台任务都还在。");
             }
             UNWOUND.fetch_add(1, Ordering::AcqRel);
             resume_unwind(Box::new(Interrupted));
@@ -155,40 +171,70 @@ static ON_LOAD: extern "C" fn() = on_load;
 
 extern "C" fn on_load() {
     // What evcxr sets for the process that runs the cells; it loads us on its main thread.
-    if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
-        ANNOUNCES.store(true, Ordering::Release);
-        become_foreground();
-        thread::Builder::new()
-            .name("nest-tokio-interrupt".into())
-            .spawn(interrupt_on_sigint)
-            .expect("the system has a thread for interrupts");
+    if std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
+        return;
     }
+    ANNOUNCES.store(true, Ordering::Release);
+    attempt(listen_for_interrupts, "SIGINT 中断不了单元格");
+    attempt(
+        || {
+            become_foreground();
+            Ok(())
+        },
+        "现在还不能在 .await 之外使用 spawn 和 sleep",
+    );
 }
 
-/// Listens on a runtime of its own, so that tasks which hog the ambient one do no harm.
-fn interrupt_on_sigint() {
+/// Does `start` or says what is missing without it.
+///
+/// A panic ends here, too: with one tokio says that there are no threads or file descriptors, and
+/// one that left the function which runs when the library is loaded would abort the process.
+fn attempt(start: fn() -> io::Result<()>, missing: &str) {
+    let why = match catch_unwind(start) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "原因见上".to_owned(),
+    };
+    say(&format!(
+        "[nest-tokio] 系统给不出线程或文件描述符（{why}）：{missing}。请关掉一些程序或别的内核，再重启这个内核。"
+    ));
+}
+
+/// Prints a line on stderr. Whoever reads it may be gone, which is no reason to panic.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Starts the thread that interrupts, with a runtime of its own, so that tasks which hog the
+/// ambient one do no harm.
+fn listen_for_interrupts() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-        .expect("the system has an epoll for interrupts");
-    runtime.block_on(async {
-        let Ok(mut signals) = signal(SignalKind::interrupt()) else {
-            return;
-        };
-        while signals.recv().await.is_some() {
-            if !interrupt() {
-                eprintln!(
-                    "[未能中断] 没有单元格在 await：它空闲着，正在编译，或者在执行不会让出线程的代码；最后一种只能重启内核。"
-                );
-                continue;
-            }
-            // It stops where it next awaits, which may be never.
-            tokio::time::sleep(REACTION).await;
-            if ANNOUNCE.load(Ordering::Acquire) {
-                eprintln!(
-                    "[等待中断] 此单元格正在执行不会让出线程的代码，到它的下一个 .await 才会停下；等不及就只能重启内核。"
-                );
-            }
+        .build()?;
+    let signals = {
+        let _context = runtime.enter();
+        signal(SignalKind::interrupt())?
+    };
+    thread::Builder::new()
+        .name("nest-tokio-interrupt".into())
+        .spawn(move || runtime.block_on(interrupt_on(signals)))?;
+    Ok(())
+}
+
+async fn interrupt_on(mut signals: Signal) {
+    while signals.recv().await.is_some() {
+        if !interrupt() {
+            say(
+                "[未能中断] 没有单元格在 await：它空闲着，正在编译，或者在执行不会让出线程的代码；最后一种只能重启内核。",
+            );
+            continue;
         }
-    });
+        // It stops where it next awaits, which may be never.
+        tokio::time::sleep(REACTION).await;
+        if ANNOUNCE.load(Ordering::Acquire) {
+            say(
+                "[等待中断] 此单元格正在执行不会让出线程的代码，到它的下一个 .await 才会停下；等不及就只能重启内核。",
+            );
+        }
+    }
 }

@@ -191,6 +191,11 @@ fn a_destructor_may_wait_while_an_interrupt_unwinds() {
 /// Runs `body` in a process of its own, which is this test started once more, and returns what
 /// that process writes to stderr.
 fn stderr_of(body: fn()) -> String {
+    stderr_with(&[], body)
+}
+
+/// [`stderr_of`], with these variables in the process's environment.
+fn stderr_with(environment: &[(&str, &str)], body: fn()) -> String {
     const CHILD: &str = "NEST_TOKIO_TEST_CHILD";
     if std::env::var_os(CHILD).is_some() {
         body();
@@ -200,6 +205,8 @@ fn stderr_of(body: fn()) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &name, "--nocapture"])
         .env(CHILD, "1")
+        .env("RUST_BACKTRACE", "0")
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -278,6 +285,65 @@ fn other_panics_are_printed_as_ever() {
         assert!(caught.is_err());
     });
     assert!(stderr.contains("seen by all"), "{stderr}");
+}
+
+/// What evcxr sets for the process that runs the cells, which loads the library.
+const IN_A_KERNEL: (&str, &str) = ("EVCXR_IS_RUNTIME", "1");
+/// Makes std ask for threads with a stack that no machine has.
+const NO_THREADS: (&str, &str) = ("RUST_MIN_STACK", "70368744177664");
+
+#[test]
+fn in_a_kernel_the_main_thread_is_the_foreground() {
+    let stderr = stderr_with(&[IN_A_KERNEL], || ());
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn without_threads_a_kernel_starts_all_the_same_and_says_what_is_missing() {
+    let stderr = stderr_with(&[IN_A_KERNEL, NO_THREADS], || {
+        // A cell that needs them fails; the process does not.
+        assert!(catch_unwind(|| tokio::spawn(async {})).is_err());
+    });
+    assert!(stderr.contains("SIGINT 中断不了单元格"), "{stderr}");
+    assert!(stderr.contains("不能在 .await 之外"), "{stderr}");
+}
+
+#[test]
+fn a_foreground_that_had_no_threads_has_all_once_there_are_some() {
+    let stderr = stderr_of(|| {
+        let all = limit_of_memory();
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+        // Half of what a thread needs.
+        set_limit_of_memory(libc::rlimit {
+            rlim_cur: pages * 4096 + (1 << 20),
+            ..all
+        });
+        assert!(catch_unwind(tokio::become_foreground).is_err());
+        assert!(catch_unwind(|| tokio::spawn(async {})).is_err());
+        set_limit_of_memory(all);
+        let task = tokio::spawn(async { 42 });
+        let sleep = tokio::time::sleep(Duration::from_millis(1));
+        let handle = tokio::runtime::Handle::current();
+        handle.block_on(sleep);
+        assert_eq!(handle.block_on(task).unwrap(), 42);
+    });
+    assert!(stderr.contains("thread"), "{stderr}");
+}
+
+fn limit_of_memory() -> libc::rlimit {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: one valid record to write to.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) }, 0);
+    limit
+}
+
+fn set_limit_of_memory(limit: libc::rlimit) {
+    // SAFETY: one valid record.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
 }
 
 #[test]

@@ -117,15 +117,27 @@ extern "C" fn on_load() {
     if std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
         return;
     }
-    parent::end_with_the_kernel();
+    if let Err(error) = parent::end_with_the_kernel() {
+        say(format_args!(
+            "没有线程可用（{error}）：内核被强行终止时，单元格的进程要到空闲时才结束。"
+        ));
+    }
     match front::connect() {
         Ok(true) => return,
         Ok(false) => {}
-        Err(error) => {
-            eprintln!("[notebook] 连不上内核的前端（{error}）：输出要等到单元格结束才出现。")
-        }
+        Err(error) => say(format_args!(
+            "连不上内核的前端（{error}）：输出要等到单元格结束才出现。"
+        )),
     }
     if let Err(error) = pump::start() {
-        eprintln!("[notebook] 无法接管标准输出（{error}）：没有换行的输出可能会晚一些出现。");
+        say(format_args!(
+            "无法接管标准输出（{error}）：没有换行的输出可能会晚一些出现。"
+        ));
     }
+}
+
+/// Prints a line on stderr. Nothing may panic while the library is loaded, or the process aborts:
+/// not even if nobody reads it.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "[notebook] {line}");
 }

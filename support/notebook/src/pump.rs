@@ -51,11 +51,13 @@ pub(crate) fn start() -> io::Result<()> {
     let (reader, writer) = pipe()?;
     let destination = File::from(original.try_clone()?);
     let (drained, wait) = mpsc::channel();
+    let (flushed, flush_done) = pipe()?;
+    let flush = start_flusher(flush_done)?;
     thread::Builder::new()
         .name("notebook-output".into())
         .spawn(move || {
             let _drained = drained; // dropped, and so closed, when the pump ends
-            let _ = pump(reader, destination, start_flusher);
+            let _ = pump(reader, destination, flushed, &flush);
         })?;
     redirect(&writer, libc::STDOUT_FILENO)?;
     let _ = ORIGINAL.set(original);
@@ -80,15 +82,13 @@ extern "C" fn drain() {
 
 /// Passes whole lines from `reader` to `destination` until there is nothing more.
 ///
-/// `flusher` starts the thing that empties std's buffer into the pipe: called with a file to
-/// write a byte into when done.
+/// `flush` has std's buffer emptied into the pipe; a byte comes out of `flushed` when that is done.
 fn pump(
     reader: OwnedFd,
     mut destination: impl Write,
-    flusher: impl FnOnce(OwnedFd) -> io::Result<mpsc::Sender<()>>,
+    flushed: OwnedFd,
+    flush: &mpsc::Sender<()>,
 ) -> io::Result<()> {
-    let (flushed, flush_done) = pipe()?;
-    let flush = flusher(flush_done)?;
     let mut flushed = File::from(flushed);
     let mut reader = File::from(reader);
     let mut chunk = [0; 1 << 16];
@@ -96,7 +96,7 @@ fn pump(
     // Flushes asked for and not yet answered: more than one after one took too long.
     let mut awaited = 0;
     loop {
-        let n = reader.read(&mut chunk)?;
+        let n = read(&mut reader, &mut chunk)?;
         if n == 0 {
             destination.write_all(&line)?;
             return destination.flush();
@@ -115,10 +115,10 @@ fn pump(
             }
             let (output, answered) = poll(&reader, &flushed, left)?;
             if answered {
-                awaited -= flushed.read(&mut [0; 16])?;
+                awaited -= read(&mut flushed, &mut [0; 16])?;
             }
             if output {
-                let n = reader.read(&mut chunk)?;
+                let n = read(&mut reader, &mut chunk)?;
                 append_lines(&mut line, &chunk[..n], &mut destination)?;
             }
         }
@@ -127,7 +127,7 @@ fn pump(
         let mut rest = readable(&reader)?;
         while rest > 0 {
             let most = rest.min(chunk.len());
-            let n = reader.read(&mut chunk[..most])?;
+            let n = read(&mut reader, &mut chunk[..most])?;
             append_lines(&mut line, &chunk[..n], &mut destination)?;
             rest -= n;
         }
@@ -139,6 +139,16 @@ fn pump(
         destination.write_all(CELL_ENDED)?;
         destination.write_all(b"\n")?;
         destination.flush()?;
+    }
+}
+
+/// Reads what there is, whatever signals a cell sends its process.
+fn read(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
     }
 }
 
@@ -306,20 +316,18 @@ mod tests {
     fn pumped(chunks: &[&str], buffered: &'static str) -> String {
         let (reader, writer) = pipe().unwrap();
         let mut std_buffer = File::from(writer.try_clone().unwrap());
-        let flusher = move |done| {
-            let (request, requests) = mpsc::channel();
-            thread::spawn(move || {
-                let mut done = File::from(done);
-                if requests.recv().is_ok() {
-                    std_buffer.write_all(buffered.as_bytes()).unwrap();
-                    done.write_all(&[1]).unwrap();
-                }
-            });
-            Ok(request)
-        };
+        let (flushed, done) = pipe().unwrap();
+        let (flush, requests) = mpsc::channel();
+        thread::spawn(move || {
+            let mut done = File::from(done);
+            if requests.recv().is_ok() {
+                std_buffer.write_all(buffered.as_bytes()).unwrap();
+                done.write_all(&[1]).unwrap();
+            }
+        });
         let (sender, received) = mpsc::channel();
         let destination = Channel(sender);
-        let thread = thread::spawn(move || pump(reader, destination, flusher));
+        let thread = thread::spawn(move || pump(reader, destination, flushed, &flush));
         let mut writer = File::from(writer);
         for chunk in chunks {
             writer.write_all(chunk.as_bytes()).unwrap();
@@ -396,7 +404,9 @@ mod tests {
         let mut background = File::from(writer.try_clone().unwrap());
         let mut cell = File::from(writer);
         let (sender, received) = mpsc::channel();
-        thread::spawn(move || pump(reader, Channel(sender), start_flusher));
+        let (flushed, done) = pipe().unwrap();
+        let flush = start_flusher(done).unwrap();
+        thread::spawn(move || pump(reader, Channel(sender), flushed, &flush));
         cell.write_all(b"EVCXR_EXECUTION_COMPLETE\n").unwrap();
         let (stop, stopped) = mpsc::channel::<()>();
         thread::spawn(move || {
@@ -417,23 +427,21 @@ mod tests {
         let (reader, writer) = pipe().unwrap();
         let mut std_buffer = File::from(writer.try_clone().unwrap());
         let mut cell = File::from(writer);
-        let flusher = move |done| {
-            let (request, requests) = mpsc::channel();
-            thread::spawn(move || {
-                let mut done = File::from(done);
-                for (number, ()) in requests.into_iter().enumerate() {
-                    if number == 0 {
-                        thread::sleep(FLUSH + FLUSH / 2); // something holds the lock
-                    } else {
-                        std_buffer.write_all(b"second\n").unwrap();
-                    }
-                    done.write_all(&[1]).unwrap();
+        let (flushed, done) = pipe().unwrap();
+        let (flush, requests) = mpsc::channel();
+        thread::spawn(move || {
+            let mut done = File::from(done);
+            for (number, ()) in requests.into_iter().enumerate() {
+                if number == 0 {
+                    thread::sleep(FLUSH + FLUSH / 2); // something holds the lock
+                } else {
+                    std_buffer.write_all(b"second\n").unwrap();
                 }
-            });
-            Ok(request)
-        };
+                done.write_all(&[1]).unwrap();
+            }
+        });
         let (sender, received) = mpsc::channel();
-        thread::spawn(move || pump(reader, Channel(sender), flusher));
+        thread::spawn(move || pump(reader, Channel(sender), flushed, &flush));
         let until_marker = |cell: &mut File| {
             cell.write_all(b"EVCXR_EXECUTION_COMPLETE\n").unwrap();
             let mut output = Vec::new();
@@ -447,6 +455,23 @@ mod tests {
             until_marker(&mut cell),
             b"second\nEVCXR_EXECUTION_COMPLETE\n"
         );
+    }
+
+    #[test]
+    fn a_signal_ends_no_reading() {
+        struct Interrupted(u32);
+        impl Read for Interrupted {
+            fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+                match self.0 {
+                    0 => b"text".as_slice().read(bytes),
+                    _ => {
+                        self.0 -= 1;
+                        Err(io::ErrorKind::Interrupted.into())
+                    }
+                }
+            }
+        }
+        assert_eq!(read(&mut Interrupted(3), &mut [0; 16]).unwrap(), 4);
     }
 
     #[test]
