@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -58,7 +59,8 @@ pub fn file_name(country: &str, code: Code, extension: &str) -> String {
 /// ```
 ///
 /// # Errors
-/// [`Error::Save`]; half a file is not left behind.
+/// [`Error::Save`]; an older file of this name is then untouched, and half a new one is not left
+/// behind.
 pub async fn save(folder: &Path, name: &str, content: Bytes) -> Result<PathBuf, Error> {
     let folder = folder.to_owned();
     let path = folder.join(name);
@@ -74,16 +76,30 @@ pub async fn save(folder: &Path, name: &str, content: Bytes) -> Result<PathBuf, 
 }
 
 fn write(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = match File::create(path) {
+    replace(folder, path, |file| file.write_all(content))
+}
+
+/// Writes a new file beside the one at `path` and puts it in its place when it is whole: until then
+/// the old one stays as it is, also if the disk is full or the program is killed.
+fn replace(
+    folder: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let new = folder.join(format!(".flags-{}-{number}", std::process::id()));
+    let mut file = match File::create(&new) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(folder)?;
-            File::create(path)?
+            File::create(&new)?
         }
         opened => opened?,
     };
-    file.write_all(content).inspect_err(|_| {
+    let written = write(&mut file).and_then(|()| fs::rename(&new, path));
+    written.inspect_err(|_| {
         // Of the two errors, the first is the one to report.
-        let _ = fs::remove_file(path);
+        let _ = fs::remove_file(&new);
     })
 }
 
@@ -109,6 +125,37 @@ mod tests {
         assert!(names.contains("côte_d'ivoire.svg"));
         assert!(names.contains("korea,_north.svg"));
         assert!(names.contains("guinea-bissau.svg"));
+    }
+
+    fn content(folder: &Path) -> Vec<(PathBuf, String)> {
+        let files = fs::read_dir(folder).unwrap();
+        files
+            .map(|file| file.unwrap().path())
+            .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("China.svg");
+        for text in ["longer than the next", "short"] {
+            write(folder.path(), &path, text.as_bytes()).unwrap();
+            assert_eq!(content(folder.path()), [(path.clone(), text.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn a_disk_that_gets_full_leaves_the_old_file_and_no_half_of_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("China.svg");
+        fs::write(&path, "old").unwrap();
+        let error = replace(folder.path(), &path, |file| {
+            file.write_all(b"half of")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(content(folder.path()), [(path, "old".to_owned())]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the program promises at the command line.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -278,6 +279,33 @@ fn saving_that_fails_is_never_ok() {
         "{report}"
     );
     assert!(report.contains("没能保存 file/"), "{report}");
+}
+
+#[test]
+fn what_ends_the_writing_leaves_the_old_file_whole() {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("China.svg");
+    std::fs::write(&file, "old").unwrap();
+    // No file may grow: an error for who ignores the signal, and the end for who does not.
+    for signal in ["trap '' XFSZ;", ""] {
+        let output = Command::new("sh")
+            .args(["-c", &format!("{signal} ulimit -f 0; exec \"$0\" -o . CN")])
+            .arg(env!("CARGO_BIN_EXE_flags"))
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        if signal.is_empty() {
+            assert_eq!(output.status.signal(), Some(25), "{output:?}");
+        } else {
+            assert!(
+                text.contains("  0 面国旗已下载。\n  1 个出错。"),
+                "{output:?}"
+            );
+            assert_eq!(names(folder.path()), ["China.svg"]);
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
+    }
 }
 
 #[test]
