@@ -29,7 +29,7 @@ STYLES = """
     font-size font-style font-variant-numeric font-weight gap grid-template-columns height
     justify-content line-height margin margin-bottom margin-left margin-right margin-top max-height
     max-width min-width opacity overflow overflow-x padding padding-bottom padding-left
-    padding-right padding-top stroke stroke-width text-align text-align-last text-decoration
+    padding-right padding-top stroke stroke-width text-align text-decoration
     text-indent vertical-align white-space width --nb-image
 """.split()
 LINK = re.compile(r"https?://|mailto:|[^:]*([/?#]|$)")

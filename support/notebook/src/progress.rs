@@ -550,6 +550,31 @@ mod tests {
     }
 
     #[test]
+    fn wide_text_around_bars_reads_in_the_notebook_as_it_was_written() {
+        let (target, drawn) = target_for(|screen| {
+            let html = screen.html();
+            assert!(!html.contains("width"), "{html}");
+            let text = crate::escape::strip_tags(&html);
+            assert_eq!(text, screen.text());
+            text
+        });
+        let bars = MultiProgress::with_draw_target(target);
+        let lines = ["下载 ", "🇨🇳 ", "👨\u{200d}👩\u{200d}👧 "].map(|prefix| {
+            let bar = bars.add(ProgressBar::new(2).with_style(plain("{prefix}{bar:4.red} {msg}")));
+            bar.set_prefix(prefix);
+            bar.inc(2);
+            bar.finish_with_message("答案 是 42");
+            bar
+        });
+        lines[0].println("（已下载：中国）");
+        assert_eq!(
+            *drawn.lock().unwrap().last().unwrap(),
+            "（已下载：中国）\n下载 #### 答案 是 42\n🇨🇳 #### 答案 是 42\n\
+             👨\u{200d}👩\u{200d}👧 #### 答案 是 42"
+        );
+    }
+
+    #[test]
     fn bars_from_threads_end_as_one_display() {
         let (target, drawn) = target();
         let bars = MultiProgress::with_draw_target(target);

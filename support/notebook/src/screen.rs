@@ -118,6 +118,15 @@ impl Screen {
         if line.len() < end {
             line.resize_with(end, Cell::blank);
         }
+        // Of a wide character that is overwritten in part, a blank remains.
+        let split =
+            |line: &[Cell], at: usize| line.get(at).is_some_and(|cell| cell.text.is_empty());
+        if split(line, self.column) {
+            line[self.column - 1] = Cell::blank();
+        }
+        if split(line, end) {
+            line[end] = Cell::blank();
+        }
         for cell in &mut line[self.column..end] {
             *cell = Cell {
                 text: String::new(),
@@ -180,38 +189,19 @@ impl Screen {
 
 /// A line, with an element for each stretch of one style.
 ///
-/// Chinese characters are not exactly two columns wide in most fonts, so stretches of them are
-/// given their width, or bars in several lines would not line up.
+/// The columns end here: the browser spaces the characters as in any text. Most fonts have Chinese
+/// characters a little narrower than two columns, so stretching them to their columns would tear
+/// words apart.
 fn line_html(line: &[Cell]) -> String {
-    let mut html = String::new();
-    let kind = |at: usize| {
-        let second = line[at].text.is_empty();
-        let wide = second || line.get(at + 1).is_some_and(|next| next.text.is_empty());
-        (line[at].style, wide)
-    };
-    let mut start = 0;
-    while start < line.len() {
-        let (style, wide) = kind(start);
-        let mut end = start + 1;
-        while end < line.len() && kind(end) == (style, wide) {
-            end += 1;
-        }
-        let text: String = line[start..end].iter().map(|cell| &*cell.text).collect();
-        let mut css = style.css();
-        if wide {
-            css += &format!(
-                "display:inline-block;width:{}ch;text-align-last:justify;",
-                end - start
-            );
-        }
-        if css.is_empty() {
-            html += &escape(&text);
-        } else {
-            html += &format!("<span style=\"{css}\">{}</span>", escape(&text));
-        }
-        start = end;
-    }
-    html
+    line.chunk_by(|left, right| left.style == right.style)
+        .map(|stretch| {
+            let text: String = stretch.iter().map(|cell| &*cell.text).collect();
+            match stretch[0].style.css() {
+                css if css.is_empty() => escape(&text),
+                css => format!("<span style=\"{css}\">{}</span>", escape(&text)),
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -264,23 +254,83 @@ mod tests {
         assert!(screen.text().ends_with("\n999"));
     }
 
+    /// What is read, and copied, from a page with `html`.
+    fn read(html: &str) -> String {
+        let page = roxmltree::Document::parse(html).unwrap();
+        let texts = page.descendants().filter(|node| node.is_text());
+        texts.filter_map(|node| node.text()).collect()
+    }
+
     #[test]
-    fn html_keeps_colours_and_columns_and_escapes_the_rest() {
+    fn html_keeps_colours_and_escapes_the_rest() {
         let screen = screen(20, |screen| {
             screen.write("<\x1b[32m██\x1b[0m\x1b[2m░\x1b[0m> 国旗 e\u{301}   ")
         });
         let html = screen.html();
-        let page = roxmltree::Document::parse(&html).unwrap();
-        let text: String = page
-            .descendants()
-            .filter(|node| node.is_text())
-            .filter_map(|node| node.text())
-            .collect();
-        assert_eq!(text, "<██░> 国旗 e\u{301}");
-        assert!(html.contains("<span style=\"color:#1d9a51;\">██</span>"));
-        assert!(html.contains(
-            "<span style=\"display:inline-block;width:4ch;text-align-last:justify;\">国旗</span>"
-        ));
+        assert_eq!(read(&html), "<██░> 国旗 e\u{301}");
+        let line = "&lt;<span style=\"color:#1d9a51;\">██</span>\
+                    <span style=\"opacity:.6;\">░</span>&gt; 国旗 e\u{301}</pre>";
+        assert!(html.ends_with(line), "{html}");
+    }
+
+    /// Text of every kind of width.
+    const TEXTS: [&str; 14] = [
+        "下载 100% 用时 2.0 s，1.50/s 完成",
+        "答案 是 42",
+        "（全角）「标点」：ＡＢＣ　１２３！",
+        "한국어 ひらがな カタカナ ﾊﾝｶｸ",
+        "\u{1112}\u{1161}\u{11ab} 字母拼成的 한",
+        "🎉 完成 🚀🚀",
+        "🇨🇳🇮🇳 国旗",
+        "👨\u{200d}👩\u{200d}👧\u{200d}👦 家庭 👩🏽\u{200d}💻",
+        "👍🏽 1\u{fe0f}\u{20e3} ☺\u{fe0f} ⌚\u{fe0e} ❤\u{fe0f}",
+        "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+        "e\u{301}\u{323} 中\u{301} a\u{200b}b",
+        "العربية لا",
+        "नमस्ते क्षि",
+        "⠋ ██▉░ ─│┌ …—“”",
+    ];
+
+    #[test]
+    fn text_of_every_width_is_shown_as_it_was_written() {
+        for text in TEXTS {
+            let screen = screen(96, |screen| screen.write(text));
+            assert_eq!(screen.text(), text);
+            let html = screen.html();
+            assert!(html.ends_with(&format!("\">{text}</pre>")), "{html}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_colour_between_any_two_characters_changes_no_text() {
+        for text in TEXTS {
+            for (at, _) in text.char_indices() {
+                let (left, right) = text.split_at(at);
+                let screen = screen(96, |screen| {
+                    screen.write(&format!("\x1b[34m{left}\x1b[0m\x1b[1m{right}\x1b[0m"));
+                });
+                assert_eq!(screen.text(), text);
+                assert_eq!(read(&screen.html()), text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wide_character_overwritten_in_part_leaves_a_blank() {
+        for (column, by, remains) in [
+            (0, "a", "a 文3"),
+            (1, "a", " a文3"),
+            (1, "国", " 国 3"),
+            (0, "国", "国文3"),
+            (3, "ab", "中 ab"),
+        ] {
+            let screen = screen(9, |screen| {
+                screen.write("中文3\r");
+                screen.right(column);
+                screen.write(by);
+            });
+            assert_eq!(screen.text(), remains, "{by} at {column}");
+        }
     }
 
     #[test]
