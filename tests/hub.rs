@@ -6,12 +6,18 @@ mod common;
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
-use common::{FIRST_CELL, clean, lab, project, run};
+use common::command::{SHORT, finish};
+use common::{FIRST_CELL, clean, free_port, lab, project, run};
 use lab::class::hub::Hub;
 use lab::class::student::{Body, Kernel, Student};
 use lab::class::usage::processes;
@@ -28,59 +34,172 @@ const NOTEBOOK: &str = "01-why-coroutines.ipynb";
 /// Names a folder in which what the hub's students share is kept from run to run.
 const DATA_ENV: &str = "LAB_HUB_DATA";
 
-static HUB: Mutex<Option<(Arc<Hub>, Option<PathBuf>)>> = Mutex::new(None);
+/// What the first test that needed a hub has come to.
+struct Started {
+    /// The hub, or why there is none.
+    hub: Result<Arc<Hub>, String>,
+    /// The folder to remove at the end.
+    own: Option<PathBuf>,
+}
 
-/// The hub, started with the first test; none where there can be none.
-fn hub() -> Option<Arc<Hub>> {
+static STARTED: Mutex<Option<Started>> = Mutex::new(None);
+
+fn started() -> MutexGuard<'static, Option<Started>> {
+    // A test that fails must not keep the others from saying what is wrong with them.
+    STARTED
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Whether users can be made.
+fn is_root() -> bool {
     // SAFETY: always succeeds.
-    if unsafe { libc::geteuid() } != 0 {
+    let root = unsafe { libc::geteuid() } == 0;
+    if !root {
         assert!(
             std::env::var_os("LAB_SKIP_NOTHING").is_none(),
             "making users needs root"
         );
         println!("skipped: making users needs root");
+    }
+    root
+}
+
+/// A folder that students can pass: not in one of root's alone, as `TMPDIR` may be.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::Builder::new()
+        .prefix("lab-hub-")
+        .tempdir_in("/var/tmp");
+    folder.unwrap()
+}
+
+/// The hub, started with the first test; none where there can be none. Preparing it takes minutes:
+/// when that fails, it does so once, for all of them.
+fn hub() -> Option<Arc<Hub>> {
+    if !is_root() {
         return None;
     }
-    // A test that fails must not keep the others from saying what is wrong with them.
-    let mut hub = HUB.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some((hub, _)) = &*hub {
-        return Some(hub.clone());
+    let mut started = started();
+    let Started { hub, .. } = started.get_or_insert_with(start);
+    match hub {
+        Ok(hub) => Some(hub.clone()),
+        Err(error) => panic!("the hub has not started: {error}"),
     }
+}
+
+fn start() -> Started {
     let kept = std::env::var_os(DATA_ENV).map(PathBuf::from);
-    let own = kept.is_none().then(|| {
-        // Students must be able to pass: not in a folder of root's alone, as TMPDIR may be.
-        let folder = tempfile::Builder::new()
-            .prefix("lab-hub-")
-            .tempdir_in("/var/tmp");
-        folder.unwrap().keep()
-    });
+    let own = kept.is_none().then(|| folder().keep());
     let data = kept.or(own.clone()).unwrap();
     let students = [
-        "ann", "bob", "cai", "dan", "eve", "fay", "gus", "hal", "ian", "joy",
+        "ann", "bob", "cai", "dan", "eve", "fay", "gus", "hal", "ian", "joy", "kim",
     ]
     .map(str::to_owned);
     let mut command = clean(lab());
     command.current_dir(project().root());
+    with_secrets(&mut command);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let started = Hub::start(command, &data, &students, &["--memory", "2"], SET_UP);
-    let started = runtime.block_on(started);
-    *hub = Some((Arc::new(started.unwrap()), own));
+    let hub = Hub::start(command, &data, &students, &["--memory", "2"], SET_UP);
+    let hub = runtime.block_on(hub);
     // SAFETY: the function is there as long as the process.
     unsafe { libc::atexit(end) };
-    hub.as_ref().map(|(hub, _)| hub.clone())
+    Started {
+        hub: hub.map(Arc::new).map_err(|error| format!("{error:#}")),
+        own,
+    }
 }
 
 /// Ends the hub after the last test, and removes its users and files.
 extern "C" fn end() {
-    let hub = HUB
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-        .take();
-    if let Some((hub, own)) = hub {
+    if let Some(Started { hub, own }) = started().take() {
         drop(hub);
         if let Some(own) = own {
             let _ = fs::remove_dir_all(own);
         }
+    }
+}
+
+/// A word that nobody but the preparing teacher must know.
+static CANARY: LazyLock<String> =
+    LazyLock::new(|| format!("canary{}", uuid::Uuid::new_v4().simple()));
+
+/// The way to the network through which the class is prepared, unless this machine has one already.
+static PROXY: LazyLock<Proxy> = LazyLock::new(Proxy::start);
+
+/// Gives the environment of whoever prepares a class what must not come through: secrets, and a
+/// proxy with a password.
+fn with_secrets(command: &mut Command) {
+    let secret = &*CANARY;
+    command
+        .env("MY_REGISTRY_PASSWORD", secret)
+        .env("CARGO_REGISTRIES_NEAR_TOKEN", secret)
+        // Build scripts print it, commits name it.
+        .env("CFLAGS", format!("-D{secret}"))
+        .env("GIT_AUTHOR_NAME", secret)
+        .env("GIT_COMMITTER_EMAIL", secret)
+        // One that nothing uses, and one that everything does.
+        .env(
+            "RSYNC_PROXY",
+            format!("http://teacher:{secret}@127.0.0.1:9"),
+        );
+    if !has_proxy() {
+        let address = format!("http://teacher:{secret}@127.0.0.1:{}", PROXY.port);
+        command.env("https_proxy", address);
+    }
+}
+
+/// Whether this machine reaches the network through a proxy.
+fn has_proxy() -> bool {
+    ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+}
+
+/// A proxy for HTTPS on loopback that lets everybody through, and counts who knew the password.
+struct Proxy {
+    port: u16,
+    knowing: AtomicUsize,
+    others: AtomicUsize,
+}
+
+impl Proxy {
+    fn start() -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                std::thread::spawn(move || PROXY.serve(client?));
+            }
+        });
+        Proxy {
+            port,
+            knowing: AtomicUsize::new(0),
+            others: AtomicUsize::new(0),
+        }
+    }
+
+    /// Connects one client with where it wants to go.
+    fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte)?;
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&head);
+        let knows = head.to_lowercase().contains("proxy-authorization: basic");
+        let count = if knows { &self.knowing } else { &self.others };
+        count.fetch_add(1, Ordering::Relaxed);
+        let mut words = head.split(' ').skip(1);
+        let mut server = TcpStream::connect(words.next().unwrap_or_default())?;
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        let (mut to, mut from) = (server.try_clone()?, client.try_clone()?);
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Write);
+        });
+        std::io::copy(&mut server, &mut client)?;
+        client.shutdown(std::net::Shutdown::Write)
     }
 }
 
@@ -155,7 +274,130 @@ fn a_crate_that_the_class_does_not_share_is_downloaded() {
         let text = prints(&mut kernel, code).await;
         assert_eq!(text, "Some(\"XLII\")\n", "{}", hub.log());
         assert!(hub.home("joy").join(".cargo/registry").is_dir());
+        // It went the way that the teacher has named, without the password for it.
+        assert!(has_proxy() || PROXY.others.load(Ordering::Relaxed) > 0);
     });
+}
+
+#[test]
+fn what_a_class_shares_holds_no_secret_of_who_prepares_it() {
+    let Some(hub) = hub() else { return };
+    let shared = hub.data().join("shared");
+    let secret = &*CANARY;
+    let (mut files, mut bytes, mut seen) = (Vec::new(), 0, HashSet::new());
+    for entry in WalkDir::new(&shared) {
+        // Another test has new commits pulled, and git's own files come and go.
+        let Ok(entry) = entry else { continue };
+        let target = fs::read_link(entry.path()).unwrap_or_default();
+        for name in [entry.path(), &target] {
+            assert!(!name.to_string_lossy().contains(secret), "{entry:?}");
+        }
+        let Ok(found) = entry.metadata() else {
+            continue;
+        };
+        if found.is_file() && seen.insert((found.dev(), found.ino())) {
+            bytes += found.len();
+            files.extend_from_slice(entry.path().as_os_str().as_bytes());
+            files.push(0);
+        }
+    }
+    println!("{} files, {bytes} bytes", seen.len());
+    assert!(
+        seen.len() > 10_000 && bytes > 1 << 30,
+        "what a class shares is more"
+    );
+    let list = hub.data().join("hub/files");
+    fs::write(&list, files).unwrap();
+    let containing = |text: &str| {
+        let mut grep = clean("xargs");
+        grep.env("LC_ALL", "C")
+            .args(["--null", "--arg-file"])
+            .arg(&list)
+            .args([
+                "grep",
+                "--no-messages",
+                "--text",
+                "--files-with-matches",
+                "--fixed-strings",
+                text,
+                "/dev/null",
+            ]);
+        String::from_utf8(grep.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(containing(secret), "");
+    // It is looked for where it could be: this is in a library and in text.
+    let found = containing("nest_tokio");
+    assert!(
+        found.contains(".rlib\n") && found.contains(".rs\n"),
+        "{found}"
+    );
+    // What is compressed.
+    let mut log = clean("git");
+    log.arg("--git-dir")
+        .arg(shared.join("notebooks.git"))
+        .args(["-c", "safe.directory=*", "log", "--format=fuller"]);
+    let log = String::from_utf8(log.output().unwrap().stdout).unwrap();
+    assert!(
+        log.contains("lab@localhost") && !log.contains(secret),
+        "{log}"
+    );
+    if !has_proxy() && std::env::var_os(DATA_ENV).is_none() {
+        let knowing = PROXY.knowing.load(Ordering::Relaxed);
+        println!("{knowing} downloads with the password");
+        assert!(knowing > 0, "the class was not prepared with the password");
+    }
+}
+
+#[test]
+fn students_reach_the_network_as_the_class_does_but_without_passwords() {
+    let Some(hub) = hub() else { return };
+    run(async {
+        let _server = student(&hub, "kim").await;
+        let environments: Vec<String> = processes(hub.user("kim").unwrap())
+            .filter_map(|process| fs::read_to_string(format!("/proc/{process}/environ")).ok())
+            .collect();
+        assert!(!environments.is_empty());
+        for environment in environments {
+            let environment = format!("\0{environment}");
+            assert!(!environment.contains(&*CANARY), "{environment}");
+            let proxy = "\0RSYNC_PROXY=http://127.0.0.1:9\0";
+            assert!(environment.contains(proxy), "{environment}");
+        }
+    });
+}
+
+#[test]
+fn a_proxy_that_cannot_be_installed_is_said_before_anything_takes_time() {
+    if !is_root() {
+        return;
+    }
+    let data = folder();
+    let (list, bin) = (data.path().join("list"), data.path().join("bin"));
+    fs::write(&list, "ann").unwrap();
+    fs::create_dir(&bin).unwrap();
+    let npm = "#!/bin/sh\nfor place; do :; done\nmkdir \"$place/node_modules\"\necho self-signed certificate in certificate chain >&2\nexit 1\n";
+    fs::write(bin.join("npm"), npm).unwrap();
+    fs::set_permissions(bin.join("npm"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut path = vec![bin];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let mut command = clean(lab());
+    command
+        .current_dir(project().root())
+        .env("PATH", std::env::join_paths(path).unwrap())
+        .args(["hub", "--port", &free_port().to_string(), "--students"])
+        .arg(&list)
+        .arg("--data")
+        .arg(data.path());
+    let said = ["self-signed certificate", "NODE_EXTRA_CA_CERTS"];
+    finish(&mut command, SHORT).failed_with(&said);
+    let shared = fs::read_dir(data.path().join("shared")).unwrap();
+    let shared: Vec<_> = shared.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        shared
+            .iter()
+            .all(|name| name == "project" || name == "commit"),
+        "{shared:?}"
+    );
 }
 
 #[test]
@@ -426,5 +668,5 @@ fn the_passwords_are_for_root_alone_and_no_two_are_the_same() {
         .collect();
     passwords.sort();
     passwords.dedup();
-    assert_eq!(passwords.len(), 11, "ten students and the teacher");
+    assert_eq!(passwords.len(), 12, "eleven students and the teacher");
 }

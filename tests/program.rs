@@ -204,6 +204,7 @@ fn set_up_through_all_kinds_of_trouble(clone: &Clone) {
     offline
         .env("PIP_INDEX_URL", "http://127.0.0.1:9/")
         .env("PIP_RETRIES", "0")
+        .env_remove("PIP_EXTRA_INDEX_URL")
         .env_remove("PIP_FIND_LINKS");
     finish(&mut offline, LONG).failed_with(&["jupyterlab", "网络"]);
 
@@ -669,6 +670,40 @@ fn a_rust_that_is_too_old_is_refused() {
     sandbox.is_untouched();
 }
 
+/// As [`Sandbox::lab`], where no sources lie in /usr/src: Debian's package is found there, wherever
+/// the toolchain is. Hidden as any user may, in a namespace of their own; `None` where that is
+/// impossible.
+fn lab_without_packaged_sources(sandbox: &Sandbox, arguments: &[&str]) -> Option<Command> {
+    let hidden = "mount -t tmpfs none /usr/src && exec \"$0\" \"$@\"";
+    let mut probe = clean("unshare");
+    probe.args(["-rm", "sh", "-c", hidden, "true"]);
+    let mut command = match finish(&mut probe, SHORT).status.success() {
+        true => clean("unshare"),
+        false if fs::read_dir("/usr/src").is_ok_and(|mut entries| entries.next().is_some()) => {
+            let skipped = "SKIPPED: /usr/src cannot be hidden here, and is not empty";
+            assert!(std::env::var_os("CI").is_none(), "{skipped}");
+            // Past libtest, which keeps what `eprintln!` says to itself when a test passes.
+            writeln!(std::io::stderr(), "{skipped}").unwrap();
+            return None;
+        }
+        false => clean("env"),
+    };
+    if command.get_program() == "unshare" {
+        command.args(["-rm", "sh", "-c", hidden]);
+    }
+    // Only now: `sh` and `mount` are to be found.
+    command
+        .arg("env")
+        .arg(format!("PATH={}", sandbox.path("bin").display()));
+    command.arg(lab()).args(arguments);
+    let path = std::env::var_os("PATH").unwrap();
+    sandbox.settle(&mut command);
+    command
+        .env("PATH", path)
+        .env("RUST_SRC_PATH", sandbox.path("nowhere"));
+    Some(command)
+}
+
 #[test]
 fn without_the_standard_librarys_sources_setup_says_how_to_get_them() {
     let sandbox = Sandbox::new();
@@ -677,38 +712,207 @@ fn without_the_standard_librarys_sources_setup_says_how_to_get_them() {
         "1.95.0 (59807616e 2026-04-14)",
         &sandbox.path("sysroot"),
     );
-    // Debian's package is found in /usr/src, wherever the toolchain is: hide it, as any user may
-    // in a namespace of their own.
-    let hidden = "mount -t tmpfs none /usr/src && exec \"$0\" \"$@\"";
-    let mut probe = clean("unshare");
-    probe.args(["-rm", "sh", "-c", hidden, "true"]);
-    let mut setup = match finish(&mut probe, SHORT).status.success() {
-        true => clean("unshare"),
-        false if fs::read_dir("/usr/src").is_ok_and(|mut entries| entries.next().is_some()) => {
-            let skipped = "SKIPPED: /usr/src cannot be hidden here, and is not empty";
-            assert!(std::env::var_os("CI").is_none(), "{skipped}");
-            // Past libtest, which keeps what `eprintln!` says to itself when a test passes.
-            writeln!(std::io::stderr(), "{skipped}").unwrap();
+    for task in ["setup", "doctor"] {
+        let Some(mut command) = lab_without_packaged_sources(&sandbox, &[task]) else {
             return;
+        };
+        let ended = finish(&mut command, SHORT);
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.text);
+        for words in ["找不到标准库的源码", "1.95", "apt install", "RUST_SRC_PATH"] {
+            assert!(ended.text.contains(words), "{}", ended.text);
         }
-        false => clean("env"),
-    };
-    if setup.get_program() == "unshare" {
-        setup.args(["-rm", "sh", "-c", hidden]);
+        sandbox.is_untouched();
     }
-    // Only now: `sh` and `mount` are to be found.
-    setup
-        .arg("env")
-        .arg(format!("PATH={}", sandbox.path("bin").display()));
-    setup.arg(lab()).arg("setup");
-    let path = std::env::var_os("PATH").unwrap();
-    sandbox.settle(&mut setup);
-    setup
-        .env("PATH", path)
-        .env("RUST_SRC_PATH", sandbox.path("nowhere"));
-    let ended = finish(&mut setup, SHORT);
-    ended.failed_with(&["找不到标准库的源码", "rustup component add rust-src"]);
+}
+
+/// rustup, with toolchains of its own: this machine's, as far as rustup and rustc need it, under
+/// several names and without rust-src.
+struct Rustup<'a> {
+    sandbox: &'a Sandbox,
+    names: [String; 3],
+}
+
+impl Rustup<'_> {
+    /// `None` where rustup does not own this machine's toolchain.
+    fn new(sandbox: &Sandbox) -> Option<Rustup<'_>> {
+        let machine = Toolchain::find().unwrap();
+        let rustlib = machine.sysroot.join("lib/rustlib");
+        let path = std::env::var_os("PATH").unwrap();
+        let rustup = std::env::split_paths(&path).map(|folder| folder.join("rustup"));
+        let Some(rustup) = { rustup }.find(|program| program.is_file()) else {
+            writeln!(std::io::stderr(), "SKIPPED: there is no rustup").unwrap();
+            return None;
+        };
+        if !rustlib.join("multirust-channel-manifest.toml").is_file() {
+            writeln!(std::io::stderr(), "SKIPPED: the toolchain is not rustup's").unwrap();
+            return None;
+        }
+        // In the place of rustc it starts the one that was chosen.
+        fs::remove_file(sandbox.path("bin/rustc")).unwrap();
+        for name in ["rustup", "rustc"] {
+            symlink(&rustup, sandbox.path("bin").join(name)).unwrap();
+        }
+        let rustup = Rustup {
+            sandbox,
+            names: ["1.95.0", "1.95.1", "1.95.2"].map(|name| format!("{name}-{}", machine.host)),
+        };
+        for name in &rustup.names {
+            let files = walkdir::WalkDir::new(&machine.sysroot);
+            let is_needed = |entry: &walkdir::DirEntry| {
+                let below = entry.path().strip_prefix(&machine.sysroot).unwrap();
+                let other = !below.starts_with("lib") && !below.starts_with("bin");
+                let target = below.starts_with(Path::new("lib/rustlib").join(&machine.host));
+                below.as_os_str().is_empty() || !other && !target
+            };
+            for file in files.into_iter().filter_entry(is_needed) {
+                let file = file.unwrap();
+                let below = file.path().strip_prefix(&machine.sysroot).unwrap();
+                let to = rustup.toolchain(name).join(below);
+                if file.file_type().is_dir() {
+                    fs::create_dir_all(to).unwrap();
+                // What rustup writes to must be a file of its own.
+                } else if file.path().parent() == Some(&rustlib)
+                    || fs::hard_link(file.path(), &to).is_err()
+                {
+                    fs::copy(file.path(), to).unwrap();
+                }
+            }
+            if rustup.has_sources(name) {
+                rustup.run(&["component", "remove", "rust-src", "--toolchain", name]);
+            }
+        }
+        assert!(rustup.with_sources().is_empty());
+        Some(rustup)
+    }
+
+    fn home(&self) -> PathBuf {
+        self.sandbox.path("rustup")
+    }
+
+    fn toolchain(&self, name: &str) -> PathBuf {
+        self.home().join("toolchains").join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        let mut rustup = clean("rustup");
+        rustup.args(arguments).env("RUSTUP_HOME", self.home());
+        finish(&mut rustup, SHORT).succeeded();
+    }
+
+    fn has_sources(&self, name: &str) -> bool {
+        let library = "lib/rustlib/src/rust/library/core/src/lib.rs";
+        self.toolchain(name).join(library).is_file()
+    }
+
+    /// The toolchains that have the library's sources.
+    fn with_sources(&self) -> Vec<&str> {
+        let names = self.names.iter().map(String::as_str);
+        names.filter(|name| self.has_sources(name)).collect()
+    }
+
+    fn lab(&self, task: &str) -> Option<Command> {
+        let mut command = lab_without_packaged_sources(self.sandbox, &[task])?;
+        command.env("RUSTUP_HOME", self.home());
+        Some(command)
+    }
+}
+
+#[test]
+fn setup_adds_the_sources_to_the_very_toolchain_that_is_used_and_says_so() {
+    let sandbox = Sandbox::new();
+    let Some(rustup) = Rustup::new(&sandbox) else {
+        return;
+    };
+    let [first, second, third] = &rustup.names;
+    let project = sandbox.path("project");
+    let file = format!("[toolchain]\nchannel = \"{first}\"\n");
+    fs::write(project.join("rust-toolchain.toml"), file).unwrap();
+    let Some(mut doctor) = rustup.lab("doctor") else {
+        return;
+    };
+    let text = finish(&mut doctor, SHORT).text;
+    let advice = format!("rustup component add rust-src --toolchain {first}");
+    assert!(
+        text.contains("✗ 找不到标准库的源码") && text.contains(&advice),
+        "{text}"
+    );
+
+    let mut offline = rustup.lab("setup").unwrap();
+    offline.env("RUSTUP_DIST_SERVER", "http://127.0.0.1:9");
+    finish(&mut offline, LONG).failed_with(&["rust-src", "网络", "RUST_SRC_PATH"]);
+    assert!(rustup.with_sources().is_empty());
     sandbox.is_untouched();
+
+    // By a file, by an override, which is stronger, and by a variable, which is stronger still.
+    let set_up = |name: &str, variable: Option<&str>| {
+        let mut setup = rustup.lab("setup").unwrap();
+        if let Some(variable) = variable {
+            setup.env("RUSTUP_TOOLCHAIN", variable);
+        }
+        let ended = finish(&mut setup, LONG);
+        let said = [
+            &*format!("用 rustup 给工具链 {name} 添加 rust-src"),
+            "✓ 标准库的源码：",
+            "✓ Rust：",
+            "未找到 python3",
+        ];
+        ended.failed_with(&said);
+    };
+    set_up(first, None);
+    assert_eq!(rustup.with_sources(), [first]);
+    let folder = project.to_str().unwrap();
+    rustup.run(&["override", "set", third, "--path", folder]);
+    set_up(third, None);
+    assert_eq!(rustup.with_sources(), [first, third]);
+    set_up(second, Some(second));
+    assert_eq!(rustup.with_sources(), [first, second, third]);
+
+    // There is nothing more to add, or to say.
+    let again = finish(&mut rustup.lab("setup").unwrap(), SHORT);
+    let text = again.failed_with(&["✓ Rust：", "未找到 python3"]).text;
+    assert!(
+        !text.contains("rust-src") && !text.contains("源码"),
+        "{text}"
+    );
+}
+
+#[test]
+fn elsewhere_than_on_linux_the_build_stops_at_once_and_says_where_it_runs() {
+    for target in [
+        "x86_64-pc-windows-msvc",
+        "aarch64-apple-darwin",
+        "x86_64-unknown-freebsd",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut build = clean("cargo");
+        build
+            .args([
+                "build",
+                "--locked",
+                "--offline",
+                "--bin",
+                "lab",
+                "--target",
+                target,
+            ])
+            .arg("--target-dir")
+            .arg(folder.path())
+            .current_dir(project().root());
+        let ended = finish(&mut build, SHORT);
+        ended.failed_with(&[
+            "只在 Linux 上运行",
+            "Linux only",
+            "WSL2",
+            "Docker",
+            "Binder",
+        ]);
+        assert_eq!(
+            ended.text.matches("Compiling ").count(),
+            1,
+            "{}",
+            ended.text
+        );
+    }
 }
 
 // ---- No network, no space, no port ----

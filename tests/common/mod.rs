@@ -10,6 +10,8 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use lab::client::{Execution, Kernel, Outcome};
+/// For all programs under test: `cargo test` sets variables that would hide faults.
+pub use lab::environment::clean;
 use lab::kernel::NOTEBOOK_ENV;
 use lab::project::Project;
 use lab::toolchain::Toolchain;
@@ -35,32 +37,6 @@ pub fn lab() -> &'static Path {
 /// This clone.
 pub fn project() -> Project {
     Project::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()
-}
-
-/// A command in a clean environment: `cargo test` sets variables that would hide faults.
-pub fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear();
-    const KEPT: [&str; 12] = [
-        "CARGO_HOME",
-        "HOME",
-        "LAB_CACHE",
-        "LANG",
-        "PATH",
-        "PIP_CERT",
-        "PIP_DEFAULT_TIMEOUT",
-        "PIP_FIND_LINKS",
-        "PIP_INDEX_URL",
-        "RUSTUP_HOME",
-        "RUST_SRC_PATH",
-        "XDG_CACHE_HOME",
-    ];
-    for name in KEPT {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
-    command
 }
 
 /// Sets this clone up, with the tools of the tests, once.

@@ -11,6 +11,11 @@
 //! What is shared is set up by `lab setup` itself, which is only told that the project, its caches
 //! and the toolchain lie in `shared/`. What students get there `support/hub/jupyterhub_config.py`
 //! says.
+//!
+//! Anything that compiles or installs may write down what it finds in its environment. So this
+//! process has a clean one ([`environment::become_clean`]), and all that it starts: how the network
+//! is reached, and no secrets of whoever prepares the class but the passwords of proxies and
+//! mirrors. Students get the same without these.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -27,9 +32,10 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use walkdir::WalkDir;
 
+use crate::environment;
 use crate::files;
 use crate::open::refuse_remote;
-use crate::process::last_lines;
+use crate::process::{end_with_us, last_lines};
 use crate::project::{CACHE_ENV, PROJECT_ENV, Project, WARM_ENV};
 use crate::python::{Environment, HUB_PACKAGES, PACKAGES};
 use crate::toolchain::Toolchain;
@@ -91,20 +97,25 @@ pub async fn hub(project: &Project, options: &Options) -> Result<()> {
     check(options)?;
     // SAFETY: always succeeds. What is shared must be readable, whatever root's own habits are.
     unsafe { libc::umask(0o022) };
+    let toolchain = Toolchain::find()?;
     let class = Class::new(&options.data)?;
     let students = match options.prepare_only {
         true => Vec::new(),
         false => class.students(options)?,
     };
     class.share_project(project)?;
-    let toolchain = class.share_toolchain()?;
+    // What is quick and fails without network comes before what takes minutes.
+    if !options.prepare_only {
+        class.install_proxy()?;
+    }
+    class.install_python().await?;
+    let toolchain = class.share_toolchain(toolchain)?;
     class.share_crates()?;
     class.share_notebooks()?;
-    class.install(&toolchain).await?;
+    class.set_up(&toolchain).await?;
     if options.prepare_only {
         return Ok(());
     }
-    class.install_proxy()?;
     class.hand_out_passwords(&students, options)?;
     let error = class.jupyterhub(&students, &toolchain, options)?.exec();
     bail!(
@@ -118,7 +129,7 @@ fn check(options: &Options) -> Result<()> {
     // SAFETY: always succeeds.
     if unsafe { libc::geteuid() } != 0 {
         bail!(
-            "每个学生是一个系统用户，建用户、切换用户需要 root：请先 `cargo build`，再运行 `sudo env \"PATH=$PATH\" \"HOME=$HOME\" target/debug/lab hub`"
+            "每个学生是一个系统用户，建用户、切换用户需要 root：请先 `cargo build`，再运行 `sudo -E env \"PATH=$PATH\" \"HOME=$HOME\" target/debug/lab hub`"
         );
     }
     let needed = [
@@ -241,42 +252,41 @@ impl Class {
         if fs::read_to_string(&mark).is_ok_and(|found| found == commit) && place.is_dir() {
             return Ok(());
         }
-        let new = self.shared("project.new");
-        remove(&new)?;
-        fs::create_dir(&new)?;
-        let mut archive = git()
-            .args(["archive", "HEAD"])
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let files = archive.stdout.take().context("stdout is piped")?;
-        // With today's times: cargo compiles again what is newer than what it has compiled.
-        let unpacked = output(
-            Command::new("tar")
-                .args(["-x", "--touch", "--no-same-owner", "-C"])
-                .arg(&new)
-                .stdin(files),
-        );
-        unpacked.context("复制课程失败：请检查磁盘空间")?;
-        ensure!(archive.wait()?.success(), "git archive 失败");
-        keep_times(&place, &new)?;
         let _ = fs::remove_file(&mark);
-        remove(&place)?;
-        fs::rename(&new, &place)?;
+        make_whole(&place, |new| {
+            let mut archive = git()
+                .args(["archive", "HEAD"])
+                .stdout(Stdio::piped())
+                .spawn()?;
+            let files = archive.stdout.take().context("stdout is piped")?;
+            // With today's times: cargo compiles again what is newer than what it has compiled.
+            let unpacked = output(
+                Command::new("tar")
+                    .args(["-x", "--touch", "--no-same-owner", "-C"])
+                    .arg(new)
+                    .stdin(files),
+            );
+            unpacked.context("复制课程失败：请检查磁盘空间")?;
+            ensure!(archive.wait()?.success(), "git archive 失败");
+            Ok(keep_times(&place, new)?)
+        })?;
         files::replace(&mark, |file| file.write_all(commit.as_bytes()))
     }
 
     /// A toolchain that students can read: root's, if they can, or else a copy of it, which takes
     /// no space on the same disk.
-    fn share_toolchain(&self) -> Result<Toolchain> {
-        let mut toolchain = Toolchain::find()?;
+    fn share_toolchain(&self, mut toolchain: Toolchain) -> Result<Toolchain> {
         if closed(&toolchain.sysroot).is_some() {
             let (mark, place) = (self.shared("toolchain.version"), self.shared("toolchain"));
             if !fs::read_to_string(&mark).is_ok_and(|found| found == toolchain.version) {
-                remove(&place)?;
-                for part in ["bin", "lib", "libexec"] {
-                    link_tree(&toolchain.sysroot.join(part), &place.join(part), true)
-                        .context("复制 Rust 工具链失败：请检查磁盘空间")?;
-                }
+                let _ = fs::remove_file(&mark);
+                make_whole(&place, |new| {
+                    for part in ["bin", "lib", "libexec"] {
+                        link_tree(&toolchain.sysroot.join(part), &new.join(part), true)
+                            .context("复制 Rust 工具链失败：请检查磁盘空间")?;
+                    }
+                    Ok(())
+                })?;
                 files::replace(&mark, |file| file.write_all(toolchain.version.as_bytes()))?;
             }
             if let Ok(below) = toolchain.sources.strip_prefix(&toolchain.sysroot) {
@@ -305,32 +315,24 @@ impl Class {
         let Some(own) = std::env::var_os("CARGO_HOME").map(PathBuf::from).or(home) else {
             return Ok(());
         };
-        let new = self.shared("cargo.new");
-        remove(&new)?;
-        fs::create_dir(&new)?;
-        for (part, hard) in [("registry/cache", true), ("registry/index", false)] {
-            link_tree(&own.join(part), &new.join(part), hard)
-                .context("复制 crate 失败：请检查磁盘空间")?;
-        }
-        let configuration = own.join("config.toml");
-        if let Ok(text) = fs::read_to_string(&configuration) {
-            let text = without_secrets(&text)
-                .with_context(|| format!("看不懂 {}", configuration.display()))?;
-            fs::write(new.join("config.toml"), text)?;
-        }
-        Ok(fs::rename(&new, &place)?)
+        make_whole(&place, |new| {
+            for (part, hard) in [("registry/cache", true), ("registry/index", false)] {
+                link_tree(&own.join(part), &new.join(part), hard)
+                    .context("复制 crate 失败：请检查磁盘空间")?;
+            }
+            let configuration = own.join("config.toml");
+            if let Ok(text) = fs::read_to_string(&configuration) {
+                let text = without_secrets(&text)
+                    .with_context(|| format!("看不懂 {}", configuration.display()))?;
+                fs::write(new.join("config.toml"), text)?;
+            }
+            Ok(())
+        })
     }
 
     /// The repository that students' copies of the notebooks are pulled from.
     fn share_notebooks(&self) -> Result<()> {
         let place = self.shared("notebooks.git");
-        if !place.join("HEAD").is_file() {
-            output(
-                Command::new("git")
-                    .args(["init", "--quiet", "--bare", "--initial-branch=main"])
-                    .arg(&place),
-            )?;
-        }
         let git = |arguments: &[&str]| {
             let mut git = Command::new("git");
             // Not with what the teacher's own commits need: a signature, hooks.
@@ -338,11 +340,13 @@ impl Class {
                 .args(["-c", "user.name=lab", "-c", "user.email=lab@localhost"])
                 .arg("--git-dir")
                 .arg(&place)
-                .arg("--work-tree")
-                .arg(self.shared("project/notebooks"))
                 .args(arguments);
-            output(&mut git)
+            output(git.current_dir(self.shared("project/notebooks")))
         };
+        if !place.join("HEAD").is_file() {
+            git(&["init", "--quiet", "--bare", "--initial-branch=main"])?;
+        }
+        let git = |arguments: &[&str]| git(&[&["--work-tree", "."][..], arguments].concat());
         git(&["add", "--all"])?;
         if !git(&["status", "--porcelain"])?.is_empty() {
             git(&["commit", "--quiet", "--message", "课程的更新"])?;
@@ -373,8 +377,8 @@ impl Class {
         Environment::at(self.shared("python"), maker)
     }
 
-    /// JupyterHub, its proxy, and all that `lab setup` sets up.
-    async fn install(&self, toolchain: &Toolchain) -> Result<()> {
+    /// JupyterHub, and JupyterLab for the students.
+    async fn install_python(&self) -> Result<()> {
         let environment = self.python();
         let packages = [&PACKAGES[..], &HUB_PACKAGES[..]].concat();
         environment
@@ -390,6 +394,11 @@ impl Class {
             );
         }
         println!("✓ JupyterHub：{}", environment.folder().display());
+        Ok(())
+    }
+
+    /// All that `lab setup` sets up.
+    async fn set_up(&self, toolchain: &Toolchain) -> Result<()> {
         let mut path = vec![toolchain.sysroot.join("bin")];
         path.extend(std::env::split_paths(
             &std::env::var_os("PATH").unwrap_or_default(),
@@ -402,9 +411,8 @@ impl Class {
             .env(WARM_ENV, self.shared("warm"))
             .env("CARGO_HOME", self.shared("cargo"))
             .env("RUST_SRC_PATH", &toolchain.sources)
-            .env("VIRTUAL_ENV", environment.folder())
+            .env("VIRTUAL_ENV", self.python().folder())
             .env("PATH", std::env::join_paths(path)?)
-            .env_remove("LD_LIBRARY_PATH")
             .current_dir(self.shared("project"))
             .kill_on_drop(true);
         let status = setup.status().await?;
@@ -412,27 +420,38 @@ impl Class {
         Ok(())
     }
 
+    /// JupyterHub's proxy.
     fn install_proxy(&self) -> Result<()> {
         let (place, source) = (
             self.shared("proxy"),
             self.shared("project/support/hub/proxy"),
         );
         let lock = fs::read(source.join("package-lock.json"))?;
-        let installed = place.join("installed.json");
-        if fs::read(&installed).is_ok_and(|found| found == lock) {
+        if fs::read(place.join("installed.json")).is_ok_and(|found| found == lock) {
             return Ok(());
         }
-        fs::create_dir_all(&place)?;
-        for name in ["package.json", "package-lock.json"] {
-            fs::copy(source.join(name), place.join(name))?;
-        }
-        output(
-            Command::new("npm")
-                .args(["ci", "--no-audit", "--no-fund", "--prefix"])
-                .arg(&place),
-        )
-        .context("安装 configurable-http-proxy 失败：请检查网络和磁盘空间，然后重试")?;
-        fs::write(&installed, lock)?;
+        make_whole(&place, |new| {
+            for name in ["package.json", "package-lock.json"] {
+                fs::copy(source.join(name), new.join(name))?;
+            }
+            let mut npm = Command::new("npm");
+            npm.args([
+                "ci",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--prefix",
+            ])
+            .arg(new);
+            output(&mut npm).context("安装 configurable-http-proxy 失败（请检查网络和磁盘空间，然后重试；网络经过有自己证书的代理时，用环境变量 NODE_EXTRA_CA_CERTS 说出证书文件）")?;
+            // Its notes for its next run name the addresses it has downloaded from.
+            let notes = new.join("node_modules/.package-lock.json");
+            match fs::remove_file(notes) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error)?,
+                _ => {}
+            }
+            Ok(fs::write(new.join("installed.json"), &lock)?)
+        })?;
         println!("✓ 代理：{}", place.display());
         Ok(())
     }
@@ -509,6 +528,9 @@ impl Class {
             ]),
             _ => None,
         };
+        let mut environment = network();
+        let sources = toolchain.sources.to_string_lossy();
+        environment.insert("RUST_SRC_PATH".to_owned(), sources.into_owned());
         let configuration = json!({
             "data": self.data,
             "students": students,
@@ -522,7 +544,7 @@ impl Class {
             "proxy_port": proxy.local_addr()?.port(),
             "certificate": certificate,
             "toolchain": toolchain.sysroot,
-            "environment": { "RUST_SRC_PATH": toolchain.sources },
+            "environment": environment,
         });
         println!("打开 {scheme}://{address}（按 Ctrl-C 结束）");
         let mut command = Command::new(self.python().folder().join("bin/python"));
@@ -530,7 +552,6 @@ impl Class {
             .args(["-m", "jupyterhub", "--config"])
             .arg(self.shared("project/support/hub/jupyterhub_config.py"))
             .env("LAB_HUB", configuration.to_string())
-            .env_remove("LD_LIBRARY_PATH")
             .current_dir(self.data.join("hub"));
         Ok(command)
     }
@@ -565,30 +586,51 @@ fn names(text: &str, teacher: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// How students' servers reach the network: as we do, without passwords, and without files that
+/// students cannot read, which would be in the way of other ones.
+fn network() -> BTreeMap<String, String> {
+    let mut network = environment::network_without_passwords();
+    network.retain(|name, value| {
+        let paths = std::env::split_paths(value).filter(|_| value.starts_with('/'));
+        let mut closed = paths.filter_map(|path| match path.is_dir() {
+            true => closed(&path),
+            false => closed_to(0o004, &path),
+        });
+        let closed = closed.next();
+        if let Some(closed) = &closed {
+            println!(
+                "  学生读不了 {}，他们的服务器就没有 {name}：需要它来下载的话，请换成人人可读的一份",
+                closed.display()
+            );
+        }
+        closed.is_none()
+    });
+    network
+}
+
 /// What of a cargo configuration lets others download the same crates from the same places: tokens
 /// and passwords are nobody else's.
 fn without_secrets(configuration: &str) -> Result<String> {
-    fn strip(table: &mut toml::Table) {
+    fn strip(value: &mut toml::Value) {
         const SECRET: [&str; 4] = [
             "token",
             "secret-key",
             "credential-provider",
             "global-credential-providers",
         ];
-        table.retain(|name, value| {
-            let address = value.as_str().unwrap_or_default();
-            let says_who = address.contains("://") && address.contains('@');
-            !says_who && !SECRET.contains(&name)
-        });
-        for value in table
-            .iter_mut()
-            .filter_map(|(_, value)| value.as_table_mut())
-        {
-            strip(value);
+        match value {
+            toml::Value::String(text) => *text = environment::without_passwords(text),
+            toml::Value::Array(values) => values.iter_mut().for_each(strip),
+            toml::Value::Table(table) => {
+                table.retain(|name, _| !SECRET.contains(&name));
+                table.iter_mut().for_each(|(_, value)| strip(value));
+            }
+            _ => {}
         }
     }
     let mut all: toml::Table = configuration.parse()?;
     all.retain(|name, _| ["source", "registries", "registry", "net", "http"].contains(&name));
+    let mut all = toml::Value::Table(all);
     strip(&mut all);
     Ok(toml::to_string(&all)?)
 }
@@ -608,8 +650,13 @@ fn password() -> String {
 
 /// The file or folder on the way to `path` that other users cannot pass, if there is one.
 fn closed(path: &Path) -> Option<PathBuf> {
+    closed_to(0o005, path)
+}
+
+/// The same, where at the end of the way others need these permissions.
+fn closed_to(bits: u32, path: &Path) -> Option<PathBuf> {
     let passable = |path: &Path, bits| fs::metadata(path).is_ok_and(|m| m.mode() & bits == bits);
-    if !passable(path, 0o005) {
+    if !passable(path, bits) {
         return Some(path.to_owned());
     }
     let mut above = path.ancestors().skip(1);
@@ -626,6 +673,20 @@ fn remove(folder: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Makes a folder anew, whole or not at all: `make` gets another, empty one that then takes its place.
+fn make_whole(place: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let new = place.with_extension("new");
+    // One that was left when we were killed.
+    remove(&new)?;
+    fs::create_dir(&new)?;
+    if let Err(error) = make(&new) {
+        let _ = remove(&new);
+        return Err(error);
+    }
+    remove(place)?;
+    Ok(fs::rename(&new, place)?)
 }
 
 /// Gives the files in `new` that are as they are in `old` the times that they have there: what is
@@ -646,12 +707,14 @@ fn keep_times(old: &Path, new: &Path) -> io::Result<()> {
 }
 
 /// Puts the files of a folder into a second place, as hard links if they are never rewritten and
-/// that is possible. A folder that is not there has none.
+/// that is possible. A folder that is not there has none. Git's own folders are left out: that of
+/// cargo's index may name an address with a password.
 fn link_tree(from: &Path, to: &Path, never_rewritten: bool) -> io::Result<()> {
     if !from.exists() {
         return Ok(());
     }
-    for entry in WalkDir::new(from) {
+    let all = WalkDir::new(from).into_iter();
+    for entry in all.filter_entry(|entry| entry.file_name() != ".git") {
         let entry = entry?;
         let target = to.join(entry.path().strip_prefix(from).expect("is below"));
         if entry.file_type().is_dir() {
@@ -672,6 +735,8 @@ fn output(command: &mut Command) -> Result<String> {
         .file_name()
         .unwrap_or(OsStr::new("?"))
         .display();
+    // An npm that nobody waits for would be in the next one's way.
+    end_with_us(command);
     let output = command
         .output()
         .with_context(|| format!("运行不了 {name}"))?;
@@ -721,9 +786,13 @@ mod tests {
             token = "secret"
             [registry]
             token = "secret"
+            [registries.theirs]
+            index = "sparse+https://me:secret@theirs/"
             [http]
             proxy = "http://me:secret@proxy:3128"
             check-revoke = false
+            [net.ssh]
+            known-hosts = ["x", "https://me:secret@host"]
         "#;
         let kept = without_secrets(configuration).unwrap();
         assert!(!kept.contains("secret") && !kept.contains("jobs"), "{kept}");
@@ -731,6 +800,8 @@ mod tests {
             "replace-with = \"near\"",
             "sparse+http://near/index/",
             "sparse+https://ours/",
+            "sparse+https://theirs/",
+            "http://proxy:3128",
             "check-revoke = false",
         ] {
             assert!(kept.contains(part), "{part} in {kept}");
@@ -742,6 +813,49 @@ mod tests {
     fn passwords_are_long_and_never_twice_the_same() {
         let (one, other) = (password(), password());
         assert!(one.len() == 12 && one != other, "{one} {other}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_whole_is_not_made_and_the_old_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("place");
+        let write = |text: &'static str| {
+            move |new: &Path| {
+                ensure!(fs::read_dir(new)?.next().is_none(), "it is not empty");
+                Ok(fs::write(new.join(text), text)?)
+            }
+        };
+        let half = |new: &Path| {
+            fs::write(new.join("half"), "half")?;
+            bail!("no network")
+        };
+        let found = || {
+            let files = WalkDir::new(folder.path()).sort_by_file_name().into_iter();
+            let names = files.map(|file| file.unwrap().file_name().to_owned());
+            names.skip(1).collect::<Vec<_>>()
+        };
+        assert!(make_whole(&place, half).is_err());
+        assert!(found().is_empty());
+        make_whole(&place, write("first")).unwrap();
+        assert!(make_whole(&place, half).is_err());
+        assert_eq!(found(), ["place", "first"]);
+        // What was left when it was killed.
+        fs::create_dir(folder.path().join("place.new")).unwrap();
+        fs::write(folder.path().join("place.new/half"), "half").unwrap();
+        make_whole(&place, write("second")).unwrap();
+        assert_eq!(found(), ["place", "second"]);
+    }
+
+    #[test]
+    fn of_what_cargo_has_downloaded_gits_own_folders_are_not_shared() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(from.join("near/.git")).unwrap();
+        fs::create_dir(from.join("near/.cache")).unwrap();
+        fs::write(from.join("near/.git/FETCH_HEAD"), "me:secret@near").unwrap();
+        fs::write(from.join("near/.cache/x"), "").unwrap();
+        link_tree(&from, &to, false).unwrap();
+        assert!(to.join("near/.cache/x").is_file() && !to.join("near/.git").exists());
     }
 
     #[test]
@@ -774,5 +888,11 @@ mod tests {
         assert_eq!(closed(&inner).as_deref(), Some(folder.path()));
         fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
         assert_eq!(closed(&inner), None);
+        // A certificate is read, not run.
+        let file = inner.join("file");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(closed_to(0o004, &file), None);
+        assert_eq!(closed(&file), Some(file));
     }
 }

@@ -16,6 +16,7 @@
 //! | `ipynb.rs` | notebook files |
 //! | `files.rs` | files that are written whole or not at all |
 //! | `process.rs` | programs that are started: how they end, what they said |
+//! | `environment.rs` | clean environments: what any program needs, how the network is reached |
 //! | `priority.rs` | work that nobody waits for yet |
 //! | `spare/` | kernels that wait to be taken, while JupyterLab is open |
 //! | `python.rs` | the environment with JupyterLab |
@@ -38,6 +39,7 @@ pub mod cells;
 pub mod class;
 pub mod client;
 pub mod doctor;
+pub mod environment;
 pub mod export;
 pub mod files;
 pub mod fmt;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lab::project::Project;
-use lab::{bench, cargo, cells, class, doctor, export, fmt, hub, kernel, open, run, setup};
+use lab::{
+    bench, cargo, cells, class, doctor, environment, export, fmt, hub, kernel, open, run, setup,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -253,6 +255,10 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
         Task::Open(_) | Task::Setup(_) => "已中断。做完的步骤不会丢失，再运行一次就接着做",
         _ => "已中断",
     };
+    if let Task::Hub(_) = task {
+        // SAFETY: there is no other thread yet.
+        unsafe { environment::become_clean() };
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
