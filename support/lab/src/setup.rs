@@ -52,8 +52,14 @@ pub async fn setup_or_warn(project: &Project, regardless: &str) -> Result<Enviro
 /// Sets up what nothing works without; the second result is that of warming the build folders.
 async fn attempt(project: &Project, options: &Options) -> Result<(Environment, Result<()>)> {
     let _lock = lock(project).await?;
-    let toolchain = Toolchain::find()?;
+    let bar = spinner("Rust");
+    let toolchain = Toolchain::find_or_complete().await;
+    bar.finish_and_clear();
+    let toolchain = toolchain?;
     done(&format!("Rust：{}", toolchain.version));
+    if let Some(remark) = toolchain.remark() {
+        println!("  {remark}");
+    }
 
     let environment = Environment::find(project);
     let bar = spinner("Python");
