@@ -307,7 +307,10 @@ impl Drop for Group {
 }
 
 /// Runs `command` to its end; `listener` gets each line of its stdout.
-pub(crate) async fn finish(mut command: Command, mut listener: impl FnMut(&str)) -> io::Result<Output> {
+pub(crate) async fn finish(
+    mut command: Command,
+    mut listener: impl FnMut(&str),
+) -> io::Result<Output> {
     command
         .process_group(0)
         .stdin(Stdio::null())
