@@ -97,7 +97,7 @@ pub async fn hub(project: &Project, options: &Options) -> Result<()> {
     check(options)?;
     // SAFETY: always succeeds. What is shared must be readable, whatever root's own habits are.
     unsafe { libc::umask(0o022) };
-    let toolchain = Toolchain::find()?;
+    let toolchain = Toolchain::find_or_complete().await?;
     let class = Class::new(&options.data)?;
     let students = match options.prepare_only {
         true => Vec::new(),
