@@ -4,19 +4,18 @@
 //! one that has stopped reading would hold up the rest. So each client gets an XPUB socket of its
 //! own behind the one address they all know, and a queue in front of it that has an end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use bytes::Bytes;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
-use zeromq::{Socket, SocketRecv, SocketSend, XPubSocket, ZmqMessage};
+use zeromq::{SocketRecv, SocketSend, XPubSocket, ZmqMessage};
 
-use super::sockets::Listener;
+use super::sockets::SMALL;
+use super::sockets::door::{Listener, Stream, note, relay, socket_for_one};
 use super::wire::{Key, Message};
 
 /// Bytes that may wait for a client that does not read; it misses what comes then, as behind the
@@ -45,21 +44,18 @@ impl Publisher {
     }
 
     /// Listens. `folder` is for sockets of its own, closed to others.
-    pub fn new(mut listener: Listener, key: Key, session: String, folder: PathBuf) -> Publisher {
+    pub fn new(listener: Listener, key: Key, session: String, folder: PathBuf) -> Publisher {
         let publisher = Publisher {
             key,
             clients: Arc::default(),
         };
         let this = publisher.clone();
-        tokio::spawn(async move {
-            for number in 0.. {
-                let Ok(stream) = listener.accept().await else {
-                    break;
-                };
-                let (path, session) = (folder.join(number.to_string()), session.clone());
-                tokio::spawn(this.clone().serve(stream, path, session));
-            }
-        });
+        let mut number = 0;
+        tokio::spawn(listener.admit(move |stream| {
+            let (path, session) = (folder.join(number.to_string()), session.clone());
+            number += 1;
+            tokio::spawn(this.clone().serve(stream, path, session));
+        }));
         publisher
     }
 
@@ -78,27 +74,14 @@ impl Publisher {
         });
     }
 
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-        self,
-        stream: S,
-        path: PathBuf,
-        session: String,
-    ) {
+    async fn serve(self, stream: Box<dyn Stream>, path: PathBuf, session: String) {
         if let Err(error) = self.converse(stream, &path, &session).await {
-            eprintln!("[front] an iopub client is lost: {error:#}");
+            note(format_args!("an iopub client is lost: {error:#}"));
         }
     }
 
-    async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        mut stream: S,
-        path: &PathBuf,
-        session: &str,
-    ) -> Result<()> {
-        let mut socket = XPubSocket::new();
-        socket.bind(&format!("ipc://{}", path.display())).await?;
-        let mut inside = UnixStream::connect(path).await?;
-        std::fs::remove_file(path)?;
+    async fn converse(&self, stream: Box<dyn Stream>, path: &Path, session: &str) -> Result<()> {
+        let (mut socket, inside) = socket_for_one::<XPubSocket>(path).await?;
         let (queue, mut messages) = mpsc::unbounded_channel::<ZmqMessage>();
         let waiting = Arc::new(AtomicUsize::new(0));
         let client = Client {
@@ -136,7 +119,7 @@ impl Publisher {
         };
         tokio::select! {
             ended = talk => ended,
-            _ = copy_bidirectional(&mut stream, &mut inside) => Ok(()), // the client has gone
+            ended = relay(stream, inside, SMALL) => ended, // the client has gone
         }
     }
 }

@@ -1,28 +1,39 @@
 //! The channels to Jupyter's side and to evcxr: opened, and read and written by tasks of their
 //! own, so that nobody who is slow holds up the front.
 
-use std::path::Path;
+pub mod door;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jupyter_protocol::{ConnectionInfo, Transport};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::mpsc::{Sender, UnboundedSender, unbounded_channel};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use zeromq::util::PeerIdentity;
 use zeromq::{
     DealerSendHalf, DealerSocket, RepSocket, RouterSocket, Socket, SocketOptions, SocketRecv,
-    SocketSend, SubSocket, ZmqMessage,
+    SocketSend, SubSocket, ZmqMessage, ZmqResult,
 };
 
 use super::Event;
 use super::iopub::Publisher;
 use super::wire::{Key, Message};
+use door::{Listener, Stream, note, relay, socket_for_one};
 
 /// How long a client may take to read what is sent to it alone.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last answers may take to get out.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a channel rests when its socket fails.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes of a client's largest message. Jupyter's server takes no more than 10 MB from a browser.
+const LARGEST: usize = 64 << 20;
+/// Bytes of what is no message: heartbeats and subscriptions.
+pub const SMALL: usize = 64 << 10;
 
 /// The side towards Jupyter.
 pub struct Outer {
@@ -36,6 +47,10 @@ pub struct Outer {
 pub struct Route {
     queue: UnboundedSender<ZmqMessage>,
     sending: JoinHandle<()>,
+    /// What brings in clients, and what reads from them.
+    listening: [JoinHandle<()>; 2],
+    /// Closed when there is no client left.
+    clients: Receiver<()>,
     key: Key,
 }
 
@@ -46,9 +61,18 @@ impl Route {
     }
 
     /// Waits a moment until everything has been sent.
-    async fn finish(self) {
+    async fn finish(mut self) {
         drop(self.queue);
-        let _ = timeout(Duration::from_secs(1), self.sending).await;
+        let sent = async {
+            let _ = self.sending.await;
+            for listening in self.listening {
+                listening.abort();
+                let _ = listening.await;
+            }
+            // The socket is closed now, and what was in it is on its way to the clients.
+            while self.clients.recv().await.is_some() {}
+        };
+        let _ = timeout(FAREWELL, sent).await;
     }
 }
 
@@ -58,6 +82,8 @@ impl Outer {
         let route = || Route {
             queue: unbounded_channel().0,
             sending: tokio::spawn(async {}),
+            listening: [tokio::spawn(async {}), tokio::spawn(async {})],
+            clients: channel(1).1,
             key: Key::new(""),
         };
         Outer {
@@ -68,7 +94,8 @@ impl Outer {
         }
     }
 
-    /// Opens all channels of a connection file.
+    /// Opens all channels of a connection file. `folder` is for sockets of its own, closed to
+    /// others.
     ///
     /// # Errors
     /// When one cannot be opened, since something else listens there.
@@ -85,28 +112,21 @@ impl Outer {
             );
         }
         let key = Key::new(&connection.key);
-        let route = async |port, event| {
+        let route = async |port, name, event| {
+            let listener = listen(connection, port).await?;
             let mut socket = RouterSocket::new();
-            let address = address(connection, port);
-            let bound = socket.bind(&address).await;
-            bound.with_context(|| format!("不能在 {address} 上监听"))?;
-            anyhow::Ok(serve(socket, key.clone(), event, events.clone()))
+            let inside = folder.join(name);
+            socket.bind(&format!("ipc://{}", inside.display())).await?;
+            anyhow::Ok(serve(socket, listener, inside, &key, event, events.clone()))
         };
-        let mut heartbeat = RepSocket::new();
-        heartbeat
-            .bind(&address(connection, connection.hb_port))
-            .await?;
-        tokio::spawn(async move {
-            while let Ok(beat) = heartbeat.recv().await {
-                let _ = heartbeat.send(beat).await;
-            }
-        });
-        let listener = Listener::bind(connection, connection.iopub_port).await?;
+        let heartbeat = listen(connection, connection.hb_port).await?;
+        tokio::spawn(beat(heartbeat, folder.to_owned()));
+        let iopub = listen(connection, connection.iopub_port).await?;
         Ok(Outer {
-            shell: route(connection.shell_port, Event::Shell).await?,
-            control: route(connection.control_port, Event::Control).await?,
-            stdin: route(connection.stdin_port, Event::Stdin).await?,
-            iopub: Publisher::new(listener, key.clone(), session.to_owned(), folder.to_owned()),
+            shell: route(connection.shell_port, "shell", Event::Shell).await?,
+            control: route(connection.control_port, "control", Event::Control).await?,
+            stdin: route(connection.stdin_port, "stdin", Event::Stdin).await?,
+            iopub: Publisher::new(iopub, key.clone(), session.to_owned(), folder.to_owned()),
         })
     }
 }
@@ -119,15 +139,35 @@ impl Outer {
     }
 }
 
-/// Reads and writes a ROUTER socket.
+/// Lets clients in to a ROUTER socket, which listens at `inside`, and reads and writes it.
 fn serve(
     socket: RouterSocket,
-    key: Key,
+    listener: Listener,
+    inside: PathBuf,
+    key: &Key,
     event: fn(Message) -> Event,
     events: Sender<Event>,
 ) -> Route {
-    let (mut sender, receiver) = socket.split();
-    forward(receiver, key.clone(), event, events);
+    let (client, clients) = channel(1);
+    let admitting = tokio::spawn(listener.admit(move |stream| {
+        let (inside, client) = (inside.clone(), client.clone());
+        tokio::spawn(async move {
+            let served = async { relay(stream, UnixStream::connect(inside).await?, LARGEST).await };
+            if let Err(error) = served.await {
+                note(format_args!("a client is lost: {error:#}"));
+            }
+            drop(client);
+        });
+    }));
+    let (mut sender, mut receiver) = socket.split();
+    let read_with = key.clone();
+    let reading = tokio::spawn(async move {
+        // It fails for no client's sake.
+        while let Err(error) = forward(&mut receiver, &read_with, event, &events).await {
+            note(format_args!("a channel fails: {error}"));
+            sleep(PAUSE).await;
+        }
+    });
     let (queue, mut messages) = unbounded_channel();
     let sending = tokio::spawn(async move {
         while let Some(frames) = messages.recv().await {
@@ -138,43 +178,51 @@ fn serve(
     Route {
         queue,
         sending,
-        key,
+        listening: [admitting, reading],
+        clients,
+        key: key.clone(),
     }
 }
 
-/// Where clients of iopub come in.
-pub enum Listener {
-    Tcp(TcpListener),
-    Ipc(UnixListener),
+/// Sends heartbeats back, to each client from a socket of its own.
+async fn beat(listener: Listener, folder: PathBuf) {
+    let mut number = 0;
+    let serve = |stream| {
+        let path = folder.join(format!("beat-{number}"));
+        number += 1;
+        tokio::spawn(async move {
+            if let Err(error) = beat_with(stream, &path).await {
+                note(format_args!("a client is lost: {error:#}"));
+            }
+        });
+    };
+    listener.admit(serve).await;
 }
 
-/// A client's connection.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-impl Listener {
-    async fn bind(connection: &ConnectionInfo, port: u16) -> Result<Listener> {
-        let bound = match connection.transport {
-            Transport::TCP => TcpListener::bind((&*connection.ip, port))
-                .await
-                .map(Listener::Tcp),
-            Transport::IPC => {
-                UnixListener::bind(format!("{}-{port}", connection.ip)).map(Listener::Ipc)
-            }
-        };
-        bound.with_context(|| format!("不能在 {} 上监听", address(connection, port)))
+async fn beat_with(stream: Box<dyn Stream>, path: &Path) -> Result<()> {
+    let (mut socket, inside) = socket_for_one::<RepSocket>(path).await?;
+    let echo = async {
+        loop {
+            let beat = socket.recv().await?;
+            socket.send(beat).await?;
+        }
+    };
+    tokio::select! {
+        ended = echo => ended,
+        ended = relay(stream, inside, SMALL) => ended,
     }
+}
 
-    pub async fn accept(&mut self) -> std::io::Result<Box<dyn Stream>> {
-        Ok(match self {
-            Listener::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Box::new(stream)
-            }
-            Listener::Ipc(listener) => Box::new(listener.accept().await?.0),
-        })
-    }
+async fn listen(connection: &ConnectionInfo, port: u16) -> Result<Listener> {
+    let bound = match connection.transport {
+        Transport::TCP => TcpListener::bind((&*connection.ip, port))
+            .await
+            .map(Listener::Tcp),
+        Transport::IPC => {
+            UnixListener::bind(format!("{}-{port}", connection.ip)).map(Listener::Ipc)
+        }
+    };
+    bound.with_context(|| format!("不能在 {} 上监听", address(connection, port)))
 }
 
 fn address(connection: &ConnectionInfo, port: u16) -> String {
@@ -203,7 +251,7 @@ impl Inner {
         let mut iopub = SubSocket::new();
         iopub.connect(&address(connection.iopub_port)).await?;
         iopub.subscribe("").await?;
-        forward(iopub, key.clone(), Event::InnerIopub, events.clone());
+        listen_to(iopub, &key, Event::InnerIopub, events);
         // evcxr asks for input on one channel whom it has heard on the other.
         let identity = PeerIdentity::new();
         let dealer = async |port, event: fn(Message) -> Event| {
@@ -212,7 +260,7 @@ impl Inner {
             let mut socket = DealerSocket::with_options(options);
             socket.connect(&address(port)).await?;
             let (sender, receiver) = socket.split();
-            forward(receiver, key.clone(), event, events.clone());
+            listen_to(receiver, &key, event, events);
             anyhow::Ok(sender)
         };
         Ok(Inner {
@@ -238,23 +286,35 @@ impl Inner {
     }
 }
 
-/// Reads what comes in; whatever is not signed with our key is dropped.
-fn forward(
+/// Reads what evcxr says. It fails when evcxr is gone, which is about to be noticed.
+fn listen_to(
     mut socket: impl SocketRecv + Send + 'static,
-    key: Key,
+    key: &Key,
     event: fn(Message) -> Event,
-    events: Sender<Event>,
+    events: &Sender<Event>,
 ) {
-    tokio::spawn(async move {
-        while let Ok(frames) = socket.recv().await {
-            match Message::parse(frames, &key) {
-                Ok(message) => {
-                    if events.send(event(message)).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => eprintln!("[front] a message was dropped: {error:#}"),
-            }
-        }
-    });
+    let (key, events) = (key.clone(), events.clone());
+    tokio::spawn(async move { forward(&mut socket, &key, event, &events).await });
 }
+
+/// Reads what comes in until nobody wants it; whatever is not signed with our key is dropped.
+async fn forward(
+    socket: &mut impl SocketRecv,
+    key: &Key,
+    event: fn(Message) -> Event,
+    events: &Sender<Event>,
+) -> ZmqResult<()> {
+    loop {
+        match Message::parse(socket.recv().await?, key) {
+            Ok(message) => {
+                if events.send(event(message)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Err(error) => note(format_args!("a message was dropped: {error:#}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
