@@ -51,7 +51,7 @@ const GUIDE: Expected = Expected {
             &["外面：单元格\n里面的运行时\n外面：还能 .await\n"],
         ),
         ("spinner", &["答案是 42"]),
-        ("check-1", &["还没有通过：应为 84，得到 0\n"]),
+        ("check-1", &["还没有通过：还在返回 0\n"]),
     ],
 };
 
@@ -106,7 +106,7 @@ const WHY_COROUTINES: Expected = Expected {
                 "已取消：true",
             ],
         ),
-        ("check-1", &["还没有通过：余额应为 200，得到 100\n"]),
+        ("check-1", &["还没有通过：余额从 30 到了 130，少了 100"]),
         ("check-2", &["还没有通过：动画应有 4 帧，只画了 0 帧\n"]),
     ],
 };
@@ -157,7 +157,7 @@ const DEFINE_AND_RUN: Expected = Expected {
             &["Pending\nPending\nReady(\"发射\")\n交给运行时：发射\n"],
         ),
         ("block-on-by-hand", &["(\"发射\", 3)\n(42, 1)\n((), "]),
-        ("check-1", &["还没有通过：用了"]),
+        ("check-1", &["还没有通过：三件事一件接着一件\n"]),
         ("check-2", &["还没有通过：第一次轮询应回答 Pending\n"]),
     ],
 };
@@ -330,13 +330,18 @@ const AVOID_BLOCKING: Expected = Expected {
             "consume-budget",
             &["yield_now：10001 次 poll\nconsume_budget：79 次 poll\n"],
         ),
+        ("lock-join", &["拿不到锁：true\n能编译，也执行完了：1\n"]),
         ("lock-released", &["100 次\n"]),
         ("lock-wait", &["std 的锁：", "tokio 的锁："]),
         ("drop", &["最长的停顿："]),
         ("drop-elsewhere", &["最长的停顿："]),
+        (
+            "file-drop",
+            &["没有在写：还开着吗？false\n正在写：还开着吗？true\n"],
+        ),
         ("clean-up", &["还在吗？false\n"]),
-        ("check-1", &["还没有通过：阻塞了线程 "]),
-        ("check-2", &["还没有通过：应至少 poll 20 次，只有 1 次\n"]),
+        ("check-1", &["还没有通过：count_slowly 占着任务的线程\n"]),
+        ("check-2", &["还没有通过：一次也没有让出"]),
         ("check-3", &["还没有通过：同时执行的有 "]),
     ],
 };
@@ -522,7 +527,7 @@ const WEB_SERVER: Expected = Expected {
             "check-2",
             &["还没有通过：/time 数了 0 次；/nowhere 数了 0 次\n"],
         ),
-        ("check-3", &["还没有通过：占住线程 "]),
+        ("check-3", &["还没有通过：compute 占着任务的线程\n"]),
     ],
 };
 
@@ -600,7 +605,15 @@ const MANY_THINGS: Expected = Expected {
         ("multi-probe", &["✓ ", "✓ "]),
         ("multi-probe-first", &["Some(", "收到 10 个请求，答复了 "]),
         ("tracker", &["TaskTracker：0 个\nJoinSet：100 个\n"]),
-        ("token", &["请停下\n", "收尾完毕\n", "都停下了\n"]),
+        (
+            "token",
+            &[
+                "请停下\n",
+                "半途而废 0 件\n",
+                "半途而废 0 件\n",
+                "半途而废 0 件\n都停下了\n",
+            ],
+        ),
         (
             "child",
             &["请求 1：None\n请求 2：Some(\"答复\")\n请求 2 也取消了吗？true\n"],
@@ -610,7 +623,10 @@ const MANY_THINGS: Expected = Expected {
             &["喊停以前送出 ", " 面\n数据库里 ", " 行，一面不少：true\n"],
         ),
         ("check-1", &["还没有通过：还是给出了 20 行\n"]),
-        ("check-2", &["还没有通过：“读”和“写”的父 span 应是 visit\n"]),
+        (
+            "check-2",
+            &["还没有通过：两步的父 span 都应是 visit，有 2 步不是\n"],
+        ),
         ("check-3", &["还没有通过：取消以后没有返回\n"]),
         ("clean", &["还在吗？false\n"]),
     ],

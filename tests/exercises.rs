@@ -1,0 +1,886 @@
+//! The exercises: what a notebook says under 参考答案 passes its own check, and typical wrong answers do
+//! not: each is told what is wrong with it.
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{LIMIT, ok, project, run};
+use lab::client::Kernel;
+use lab::ipynb::Notebook;
+
+/// The exercises of a notebook.
+struct Exercises {
+    /// The beginning of the file name.
+    notebook: &'static str,
+    /// The cells, by their ids, that exercises and checks build on.
+    before: &'static [&'static str],
+    /// In the notebook's order, by the ids of the checks.
+    checks: &'static [(&'static str, &'static [Wrong])],
+}
+
+/// What the check says of a wrong answer, a part of it, and the answer.
+type Wrong = (&'static str, &'static str);
+
+/// The answer is what the exercise's cell says already.
+const UNCHANGED: &str = "";
+
+const GUIDE: Exercises = Exercises {
+    notebook: "00",
+    before: &["deps", "await", "background"],
+    checks: &[(
+        "check-1",
+        &[
+            ("还在返回 0", UNCHANGED),
+            (
+                "得到 84",
+                "async fn sum_of_squares(a: u32, b: u32) -> u32 { 84 }",
+            ),
+            (
+                "不要写死",
+                "async fn sum_of_squares(a: u32, b: u32) -> u32 { 25 }",
+            ),
+            (
+                "却没有等到 square",
+                "async fn sum_of_squares(a: u32, b: u32) -> u32 { a * a + b * b }",
+            ),
+            (
+                "却没有等到 square",
+                "async fn sum_of_squares(a: u32, b: u32) -> u32 {
+                    let _ = (square(a), square(b));
+                    std::thread::sleep(Duration::from_millis(200));
+                    a * a + b * b
+                }",
+            ),
+            (
+                "却做完了 2 次",
+                "async fn sum_of_squares(a: u32, b: u32) -> u32 { square(a).await + b * b }",
+            ),
+            (
+                "只有一个数的平方",
+                "async fn sum_of_squares(a: u32, b: u32) -> u32 { square(b).await }",
+            ),
+            (
+                "两次问的是同一个数",
+                "async fn sum_of_squares(a: u32, b: u32) -> u32 {
+                    square(a).await + square(a).await
+                }",
+            ),
+        ],
+    )],
+};
+
+const WHY_COROUTINES: Exercises = Exercises {
+    notebook: "01",
+    before: &[
+        "deps",
+        "deposit",
+        "threads",
+        "tasks",
+        "await-between",
+        "deposit-timeline",
+        "spinner-thread",
+        "spin",
+    ],
+    checks: &[
+        (
+            "check-1",
+            &[
+                ("少了 100：读和写之间还有 .await", UNCHANGED),
+                (
+                    "等的时候占着线程",
+                    "async fn safe_deposit(balance: Arc<Mutex<u32>>) {
+                        thread::sleep(Duration::from_millis(20));
+                        *balance.lock().unwrap() += 100;
+                    }",
+                ),
+                (
+                    "没有等 20 毫秒",
+                    "async fn safe_deposit(balance: Arc<Mutex<u32>>) {
+                        *balance.lock().unwrap() += 100;
+                    }",
+                ),
+                (
+                    "没有等 20 毫秒",
+                    "async fn safe_deposit(balance: Arc<Mutex<u32>>) {
+                        let _ = sleep(Duration::from_millis(20));
+                        *balance.lock().unwrap() += 100;
+                    }",
+                ),
+                (
+                    "没有等 20 毫秒",
+                    "async fn safe_deposit(balance: Arc<Mutex<u32>>) {
+                        tokio::task::yield_now().await;
+                        *balance.lock().unwrap() += 100;
+                    }",
+                ),
+                (
+                    "应为 230，得到 200",
+                    "async fn safe_deposit(balance: Arc<Mutex<u32>>) {
+                        sleep(Duration::from_millis(20)).await;
+                        *balance.lock().unwrap() = 200;
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("只画了 0 帧", UNCHANGED),
+                ("只画了 0 帧", "async fn slow_fixed() -> u32 { 42 }"),
+                (
+                    "结果应为 42，得到 0",
+                    "async fn slow_fixed() -> u32 {
+                        sleep(Duration::from_millis(350)).await;
+                        0
+                    }",
+                ),
+            ],
+        ),
+    ],
+};
+
+const DEFINE_AND_RUN: Exercises = Exercises {
+    notebook: "02",
+    before: &[
+        "deps",
+        "lazy",
+        "boxed",
+        "join",
+        "join-timeline",
+        "join-handle",
+        "select",
+        "countdown",
+        "block-on-by-hand",
+    ],
+    checks: &[
+        (
+            "check-1",
+            &[
+                ("一件接着一件", UNCHANGED),
+                (
+                    "不能写死",
+                    r#"async fn three(a: Job, b: Job, c: Job) -> (&'static str, &'static str, &'static str) {
+                        ("甲", "乙", "丙")
+                    }"#,
+                ),
+                (
+                    "只做完 1 件，其余的丢弃了",
+                    "async fn three(a: Job, b: Job, c: Job) -> (&'static str, &'static str, &'static str) {
+                        let first: &'static str = select! { x = a => x, x = b => x, x = c => x };
+                        (first, first, first)
+                    }",
+                ),
+                (
+                    "同时进行的最多 2 件",
+                    "async fn three(a: Job, b: Job, c: Job) -> (&'static str, &'static str, &'static str) {
+                        let (a, b) = join!(a, b);
+                        (a, b, c.await)
+                    }",
+                ),
+                (
+                    "返回值应为",
+                    "async fn three(a: Job, b: Job, c: Job) -> (&'static str, &'static str, &'static str) {
+                        join!(c, b, a)
+                    }",
+                ),
+                (
+                    "一件接着一件",
+                    "async fn three(a: Job, b: Job, c: Job) -> (&'static str, &'static str, &'static str) {
+                        let event_loop = tokio::runtime::Runtime::new().unwrap();
+                        (event_loop.block_on(a), event_loop.block_on(b), event_loop.block_on(c))
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("第一次轮询应回答 Pending", UNCHANGED),
+                (
+                    "要通知一次",
+                    "struct YieldOnce(bool);
+                    impl Future for YieldOnce {
+                        type Output = ();
+                        fn poll(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<()> {
+                            if self.0 {
+                                return Poll::Ready(());
+                            }
+                            self.0 = true;
+                            Poll::Pending
+                        }
+                    }",
+                ),
+                (
+                    "第二次轮询应回答 Ready(())",
+                    "struct YieldOnce(bool);
+                    impl Future for YieldOnce {
+                        type Output = ();
+                        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+                            cx.waker().wake_by_ref();
+                            Poll::Pending
+                        }
+                    }",
+                ),
+            ],
+        ),
+    ],
+};
+
+const DOWNLOAD_FLAGS: Exercises = Exercises {
+    notebook: "03",
+    before: &[
+        "deps",
+        "local",
+        "get",
+        "get-flag",
+        "delay",
+        "sequential",
+        "concurrent",
+        "lazy",
+        "semaphore",
+        "buffer-unordered",
+        "error-type",
+        "fetch-flag",
+        "status",
+        "country",
+    ],
+    checks: &[
+        (
+            "check-1",
+            &[
+                ("同时收到 20 个请求", UNCHANGED),
+                (
+                    "同时只有 1 个请求",
+                    "async fn polite(client: &Client, site: &str, code: Code, limit: &Semaphore) -> Vec<u8> {
+                        let _permits = limit.acquire_many(5).await.unwrap();
+                        get_flag(client, site, code).await.unwrap()
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("同时最多收到 1 个请求，应为 2 个", UNCHANGED),
+                (
+                    "国名应为 Japan",
+                    "async fn both(client: &Client, site: &str, code: Code) -> Fetched<(Vec<u8>, String)> {
+                        let (picture, name) = tokio::join!(
+                            fetch_flag(client, site, code),
+                            fetch_name(client, site, code),
+                        );
+                        name?;
+                        Ok((picture?, code.to_string()))
+                    }",
+                ),
+                (
+                    "XX 应该是 NotFound",
+                    "async fn both(client: &Client, site: &str, code: Code) -> Fetched<(Vec<u8>, String)> {
+                        let (picture, name) = tokio::join!(
+                            fetch_flag(client, site, code),
+                            fetch_name(client, site, code),
+                        );
+                        Ok((picture.unwrap_or_default(), name.unwrap_or_default()))
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
+                ("404 应该只问 1 次，问了 5 次", UNCHANGED),
+                (
+                    "503 应该问 5 次，问了 1 次",
+                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
+                        fetch_flag(client, site, code).await
+                    }",
+                ),
+                (
+                    "XX 应为 NotFound",
+                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
+                        Ok(fetch_flag(client, site, code).await.unwrap_or_default())
+                    }",
+                ),
+            ],
+        ),
+    ],
+};
+
+const AVOID_BLOCKING: Exercises = Exercises {
+    notebook: "04",
+    before: &[
+        "deps",
+        "spin",
+        "beside-spinner",
+        "read-blocking",
+        "spawn-blocking",
+        "cancel-flag",
+        "peak",
+        "pool-limit",
+        "semaphore",
+        "primes",
+        "yield-now",
+    ],
+    checks: &[
+        (
+            "check-1",
+            &[
+                ("count_slowly 占着任务的线程", UNCHANGED),
+                (
+                    "等的不是它",
+                    "async fn count_words(text: String) -> usize {
+                        sleep(Duration::from_millis(300)).await;
+                        6
+                    }",
+                ),
+                (
+                    "等的不是它",
+                    "async fn count_words(text: String) -> usize {
+                        text.split_whitespace().count()
+                    }",
+                ),
+                (
+                    "应有 6 个单词，得到 2",
+                    "async fn count_words(text: String) -> usize { 2 }",
+                ),
+                (
+                    "换了任务，没有换线程",
+                    "async fn count_words(text: String) -> usize {
+                        tokio::spawn(async move { count_slowly(&text) }).await.unwrap()
+                    }",
+                ),
+                (
+                    "换了线程，等它的时候却占着任务的线程",
+                    "async fn count_words(text: String) -> usize {
+                        thread::spawn(move || count_slowly(&text)).join().unwrap()
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("一次也没有让出", UNCHANGED),
+                (
+                    "让出 20 次，有一段却连着读了 200000 个字节",
+                    "async fn checksum(data: impl Iterator<Item = u8>) -> u32 {
+                        let sum = data.fold(0, |sum: u32, byte| sum.rotate_left(1) ^ u32::from(byte));
+                        for _ in 0..20 {
+                            yield_now().await;
+                        }
+                        sum
+                    }",
+                ),
+                (
+                    "一次也没有让出",
+                    "async fn checksum(data: impl Iterator<Item = u8>) -> u32 {
+                        let mut sum: u32 = 0;
+                        for (n, byte) in data.enumerate() {
+                            if n % 10_000 == 0 {
+                                let _ = yield_now();
+                            }
+                            sum = sum.rotate_left(1) ^ u32::from(byte);
+                        }
+                        sum
+                    }",
+                ),
+                (
+                    "一次也没有让出",
+                    "async fn checksum(data: impl Iterator<Item = u8>) -> u32 {
+                        let mut sum: u32 = 0;
+                        for (n, byte) in data.enumerate() {
+                            if n % 10_000 == 0 {
+                                thread::sleep(Duration::from_millis(1));
+                            }
+                            sum = sum.rotate_left(1) ^ u32::from(byte);
+                        }
+                        sum
+                    }",
+                ),
+                (
+                    "让出 4 次，有一段却连着读了 50000 个字节",
+                    "async fn checksum(data: impl Iterator<Item = u8>) -> u32 {
+                        let mut sum: u32 = 0;
+                        for (n, byte) in data.enumerate() {
+                            if n % 50_000 == 0 {
+                                yield_now().await;
+                            }
+                            sum = sum.rotate_left(1) ^ u32::from(byte);
+                        }
+                        sum
+                    }",
+                ),
+                (
+                    "连着读了 200000 个字节",
+                    "async fn checksum(data: impl Iterator<Item = u8>) -> u32 {
+                        let (data, mut sum): (Vec<u8>, u32) = (data.collect(), 0);
+                        for chunk in data.chunks(10_000) {
+                            for &byte in chunk {
+                                sum = sum.rotate_left(1) ^ u32::from(byte);
+                            }
+                            yield_now().await;
+                        }
+                        sum
+                    }",
+                ),
+                (
+                    "结果应为",
+                    "async fn checksum(data: impl Iterator<Item = u8>) -> u32 {
+                        yield_now().await;
+                        data.step_by(20).fold(0, |sum: u32, byte| sum.rotate_left(1) ^ u32::from(byte))
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
+                ("同时执行的有 12 个", UNCHANGED),
+                (
+                    "12 张里做完了 3 张",
+                    "async fn resize_all(peak: Peak) {
+                        let mut tasks = JoinSet::new();
+                        for peak in std::iter::repeat_n(peak, 3) {
+                            tasks.spawn_blocking(move || resize(&peak));
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "一张也没有做完",
+                    "async fn resize_all(peak: Peak) {
+                        let limit = Arc::new(Semaphore::new(3));
+                        for _ in 0..12 {
+                            let (peak, limit) = (peak.clone(), limit.clone());
+                            tokio::spawn(async move {
+                                let permit = limit.acquire_owned().await.unwrap();
+                                spawn_blocking(move || {
+                                    resize(&peak);
+                                    drop(permit);
+                                });
+                            });
+                        }
+                    }",
+                ),
+                (
+                    "变成一张接一张了",
+                    "async fn resize_all(peak: Peak) {
+                        for peak in std::iter::repeat_n(peak, 12) {
+                            spawn_blocking(move || resize(&peak)).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "只有 2 个",
+                    "async fn resize_all(peak: Peak) {
+                        let (limit, mut tasks) = (Arc::new(Semaphore::new(2)), JoinSet::new());
+                        for peak in std::iter::repeat_n(peak, 12) {
+                            let permit = limit.clone().acquire_owned().await.unwrap();
+                            tasks.spawn_blocking(move || {
+                                resize(&peak);
+                                drop(permit);
+                            });
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "许可要跟着闭包走",
+                    "async fn resize_all(peak: Peak) {
+                        let (limit, mut tasks) = (Semaphore::new(3), JoinSet::new());
+                        for peak in std::iter::repeat_n(peak, 12) {
+                            let _permit = limit.acquire().await.unwrap();
+                            tasks.spawn_blocking(move || resize(&peak));
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+            ],
+        ),
+    ],
+};
+
+const WEB_SERVER: Exercises = Exercises {
+    notebook: "05",
+    before: &[
+        "deps",
+        "tutorial",
+        "serve",
+        "get",
+        "page",
+        "unescaped",
+        "escape",
+        "crowd",
+        "oneshot",
+        "extract",
+        "extract-json",
+        "respond",
+        "state",
+        "middleware",
+        "background",
+        "words",
+        "build",
+    ],
+    checks: &[
+        (
+            "check-1",
+            &[
+                ("多了一个属性", UNCHANGED),
+                (
+                    "多了一个标签",
+                    r#"async fn card(Path(name): Path<String>) -> Html<String> {
+                        let title = html_escape::encode_double_quoted_attribute(&name);
+                        Html(format!("<p title=\"{title}\">{name}</p>"))
+                    }"#,
+                ),
+                (
+                    "名字是 Ada",
+                    r#"async fn card(Path(name): Path<String>) -> Html<String> {
+                        Html(format!("<p>{}</p>", encode_text(&name)))
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("/time 数了 0 次；/nowhere 数了 0 次", UNCHANGED),
+                (
+                    "还没有通过：/nowhere 数了 0 次",
+                    r#"fn counted(counter: Count) -> Router {
+                        Router::new()
+                            .route("/ping", get(async || "pong"))
+                            .route("/time", get(async || "现在"))
+                            .layer(from_fn_with_state(counter, count))
+                            .fallback(async || StatusCode::NOT_FOUND)
+                    }"#,
+                ),
+                (
+                    "/ping 数了 2 次",
+                    r#"fn counted(counter: Count) -> Router {
+                        Router::new()
+                            .route("/ping", get(async || "pong"))
+                            .layer(from_fn_with_state(counter.clone(), count))
+                            .route("/time", get(async || "现在"))
+                            .fallback(async || StatusCode::NOT_FOUND)
+                            .layer(from_fn_with_state(counter, count))
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
+                ("compute 占着任务的线程", UNCHANGED),
+                (
+                    "等的不是它",
+                    r#"async fn report(Path(n): Path<u32>) -> String {
+                        sleep(Duration::from_millis(200)).await;
+                        format!("第 {n} 份报告")
+                    }"#,
+                ),
+                (
+                    "应得到第 7 份报告，得到 200 报告",
+                    r#"async fn report(Path(n): Path<u32>) -> String {
+                        sleep(Duration::from_millis(200)).await;
+                        "报告".to_owned()
+                    }"#,
+                ),
+                (
+                    "换了任务，没有换线程",
+                    "async fn report(Path(n): Path<u32>) -> String {
+                        tokio::spawn(async move { compute(n) }).await.unwrap()
+                    }",
+                ),
+                (
+                    "换了线程，等它的时候却占着任务的线程",
+                    "async fn report(Path(n): Path<u32>) -> String {
+                        thread::spawn(move || compute(n)).join().unwrap()
+                    }",
+                ),
+            ],
+        ),
+    ],
+};
+
+const MANY_THINGS: Exercises = Exercises {
+    notebook: "06",
+    before: &[
+        "deps",
+        "database",
+        "pool",
+        "create",
+        "insert",
+        "find",
+        "injection",
+        "send",
+        "rollback",
+        "rollback-cancel",
+        "rows",
+        "ask",
+        "busy",
+        "pub-sub",
+        "tags",
+        "layer",
+        "tree",
+        "draw",
+        "collector",
+        "start-tracing",
+        "show-trace",
+        "instrument",
+        "spawn-span",
+        "backpressure",
+        "tracker",
+        "token",
+    ],
+    checks: &[
+        (
+            "check-1",
+            &[
+                ("还是给出了 20 行", UNCHANGED),
+                (
+                    "还是给出了 1 行",
+                    "async fn stamps_of(db: &AnyPool, chinese: &str) -> sqlx::Result<Vec<i64>> {
+                        Ok(vec![110])
+                    }",
+                ),
+                (
+                    "印度应有 110 张",
+                    r#"async fn stamps_of(db: &AnyPool, chinese: &str) -> sqlx::Result<Vec<i64>> {
+                        sqlx::query_scalar("SELECT stamps FROM notebook_countries WHERE code = ?")
+                            .bind(chinese)
+                            .fetch_all(db)
+                            .await
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("有 2 步不是", UNCHANGED),
+                (
+                    "两步在同一个任务里",
+                    r#"#[instrument]
+                    async fn visit() {
+                        tokio::join!(chore("读"), chore("写"));
+                    }"#,
+                ),
+                (
+                    "有 1 步不是",
+                    r#"#[instrument]
+                    async fn visit() {
+                        let reading = tokio::spawn(chore("读").in_current_span());
+                        let writing = tokio::spawn(chore("写"));
+                        let _ = tokio::join!(reading, writing);
+                    }"#,
+                ),
+                (
+                    "有 2 步不是",
+                    r#"#[instrument]
+                    async fn visit() {
+                        let reading = tokio::spawn(chore("读")).in_current_span();
+                        let writing = tokio::spawn(chore("写")).in_current_span();
+                        let _ = tokio::join!(reading, writing);
+                    }"#,
+                ),
+                (
+                    "做完一步才开始另一步",
+                    r#"#[instrument]
+                    async fn visit() {
+                        let _ = tokio::spawn(chore("读").in_current_span()).await;
+                        let _ = tokio::spawn(chore("写").in_current_span()).await;
+                    }"#,
+                ),
+                (
+                    "只有 1 步",
+                    r#"#[instrument]
+                    async fn visit() {
+                        let _ = tokio::spawn(chore("读").in_current_span()).await;
+                    }"#,
+                ),
+                (
+                    "应有 visit",
+                    r#"async fn visit() {
+                        let reading = tokio::spawn(chore("读").in_current_span());
+                        let writing = tokio::spawn(chore("写").in_current_span());
+                        let _ = tokio::join!(reading, writing);
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
+                ("取消以后没有返回", UNCHANGED),
+                (
+                    "手上的一条半途而废",
+                    r#"async fn drain(mut inbox: mpsc::Receiver<u32>, token: CancellationToken, timeline: Timeline) -> usize {
+                        let mut done = 0;
+                        while let Some(message) = inbox.recv().await {
+                            let work = sleep(Duration::from_millis(100));
+                            let work = timeline.track(format!("第 {message} 条"), work);
+                            if token.run_until_cancelled(work).await.is_none() {
+                                break;
+                            }
+                            done += 1;
+                        }
+                        done
+                    }"#,
+                ),
+                (
+                    "没有消息的时候取消，没有返回",
+                    r#"async fn drain(mut inbox: mpsc::Receiver<u32>, token: CancellationToken, timeline: Timeline) -> usize {
+                        let mut done = 0;
+                        while !token.is_cancelled() {
+                            let Some(message) = inbox.recv().await else {
+                                break;
+                            };
+                            let work = sleep(Duration::from_millis(100));
+                            timeline.track(format!("第 {message} 条"), work).await;
+                            done += 1;
+                        }
+                        done
+                    }"#,
+                ),
+                (
+                    "还把剩下的都做了",
+                    r#"async fn drain(mut inbox: mpsc::Receiver<u32>, token: CancellationToken, timeline: Timeline) -> usize {
+                        let mut done = 0;
+                        while let Some(Some(message)) = token.run_until_cancelled(inbox.recv()).await {
+                            let work = sleep(Duration::from_millis(100));
+                            timeline.track(format!("第 {message} 条"), work).await;
+                            done += 1;
+                        }
+                        while let Ok(message) = inbox.try_recv() {
+                            let work = sleep(Duration::from_millis(100));
+                            timeline.track(format!("第 {message} 条"), work).await;
+                            done += 1;
+                        }
+                        done
+                    }"#,
+                ),
+                (
+                    "做完 0 条，给出的却是 3",
+                    r#"async fn drain(mut inbox: mpsc::Receiver<u32>, token: CancellationToken, timeline: Timeline) -> usize {
+                        let mut done = 0;
+                        while let Some(Some(message)) = token.run_until_cancelled(inbox.recv()).await {
+                            let work = sleep(Duration::from_millis(100));
+                            tokio::spawn(timeline.track(format!("第 {message} 条"), work));
+                            done += 1;
+                        }
+                        done
+                    }"#,
+                ),
+                (
+                    "关闭通道，应做完 3 条就返回，得到 None",
+                    r#"async fn drain(mut inbox: mpsc::Receiver<u32>, token: CancellationToken, timeline: Timeline) -> usize {
+                        let mut done = 0;
+                        loop {
+                            let message: u32 = tokio::select! {
+                                () = token.cancelled() => return done,
+                                Some(message) = inbox.recv() => message,
+                            };
+                            let work = sleep(Duration::from_millis(100));
+                            timeline.track(format!("第 {message} 条"), work).await;
+                            done += 1;
+                        }
+                    }"#,
+                ),
+            ],
+        ),
+    ],
+};
+
+impl Exercises {
+    fn path(&self) -> PathBuf {
+        let names = [self.notebook.to_owned()];
+        project().select(&names).unwrap().remove(0)
+    }
+
+    /// Answers every exercise, wrongly and as the notebook does, in one kernel.
+    async fn answer_all(&self) {
+        let notebook = Notebook::load(&self.path()).unwrap();
+        let mut kernel = common::kernel_for(&self.path()).await;
+        for id in self.before {
+            ok(&mut kernel, &source(&notebook, id)).await;
+        }
+        for (check, wrong) in self.checks {
+            let name = format!("{}, {check}", self.notebook);
+            let exercise = source(&notebook, &check.replace("check", "exercise"));
+            let solution = solution(&notebook, &check.replace("check", "solution"));
+            let check = source(&notebook, check);
+            ok(&mut kernel, &exercise).await;
+            for (hint, answer) in *wrong {
+                let said = verdict(&mut kernel, answer, &check).await;
+                assert!(
+                    said.starts_with("还没有通过：") && said.contains(hint),
+                    "{name}: {said:?} instead of {hint:?}: {answer}"
+                );
+            }
+            let said = verdict(&mut kernel, &solution, &check).await;
+            assert_eq!(said, "通过", "{name}: {solution}");
+        }
+        kernel.shutdown().await.unwrap();
+    }
+}
+
+/// What the check says about an answer.
+async fn verdict(kernel: &mut Kernel, answer: &str, check: &str) -> String {
+    if answer != UNCHANGED {
+        ok(kernel, answer).await;
+    }
+    let printed = ok(kernel, check).await.stream("stdout");
+    printed.lines().last().unwrap_or_default().to_owned()
+}
+
+/// The text of the cell with this id.
+fn source(notebook: &Notebook, id: &str) -> String {
+    let cell = notebook.cells().into_iter().find(|cell| cell.id == id);
+    cell.unwrap_or_else(|| panic!("no cell {id}")).source
+}
+
+/// The code of a reference solution: the first that the text shows.
+fn solution(notebook: &Notebook, id: &str) -> String {
+    let text = source(notebook, &format!("{id}-md"));
+    let (_, code) = text.split_once("```rust\n").expect("there is code");
+    let (code, _) = code.split_once("```").expect("the code ends");
+    code.to_owned()
+}
+
+const COURSE: [Exercises; 7] = [
+    GUIDE,
+    WHY_COROUTINES,
+    DEFINE_AND_RUN,
+    DOWNLOAD_FLAGS,
+    AVOID_BLOCKING,
+    WEB_SERVER,
+    MANY_THINGS,
+];
+
+#[test]
+fn reference_solutions_pass_and_wrong_answers_are_told_what_is_wrong() {
+    for exercises in &COURSE {
+        run(exercises.answer_all());
+    }
+}
+
+#[test]
+fn every_check_of_the_course_is_answered_here() {
+    let course = project().course().unwrap();
+    assert_eq!(course.len(), COURSE.len(), "{course:?}");
+    for (path, exercises) in course.iter().zip(&COURSE) {
+        assert_eq!(*path, exercises.path());
+        let cells = Notebook::load(path).unwrap().cells();
+        let ids = cells.iter().map(|cell| cell.id.as_str());
+        let checks = ids.filter(|id| id.starts_with("check-") && !id.ends_with("-md"));
+        let answered = exercises.checks.iter().map(|(check, _)| *check);
+        assert_eq!(
+            checks.collect::<Vec<_>>(),
+            answered.collect::<Vec<_>>(),
+            "{}",
+            path.display()
+        );
+    }
+}
