@@ -5,11 +5,12 @@
 mod common;
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ use common::{FIRST_CELL, clean, free_port, lab, project, run};
 use lab::class::hub::Hub;
 use lab::class::student::{Body, Kernel, Student};
 use lab::class::usage::processes;
+use lab::project::CACHE_ENV;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use walkdir::WalkDir;
@@ -366,15 +368,12 @@ fn students_reach_the_network_as_the_class_does_but_without_passwords() {
     });
 }
 
-#[test]
-fn a_proxy_that_cannot_be_installed_is_said_before_anything_takes_time() {
-    if !is_root() {
-        return;
-    }
-    let data = folder();
-    let (list, bin) = (data.path().join("list"), data.path().join("bin"));
+/// A class that cannot be prepared, since npm fails: with its name, and what it has made.
+fn without_npm(data: &Path) -> Command {
+    let (list, bin) = (data.join("list"), data.join("bin"));
     fs::write(&list, "ann").unwrap();
     fs::create_dir(&bin).unwrap();
+    // Its last argument is the folder.
     let npm = "#!/bin/sh\nfor place; do :; done\nmkdir \"$place/node_modules\"\necho self-signed certificate in certificate chain >&2\nexit 1\n";
     fs::write(bin.join("npm"), npm).unwrap();
     fs::set_permissions(bin.join("npm"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -387,17 +386,43 @@ fn a_proxy_that_cannot_be_installed_is_said_before_anything_takes_time() {
         .args(["hub", "--port", &free_port().to_string(), "--students"])
         .arg(&list)
         .arg("--data")
-        .arg(data.path());
+        .arg(data);
+    command
+}
+
+#[test]
+fn a_proxy_that_cannot_be_installed_is_said_before_anything_takes_time() {
+    if !is_root() {
+        return;
+    }
+    let data = folder();
     let said = ["self-signed certificate", "NODE_EXTRA_CA_CERTS"];
-    finish(&mut command, SHORT).failed_with(&said);
+    finish(&mut without_npm(data.path()), SHORT).failed_with(&said);
     let shared = fs::read_dir(data.path().join("shared")).unwrap();
     let shared: Vec<_> = shared.map(|entry| entry.unwrap().file_name()).collect();
-    assert!(
-        shared
-            .iter()
-            .all(|name| name == "project" || name == "commit"),
-        "{shared:?}"
-    );
+    let quick = |name: &OsString| name == "project" || name == "commit";
+    assert!(shared.iter().all(quick), "{shared:?}");
+}
+
+#[test]
+fn a_teacher_who_has_used_the_notebooks_before_can_have_a_class() {
+    if !is_root() {
+        return;
+    }
+    // Root is given the teacher's home, with caches that are not root's.
+    let data = folder();
+    let cache = data.path().join("cache");
+    let mut doctor = clean(lab());
+    doctor
+        .arg("doctor")
+        .env(CACHE_ENV, &cache)
+        .current_dir(project().root());
+    finish(&mut doctor, SHORT);
+    let folders = WalkDir::new(&cache).into_iter().flatten();
+    let made = folders.map(|entry| chown(entry.path(), Some(12345), None).unwrap());
+    assert!(made.count() > 2);
+    let mut command = without_npm(data.path());
+    finish(command.env(CACHE_ENV, &cache), SHORT).failed_with(&["self-signed certificate"]);
 }
 
 #[test]

@@ -440,6 +440,7 @@ impl Class {
                 "--ignore-scripts",
                 "--no-audit",
                 "--no-fund",
+                "--no-update-notifier",
                 "--prefix",
             ])
             .arg(new);

@@ -250,7 +250,10 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
         Task::Spare { socket } => return kernel::spare(socket),
         _ => {}
     }
-    let project = Project::find()?;
+    let project = match task {
+        Task::Hub(_) | Task::Class(_) => Project::find_without_cache()?,
+        _ => Project::find()?,
+    };
     let interrupted = match task {
         Task::Open(_) | Task::Setup(_) => "已中断。做完的步骤不会丢失，再运行一次就接着做",
         _ => "已中断",

@@ -32,6 +32,15 @@ impl Project {
     /// # Errors
     /// When there is none, or no cache folder can be made for it.
     pub fn find() -> Result<Project> {
+        Project::find_without_cache()?.with_cache()
+    }
+
+    /// The same, but without making its cache folder, nor minding whose it is: root prepares a class
+    /// in the clone and the home of somebody else.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find_without_cache() -> Result<Project> {
         let named = std::env::var_os(PROJECT_ENV).map(PathBuf::from);
         let working =
             std::env::current_dir().context("当前文件夹已不存在：请 cd 到项目文件夹再试")?;
@@ -42,7 +51,7 @@ impl Project {
             .chain(built.ancestors().map(Path::to_owned))
             .find(|folder| folder.join("notebooks").is_dir() && folder.join("support/lab").is_dir())
             .context("找不到项目文件夹（其中有 notebooks/ 和 support/）：请在项目里运行")?;
-        Project::at(&root)
+        Project::located(&root)
     }
 
     /// The project in the folder `root`.
@@ -50,6 +59,10 @@ impl Project {
     /// # Errors
     /// When `root` does not exist or no cache folder can be made for it.
     pub fn at(root: &Path) -> Result<Project> {
+        Project::located(root)?.with_cache()
+    }
+
+    fn located(root: &Path) -> Result<Project> {
         let root = root
             .canonicalize()
             .with_context(|| format!("找不到项目文件夹 {}", root.display()))?;
@@ -57,6 +70,29 @@ impl Project {
         let shared = std::env::var_os(WARM_ENV).filter(|folder| !folder.is_empty());
         let warm = shared.map_or_else(|| cache.join("warm"), PathBuf::from);
         Ok(Project { root, cache, warm })
+    }
+
+    /// Makes the cache folder if it is missing, readable by the user alone.
+    fn with_cache(self) -> Result<Project> {
+        let folder = &self.cache;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| {
+                format!(
+                    "建不了缓存文件夹 {}：请检查权限和磁盘空间，或用 {CACHE_ENV} 另指一处",
+                    folder.display()
+                )
+            })?;
+        // SAFETY: always succeeds.
+        if fs::metadata(folder)?.uid() != unsafe { libc::getuid() } {
+            bail!(
+                "缓存文件夹 {} 属于别的用户：请用 {CACHE_ENV} 另指一处",
+                folder.display()
+            );
+        }
+        Ok(self)
     }
 
     /// The folder with `Cargo.toml` and `notebooks/`.
@@ -172,42 +208,23 @@ fn choose(word: &str, notebooks: &[PathBuf]) -> Result<PathBuf> {
     }
 }
 
-/// The cache folder of the project at `root`, made if it is missing, readable by the user alone.
+/// The cache folder of the project at `root`.
 fn cache_for(root: &Path) -> Result<PathBuf> {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    // SAFETY: always succeeds.
-    let user = unsafe { libc::getuid() };
     let usual = [
         variable("XDG_CACHE_HOME"),
         std::env::home_dir().map(|home| home.join(".cache")),
     ];
     let base = match cache_base(variable(CACHE_ENV), usual)? {
         Some(base) => base,
-        None => shared_base(Path::new("/tmp"), user)?,
+        // SAFETY: always succeeds.
+        None => shared_base(Path::new("/tmp"), unsafe { libc::getuid() })?,
     };
     let mut hasher = DefaultHasher::new();
     root.hash(&mut hasher);
-    let folder = base
+    Ok(base
         .join("rust-async-notebooks")
-        .join(format!("{:016x}", hasher.finish()));
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .with_context(|| {
-            format!(
-                "建不了缓存文件夹 {}：请检查权限和磁盘空间，或用 {CACHE_ENV} 另指一处",
-                folder.display()
-            )
-        })?;
-    let owner = fs::metadata(&folder)?.uid();
-    if owner != user {
-        bail!(
-            "缓存文件夹 {} 属于别的用户：请用 {CACHE_ENV} 另指一处",
-            folder.display()
-        );
-    }
-    Ok(folder)
+        .join(format!("{:016x}", hasher.finish())))
 }
 
 /// The folder for caches that the user named, or else the first of the `usual` ones that can be
