@@ -98,10 +98,103 @@ fn cargo_is_called_for_a_cell_only_when_something_has_changed() {
 
     fs::remove_file(&source).unwrap(); // as changed as can be, whatever the clock says
     assert!(through_cargo(folder.build()));
+    assert!(
+        through_cargo(folder.build()),
+        "what is not there is not known"
+    );
+    folder.write("source.rs", "two");
+    assert!(through_cargo(folder.build()));
     assert!(is_direct(&folder.build()));
 
     let another = ("RUSTFLAGS", "-Copt-level=2");
     assert!(through_cargo(folder.call(&["build"], another)));
+}
+
+#[test]
+fn what_is_not_certain_is_left_to_cargo() {
+    let through_cargo = |(said, _): (String, i32)| said.starts_with("real cargo build");
+    // What a file of sources says cannot be read: it is no text.
+    let folder = Folder::new();
+    fs::write(folder.path("build/deps/part.d"), [0xff]).unwrap();
+    assert!(through_cargo(folder.build()));
+    assert!(through_cargo(folder.build()));
+    // A dependency has a build script, which may look at anything.
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path("part/src")).unwrap();
+    for file in ["part/Cargo.toml", "part/build.rs", "part/src/lib.rs"] {
+        folder.write(file, "");
+    }
+    let source = folder.path("part/src/lib.rs");
+    folder.write(
+        "build/deps/part.d",
+        &format!("deps/libpart.rlib: {}\n", source.display()),
+    );
+    assert!(through_cargo(folder.build()));
+    assert!(through_cargo(folder.build()));
+    fs::remove_file(folder.path("part/build.rs")).unwrap();
+    assert!(through_cargo(folder.build()));
+    assert!(is_direct(&folder.build()));
+}
+
+#[test]
+fn of_the_environment_only_what_is_asked_for_by_name_makes_a_difference_and_is_kept() {
+    let folder = Folder::new();
+    folder.write("source.rs", "");
+    let source = folder.path("source.rs");
+    let listed = format!(
+        "deps/libpart.rlib: {}\n\n# env-dep:ASKED\n# env-dep:CARGO_PKG_NAME=part\n",
+        source.display()
+    );
+    folder.write("build/deps/part.d", &listed);
+    folder.call(&["build"], ("PASSWORD", "canary"));
+    assert!(is_direct(&folder.call(&["build"], ("PASSWORD", "another"))));
+    let (said, _) = folder.call(&["build"], ("ASKED", "1"));
+    assert!(said.starts_with("real cargo build"), "{said}");
+    for file in [".lab-rustc", ".lab-cell"] {
+        let file = folder.path("build").join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(
+            !text.contains("canary") && !text.contains("PASSWORD"),
+            "{text}"
+        );
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
+}
+
+#[test]
+fn a_cell_is_checked_as_it_is_compiled_without_cargo() {
+    let folder = Folder::new();
+    assert!(
+        folder
+            .call(&["check"], ("UNUSED", ""))
+            .0
+            .starts_with("real cargo check")
+    );
+    folder.build();
+    // It says with which arguments it is called.
+    let rustc = "echo \"{\\\"\\$message_type\\\": \\\"diagnostic\\\", \\\"message\\\": \\\"$*\\\"}\" >&2\n\
+        exit ${STATUS:-0}\n";
+    folder.program("bin/rustc", rustc);
+    for (failing, expected) in [("0", 0), ("1", 101)] {
+        let (said, status) = folder.call(&["check"], ("STATUS", failing));
+        assert_eq!(status, expected, "{said}");
+        assert!(
+            said.starts_with(r#"{"reason":"compiler-message""#),
+            "{said}"
+        );
+        assert!(
+            said.contains("--emit=metadata") && !said.contains("link"),
+            "{said}"
+        );
+    }
+    assert!(is_direct(&{
+        folder.program(
+            "bin/rustc",
+            "echo '{\"$message_type\": \"diagnostic\", \"message\": \"careful\"}' >&2\n",
+        );
+        folder.build()
+    }));
 }
 
 #[test]
@@ -142,8 +235,6 @@ fn a_cell_is_linked_by_rustcs_own_linker_or_else_as_with_cargo() {
     assert_eq!(linked(), ["own"]);
 
     let bad = ("BAD", "own");
-    folder.call(&["build"], bad);
-    assert_eq!(linked(), ["cc"], "the environment has changed");
     assert!(is_direct(&folder.call(&["build"], bad)));
     assert_eq!(linked(), ["own", "cc"]);
 }
@@ -158,6 +249,32 @@ fn a_question_is_asked_once_for_each_manifest_and_any_folder_knows_the_answer() 
     assert_eq!(ask(), answer);
     folder.write("build/Cargo.toml", "[package]");
     assert_eq!(ask(), "another\n");
+}
+
+#[test]
+fn a_question_is_asked_again_when_the_manifest_of_a_path_dependency_has_changed() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path("part")).unwrap();
+    let depends = format!(
+        "[dependencies]\npart = {{ path = {:?} }}\n",
+        folder.path("part")
+    );
+    folder.write("build/Cargo.toml", &depends);
+    let ask = || folder.call(&["metadata"], ("UNUSED", "")).0;
+    let is_asked = |name: &str| {
+        folder.write("bin/cargo", &format!("#!/bin/sh\necho {name}\n"));
+        ask() == format!("{name}\n")
+    };
+    assert!(is_asked("one"));
+    assert!(
+        is_asked("two"),
+        "its manifest cannot be read: nothing is certain"
+    );
+    folder.write("part/Cargo.toml", "[features]\n");
+    assert!(is_asked("three"));
+    assert!(!is_asked("four"));
+    folder.write("part/Cargo.toml", "[features]\na = []\n");
+    assert!(is_asked("five"));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! **cargo** gives cells the versions of the workspace's lock file (`pinned.rs`), and does not
 //! call the real one where it can do without:
 //!
-//! - A cell. Most of what a student waits for after a small one is cargo finding out that nothing
+//! - A cell, to compile or only to check. Most of what a student waits for after a small one is cargo finding out that nothing
 //!   has changed: 80 of 140 ms. So the call of rustc that cargo makes for one cell is made again for
 //!   the next, as long as everything that cargo would look at is as it was: its own command line and
 //!   environment, manifest, lock file, and the sources of path dependencies (`cell.rs`). rustc then
@@ -14,6 +14,7 @@
 
 mod cell;
 mod linker;
+mod manifests;
 mod pinned;
 mod questions;
 mod shared;
@@ -105,7 +106,7 @@ fn builds_here() -> bool {
 
 fn rustc(arguments: Vec<OsString>) -> Result<ExitCode> {
     if builds_here()
-        && let Some(call) = Call::of_this(&arguments)
+        && let Some(call) = Call::of_rustc(&arguments)
         && call.is_for_a_cell()
     {
         call.remember();
@@ -139,14 +140,19 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
         });
     }
     command.args(&arguments);
-    let call = match arguments.first() {
-        Some(task) if task == "build" => Call::of_this(&arguments),
+    let task = arguments.first().and_then(|task| task.to_str());
+    let call = match task {
+        Some("build" | "check") => Call::of_cargo(&arguments),
         _ => None,
     };
-    if let Some(call) = &call {
-        if let Some(cell) = Cell::known(call) {
-            return cell.compile();
-        }
+    if let Some(cell) = call.as_ref().and_then(Cell::known) {
+        return match task {
+            Some("check") => cell.check(),
+            _ => cell.compile(),
+        };
+    }
+    let call = call.filter(|_| task == Some("build"));
+    if call.is_some() {
         Cell::forget();
     }
     let status = with_our_versions(|| command.status())?;

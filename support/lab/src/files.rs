@@ -17,14 +17,30 @@ const UNFINISHED: &str = ".lab-new-";
 /// # Errors
 /// The folder cannot be written to, or the disk is full; the old file is then untouched.
 pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    // For a new file, what the user's umask leaves of 0666.
+    replace_or_make(path, 0o666, write)
+}
+
+/// As [`replace`]; a new file is for its owner alone.
+///
+/// # Errors
+/// As there.
+pub fn replace_private(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    replace_or_make(path, 0o600, write)
+}
+
+fn replace_or_make(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<()> {
     let in_place = || {
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        // For a new file, what the user's umask leaves of 0666.
         let permissions = fs::metadata(path)
-            .map_or_else(|_| Permissions::from_mode(0o666), |old| old.permissions());
+            .map_or_else(|_| Permissions::from_mode(mode), |old| old.permissions());
         let mut file = tempfile::Builder::new()
             .prefix(&format!("{UNFINISHED}{}-", std::process::id()))
             .permissions(permissions)
@@ -75,6 +91,14 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "new");
         assert_eq!(mode(&file), 0o640);
         assert_eq!(names(folder.path()), ["甲 乙"]);
+    }
+
+    #[test]
+    fn a_new_private_file_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        replace_private(&file, |new| new.write_all(b"new")).unwrap();
+        assert_eq!(mode(&file), 0o600);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! How a cell is compiled: the call of rustc that cargo made for the one before.
+//!
+//! Of the environment only what makes a difference is kept, by name. The rest may hold passwords,
+//! and these files lie in folders that a class shares.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
@@ -20,13 +24,40 @@ const CALL: &str = ".lab-rustc";
 /// That, and under which circumstances it would do so again.
 const CELL: &str = ".lab-cell";
 
+/// With which cargo has rustc compile a cell.
+const COMPILES: &str = "--emit=dep-info,link";
+
 /// Files that belong to one build folder and are never copied.
 pub const FILES: [&str; 2] = [CALL, CELL];
 
-/// Variables by which a cargo shares its processors with those it starts, for as long as it runs.
-const JOBSERVER: [&str; 3] = ["CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS"];
+/// What cargo says to rustc, and to the macros that run in it; these and all that begin so.
+const SAID_BY_CARGO: [&str; 8] = [
+    "CARGO",
+    "CARGO_CRATE_NAME",
+    "CARGO_MANIFEST_*",
+    "CARGO_PKG_*",
+    "CARGO_PRIMARY_PACKAGE",
+    "CARGO_RUSTC_CURRENT_DIR",
+    "LD_LIBRARY_PATH",
+    "OUT_DIR",
+];
+/// What changes how cargo calls rustc.
+const SAID_TO_CARGO: [&str; 12] = [
+    "CARGO_BUILD_*",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_HOME",
+    "CARGO_INCREMENTAL",
+    "CARGO_PROFILE_*",
+    "CARGO_TARGET_*",
+    "EVCXR_CORE_EXTERN",
+    "EVCXR_FORCE_DYLIB",
+    "EVCXR_RUSTC_WRAPPER",
+    "PATH",
+    "RUSTC*",
+    "RUSTFLAGS",
+];
 
-/// Arguments and environment of a program.
+/// Arguments and environment of a program, as far as it is kept.
 #[derive(Serialize, Deserialize, PartialEq)]
 pub struct Call {
     pub arguments: Vec<String>,
@@ -44,18 +75,35 @@ pub struct Cell {
     linker: Vec<String>,
     /// What manifest and lock file said, as a number.
     manifest: u64,
-    /// The files of path dependencies, with when they were changed.
-    sources: Vec<(PathBuf, i128)>,
+    sources: Sources,
+}
+
+/// What path dependencies are made from. Crates of a registry never change.
+#[derive(Serialize, Deserialize, Default)]
+struct Sources {
+    /// Their files and manifests, with when they were changed.
+    files: BTreeMap<PathBuf, i128>,
+    /// The variables that they ask for by name, with `env!` for example.
+    variables: BTreeMap<String, Option<String>>,
 }
 
 impl Call {
-    /// How this program is called; `None` if that is not text.
-    pub fn of_this(arguments: &[std::ffi::OsString]) -> Option<Call> {
+    /// How cargo calls this program in the place of rustc; `None` if that is not text.
+    pub fn of_rustc(arguments: &[OsString]) -> Option<Call> {
+        Call::of_this(arguments, &SAID_BY_CARGO)
+    }
+
+    /// How evcxr calls this program in the place of cargo.
+    pub fn of_cargo(arguments: &[OsString]) -> Option<Call> {
+        Call::of_this(arguments, &SAID_TO_CARGO)
+    }
+
+    fn of_this(arguments: &[OsString], kept: &[&str]) -> Option<Call> {
         let arguments = arguments
             .iter()
             .map(|text| text.to_str().map(str::to_owned));
         let environment = std::env::vars_os()
-            .filter(|(name, _)| !JOBSERVER.iter().any(|known| name == known))
+            .filter(|(name, _)| name.to_str().is_some_and(|name| is_named(name, kept)))
             .map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Some(Call {
             arguments: arguments.collect::<Option<_>>()?,
@@ -67,16 +115,13 @@ impl Call {
     pub fn is_for_a_cell(&self) -> bool {
         self.arguments
             .starts_with(&["--crate-name".to_owned(), "ctx".to_owned()])
-            && self
-                .arguments
-                .iter()
-                .any(|text| text == "--emit=dep-info,link")
+            && self.arguments.iter().any(|text| text == COMPILES)
     }
 
     /// Remembers a call of rustc. If that is not possible, the next cell takes the long way.
     pub fn remember(&self) {
         if let Ok(text) = serde_json::to_vec(self) {
-            let _ = fs::write(CALL, text);
+            let _ = files::replace_private(Path::new(CALL), |file| file.write_all(&text));
         }
     }
 
@@ -85,7 +130,6 @@ impl Call {
         let output = Command::new(real(RUSTC_ENV, "rustc"))
             .args(&self.arguments)
             .args(more)
-            .env_clear()
             .envs(&self.environment)
             .stdin(Stdio::null())
             .output()
@@ -104,6 +148,34 @@ impl Call {
         Ok((diagnostics, output.status.success()))
     }
 
+    /// The call that only checks what this one compiles. Nothing that is compiled is left from it.
+    fn only_checking(&self) -> Call {
+        let mut arguments = self.arguments.clone();
+        for argument in &mut arguments {
+            if argument == COMPILES {
+                "--emit=metadata".clone_into(argument);
+            }
+        }
+        // What rustc keeps of one kind of call is of no use for the other.
+        let mut kept: Vec<String> = Vec::new();
+        for argument in arguments {
+            if !argument.starts_with("incremental=") {
+                kept.push(argument);
+            } else if kept.last().is_some_and(|last| last == "-C") {
+                kept.pop();
+            }
+        }
+        Call {
+            arguments: kept,
+            environment: self.environment.clone(),
+        }
+    }
+
+    /// Whether this is the same call, but for the first word: what is to be done.
+    fn is_like(&self, other: &Call) -> bool {
+        self.arguments.get(1..) == other.arguments.get(1..) && self.environment == other.environment
+    }
+
     /// What stands behind an argument.
     pub fn option(&self, name: &str) -> Option<&str> {
         let at = self.arguments.iter().position(|text| text == name)?;
@@ -112,12 +184,11 @@ impl Call {
 }
 
 impl Cell {
-    /// How to compile a cell for which evcxr calls cargo in this way, if that is known.
+    /// How to compile or check a cell for which evcxr calls cargo in this way, if that is known.
     pub fn known(cargo: &Call) -> Option<Cell> {
         let cell: Cell = read(CELL)?;
-        let unchanged = |(path, time): &(PathBuf, i128)| changed_at(path) == *time;
-        let known = cell.cargo == *cargo && cell.manifest == manifest()?;
-        (known && cell.sources.iter().all(unchanged)).then_some(cell)
+        let known = cell.cargo.is_like(cargo) && cell.manifest == manifest()?;
+        (known && cell.sources.are_as_they_were()).then_some(cell)
     }
 
     /// Forgets how a cell is compiled: cargo is about to call rustc anew.
@@ -135,15 +206,19 @@ impl Cell {
         let (Some(rustc), Some(manifest)) = (read::<Call>(CALL), manifest()) else {
             return Ok(());
         };
+        // Unless it is certain what would make a difference, cargo finds that out again.
+        let Some(sources) = Sources::of(&rustc) else {
+            return Ok(());
+        };
         let cell = Cell {
             cargo,
             manifest,
-            sources: sources(&rustc),
+            sources,
             linker: linker::arguments(&rustc),
             rustc,
         };
         let cell = serde_json::to_vec(&cell)?;
-        files::replace(Path::new(CELL), |file| file.write_all(&cell))
+        files::replace_private(Path::new(CELL), |file| file.write_all(&cell))
     }
 
     /// Calls rustc, and tells evcxr what cargo would tell.
@@ -158,13 +233,9 @@ impl Cell {
         if !well && !self.linker.is_empty() && messages.iter().any(is_of_linker) {
             (messages, well) = self.rustc.run(&[])?;
         }
-        let mut stdout = std::io::stdout().lock();
-        for message in messages {
-            let message = json!({ "reason": "compiler-message", "message": message });
-            writeln!(stdout, "{message}")?;
-        }
+        tell(messages)?;
         if !well {
-            return Ok(ExitCode::from(101)); // as cargo
+            return Ok(ExitCode::from(FAILED));
         }
         let folder = self.rustc.option("--out-dir").context("cargo names it")?;
         let artifact = json!({
@@ -172,9 +243,44 @@ impl Cell {
             "target": { "name": "ctx" },
             "filenames": [Path::new(folder).join("libctx.so")],
         });
-        writeln!(stdout, "{artifact}")?;
+        println!("{artifact}");
         Ok(ExitCode::SUCCESS)
     }
+
+    /// Has rustc check a cell, and tells evcxr what cargo would tell. Cargo would first compile what
+    /// checking needs of all dependencies, once more; what they are compiled to has that, too.
+    ///
+    /// # Errors
+    /// When rustc cannot be called.
+    pub fn check(&self) -> Result<ExitCode> {
+        let (messages, well) = self.rustc.only_checking().run(&[])?;
+        tell(messages)?;
+        Ok(match well {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::from(FAILED),
+        })
+    }
+}
+
+/// How cargo ends when rustc has failed.
+const FAILED: u8 = 101;
+
+/// Tells evcxr what rustc has said, as cargo does.
+fn tell(messages: Vec<Value>) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    for message in messages {
+        let message = json!({ "reason": "compiler-message", "message": message });
+        writeln!(stdout, "{message}")?;
+    }
+    Ok(())
+}
+
+/// Whether a variable has one of these names, or begins with one that ends in a `*`.
+fn is_named(variable: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| match name.strip_suffix('*') {
+        Some(beginning) => variable.starts_with(beginning),
+        None => variable == *name,
+    })
 }
 
 fn read<T: for<'a> Deserialize<'a>>(path: &str) -> Option<T> {
@@ -189,50 +295,94 @@ fn manifest() -> Option<u64> {
     Some(hasher.finish())
 }
 
-/// When a file was last changed, in nanoseconds; 0 if it is not there.
-fn changed_at(path: &Path) -> i128 {
-    fs::metadata(path).map_or(0, |file| {
-        i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec())
-    })
+/// When a file was last changed, in nanoseconds; `None` if that cannot be said.
+fn changed_at(path: &Path) -> Option<i128> {
+    let file = fs::metadata(path).ok()?;
+    Some(i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec()))
 }
 
-/// The files of the path dependencies that a cell is linked with, and their manifests. Crates of a
-/// registry never change.
-fn sources(call: &Call) -> Vec<(PathBuf, i128)> {
-    let Some(folder) = call.option("--out-dir") else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "d") {
-            continue;
-        }
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        // `target: source source`, blanks in names escaped; a line for each target.
-        let sources = text.lines().filter_map(|line| line.split_once(": "));
-        let names = sources.map(|(_, names)| names.replace("\\ ", "\0"));
-        for name in names.flat_map(|names| names.split(' ').map(str::to_owned).collect::<Vec<_>>())
-        {
-            let source = PathBuf::from(name.replace('\0', " "));
-            if source.is_absolute() && !is_of_a_registry(&source) {
-                let manifests = source
-                    .ancestors()
-                    .skip(1)
-                    .map(|folder| folder.join("Cargo.toml"));
-                found.extend(manifests.take(4).find(|manifest| manifest.is_file()));
-                found.push(source);
+impl Sources {
+    /// What a cell that is compiled in this way depends on; `None` if that is not certain.
+    fn of(call: &Call) -> Option<Sources> {
+        let folder = Path::new(call.option("--out-dir")?);
+        // Beside the folder of the target is that of the host: procedural macros.
+        let host = folder
+            .ancestors()
+            .nth(3)
+            .map(|target| target.join("debug/deps"));
+        let folders = host.into_iter().chain([folder.to_owned()]);
+        let mut sources = Sources::default();
+        for folder in folders.filter(|folder| folder.is_dir()) {
+            for entry in fs::read_dir(folder).ok()? {
+                let path = entry.ok()?.path();
+                if path.extension().is_some_and(|extension| extension == "d") {
+                    sources.add(&fs::read_to_string(path).ok()?)?;
+                }
             }
         }
+        Some(sources)
     }
-    found.sort();
-    found.dedup();
-    let when = |path: PathBuf| (changed_at(&path), path);
-    found
-        .into_iter()
-        .map(when)
-        .map(|(time, path)| (path, time))
-        .collect()
+
+    /// Adds what one of the files says that rustc writes for make: `target: source source` for each
+    /// target, blanks in names escaped, and `# env-dep:NAME=value`.
+    fn add(&mut self, text: &str) -> Option<()> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let sources: Vec<PathBuf> = lines
+            .filter_map(|line| line.split_once(": "))
+            .flat_map(|(_, names)| {
+                names
+                    .replace("\\ ", "\0")
+                    .split(' ')
+                    .map(path)
+                    .collect::<Vec<_>>()
+            })
+            .filter(|source| source.is_absolute() && !is_of_a_registry(source))
+            .collect();
+        if sources.is_empty() {
+            return Some(());
+        }
+        for source in sources {
+            let above = source.ancestors().skip(1).take(5);
+            let mut manifests = above.map(|folder| folder.join("Cargo.toml"));
+            if let Some(manifest) = manifests.find(|manifest| manifest.is_file()) {
+                // What a build script depends on only cargo knows.
+                if manifest.with_file_name("build.rs").exists() {
+                    return None;
+                }
+                self.add_file(manifest)?;
+            }
+            self.add_file(source)?;
+        }
+        for variable in text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# env-dep:"))
+        {
+            let name = variable.split('=').next()?;
+            if !is_named(name, &SAID_BY_CARGO) {
+                self.variables
+                    .insert(name.to_owned(), std::env::var(name).ok());
+            }
+        }
+        Some(())
+    }
+
+    fn add_file(&mut self, path: PathBuf) -> Option<()> {
+        let time = changed_at(&path)?;
+        self.files.insert(path, time);
+        Some(())
+    }
+
+    fn are_as_they_were(&self) -> bool {
+        let file = |(path, time): (&PathBuf, &i128)| changed_at(path) == Some(*time);
+        let variable =
+            |(name, value): (&String, &Option<String>)| std::env::var(name).ok() == *value;
+        self.files.iter().all(file) && self.variables.iter().all(variable)
+    }
+}
+
+/// A name in which a blank is written as a NUL.
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(name.replace('\0', " "))
 }
 
 fn is_of_a_registry(source: &Path) -> bool {

@@ -18,7 +18,7 @@ use std::process::{Command, ExitCode, Output};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::BUILD_ENV;
+use super::{BUILD_ENV, manifests};
 use crate::files;
 
 /// Where the answers lie.
@@ -63,6 +63,8 @@ enum Kind {
     Resolvable,
     /// What rust-analyzer has to load.
     Packages,
+    /// What the user has set for cargo.
+    Settings,
     Other,
 }
 
@@ -83,6 +85,10 @@ impl Question {
         }
         let manifest = fs::read_to_string("Cargo.toml").unwrap_or_default();
         let mut hasher = DefaultHasher::new();
+        // What cannot be told apart from another question is asked anew.
+        manifests::all(Path::new("Cargo.toml"))?
+            .into_values()
+            .for_each(|text| text.hash(&mut hasher));
         let mut lock_file = false;
         for argument in &arguments {
             // A file of the moment follows.
@@ -90,10 +96,10 @@ impl Question {
                 without_place(argument).hash(&mut hasher);
             }
         }
-        manifest.hash(&mut hasher);
         let kind = match arguments[0] {
             "metadata" if manifest.contains(RESOLVABLE) => Kind::Resolvable,
             "metadata" if asks("--filter-platform") && !asks("--no-deps") => Kind::Packages,
+            "-Z" => Kind::Settings,
             _ => Kind::Other,
         };
         Some(Question {
@@ -112,7 +118,8 @@ impl Question {
             stdout.write_all(with_place(&answer).as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let output = ask(self.kind != Kind::Other)?;
+        let resolves = [Kind::Resolvable, Kind::Packages].contains(&self.kind);
+        let output = ask(resolves)?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         eprint!("{stderr}");
         if !output.status.success() || stderr.contains(OF_NO_USE) {
@@ -124,6 +131,7 @@ impl Question {
         let answer = String::from_utf8(output.stdout).context("cargo 的回答不是文本")?;
         let answer = match self.kind {
             Kind::Packages => prune(&answer).unwrap_or(answer),
+            Kind::Settings => wanted_settings(&answer),
             _ => answer,
         };
         stdout.write_all(answer.as_bytes())?;
@@ -136,6 +144,15 @@ impl Question {
         let _ = files::replace(&self.path, |file| file.write_all(kept.as_bytes()));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Of all that is set for cargo, what rust-analyzer cannot do without. There may be passwords among
+/// the rest, of a proxy for example, and answers lie in folders that a class shares.
+fn wanted_settings(settings: &str) -> String {
+    let lines = settings.split_inclusive('\n');
+    lines
+        .filter(|line| line.starts_with("build.target"))
+        .collect()
 }
 
 /// Makes rust-analyzer's cargo use the build folder's lock file, which holds our versions, and not
@@ -291,6 +308,16 @@ mod tests {
         assert_eq!(
             pruned["resolve"]["nodes"][2],
             node("tokio", &["tokio-macros"])
+        );
+    }
+
+    #[test]
+    fn of_the_settings_no_secrets_are_kept() {
+        let settings = "build.target = \"x\" # /a/config.toml\nhttp.proxy = \"http://me:secret@proxy\"\n\
+            registry.token = \"secret\"\n# CARGO_HTTP_PROXY=secret\n";
+        assert_eq!(
+            wanted_settings(settings),
+            "build.target = \"x\" # /a/config.toml\n"
         );
     }
 

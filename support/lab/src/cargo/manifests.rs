@@ -1,0 +1,137 @@
+//! The manifests that a manifest depends on: those of path dependencies, and of theirs. What cargo
+//! answers about the one depends on what all of them say.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+const MANIFEST: &str = "Cargo.toml";
+const DEPENDENCIES: [&str; 3] = ["dependencies", "build-dependencies", "dev-dependencies"];
+
+/// The texts of the manifest at `path` and of all that it depends on; `None` if one of them cannot
+/// be read.
+pub fn all(path: &Path) -> Option<BTreeMap<PathBuf, String>> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![path.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let path = path.canonicalize().ok()?; // or a circle would have no end
+        if found.contains_key(&path) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).ok()?;
+        let table: Table = text.parse().ok()?;
+        let folder = path.parent()?;
+        let inherits = is_inheriting(&Value::Table(table.clone()));
+        let workspace = inherits.then(|| workspace(folder)).flatten();
+        waiting.extend(dependencies(&table, folder));
+        // All that its workspace names: which of it is meant makes no difference.
+        waiting.extend(workspace.filter(|workspace| *workspace != path));
+        found.insert(path, text);
+    }
+    Some(found)
+}
+
+/// The manifests of the path dependencies that a manifest in `folder` names.
+fn dependencies(manifest: &Table, folder: &Path) -> Vec<PathBuf> {
+    let targets = manifest.get("target").and_then(Value::as_table);
+    let targets = targets.into_iter().flat_map(|targets| targets.values());
+    let workspace = manifest.get("workspace");
+    let tables = targets.chain(workspace).filter_map(Value::as_table);
+    let mut found = Vec::new();
+    for table in tables.chain([manifest]) {
+        let kinds = DEPENDENCIES
+            .iter()
+            .filter_map(|kind| table.get(*kind)?.as_table());
+        for dependency in kinds.flat_map(|kind| kind.values()) {
+            let path = dependency.get("path").and_then(Value::as_str);
+            found.extend(path.map(|path| folder.join(path).join(MANIFEST)));
+        }
+    }
+    found
+}
+
+/// Whether something in it is `workspace = true`.
+fn is_inheriting(value: &Value) -> bool {
+    match value {
+        Value::Table(table) => table.iter().any(|(key, value)| {
+            (key == "workspace" && value.as_bool() == Some(true)) || is_inheriting(value)
+        }),
+        Value::Array(values) => values.iter().any(is_inheriting),
+        _ => false,
+    }
+}
+
+/// The manifest of the workspace that `folder` is in.
+fn workspace(folder: &Path) -> Option<PathBuf> {
+    let manifests = folder.ancestors().map(|folder| folder.join(MANIFEST));
+    manifests
+        .filter(|manifest| manifest.is_file())
+        .find(|manifest| {
+            let text = fs::read_to_string(manifest).unwrap_or_default();
+            text.parse::<Table>()
+                .is_ok_and(|table| table.contains_key("workspace"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, manifests: &[(&str, &str)]) {
+        for (path, text) in manifests {
+            let path = folder.join(path).join(MANIFEST);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    #[test]
+    fn manifests_are_found_through_paths_targets_and_the_workspace() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        write(
+            &folder,
+            &[
+                (
+                    "cell",
+                    "[dependencies]\na = { path = \"../ws/a\" }\nserde = \"1\"",
+                ),
+                (
+                    "ws",
+                    "[workspace]\n[workspace.dependencies]\nb = { path = \"b\" }",
+                ),
+                (
+                    "ws/a",
+                    "[dependencies]\nb.workspace = true\n[target.'cfg(unix)'.dependencies]\nc = { path = \"../c\" }",
+                ),
+                ("ws/b", "[build-dependencies]\na = { path = \"../a\" }"),
+                ("ws/c", ""),
+                ("ws/unused", ""),
+            ],
+        );
+        let found = all(&folder.join("cell").join(MANIFEST)).unwrap();
+        let mut expected =
+            ["cell", "ws", "ws/a", "ws/b", "ws/c"].map(|name| folder.join(name).join(MANIFEST));
+        expected.sort();
+        let found: Vec<PathBuf> = found.into_keys().collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_manifest_that_is_missing_or_broken_makes_nothing_certain() {
+        let folder = tempfile::tempdir().unwrap();
+        let cell = folder.path().join("cell").join(MANIFEST);
+        assert_eq!(all(&cell), None);
+        write(
+            folder.path(),
+            &[("cell", "[dependencies]\na = { path = \"../a\" }")],
+        );
+        assert_eq!(all(&cell), None);
+        write(folder.path(), &[("a", "[")]);
+        assert_eq!(all(&cell), None);
+        write(folder.path(), &[("a", "")]);
+        assert_eq!(all(&cell).unwrap().len(), 2);
+    }
+}
