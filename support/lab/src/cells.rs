@@ -1,41 +1,99 @@
 //! The process that runs the cells, which evcxr starts: this program once more.
+//!
+//! It does what evcxr's own would do: loads one library for each cell, and calls it. But evcxr's
+//! commands do not come by standard input, where a cell, or a program that it starts, would swallow
+//! them: what cells read there is the student's (`input.rs`).
 
-use std::io::{self, IoSlice, Read};
+mod input;
+
+use std::ffi::{OsStr, c_void};
+use std::fs;
+use std::io::{self, BufRead, BufReader, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
+use serde_json::json;
 
-use crate::front::SOCKET_ENV;
-use crate::process;
+use crate::cargo::BUILD_ENV;
+use crate::front::{GENERATED, MESSAGE, SOCKET_ENV, kept};
+use crate::{kernel, process};
 
 /// How long the front may take to let us in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
 
-/// Prepares the process for its cells. Without a front it is evcxr's as ever.
-pub fn prepare() {
+/// Runs cells until evcxr is gone. Without a front this process is evcxr's as ever.
+///
+/// # Errors
+/// When a cell cannot be loaded.
+pub fn run() -> Result<ExitCode> {
     // evcxr asks for backtraces; all of one but a line or two is its own and tokio's.
     // SAFETY: there is no other thread yet.
     unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
-    process::end_with_stdin();
-    if let Err(error) = hand_over_output() {
-        eprintln!("[lab] 单元格的输出不能即时显示：{error}");
+    kernel::give_back_environment();
+    let Some(front) = std::env::var_os(SOCKET_ENV) else {
+        process::end_with(libc::STDIN_FILENO);
+        return evcxr_jupyter::main().map(|()| ExitCode::SUCCESS);
+    };
+    let commands = fcntl_dupfd_cloexec(io::stdin(), 3)?;
+    redirect(&fs::File::open("/dev/null")?.into(), libc::STDIN_FILENO)?;
+    process::end_with(commands.as_raw_fd());
+    match hand_over_output(&front) {
+        Ok(front) => input::ask(front),
+        Err(error) => eprintln!("[lab] 单元格的输出不能即时显示：{error}"),
     }
+    let mut variables = std::ptr::null_mut();
+    for command in BufReader::new(fs::File::from(commands)).lines() {
+        variables = obey(&command?, variables)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does what evcxr says: loads a library and calls a function of it, which gets the variables and
+/// gives them back.
+fn obey(command: &str, variables: *mut c_void) -> Result<*mut c_void> {
+    let words: Vec<&str> = command.split(' ').collect();
+    let ["LOAD_AND_RUN", path, name] = words[..] else {
+        bail!("evcxr 说了不懂的话：{command}");
+    };
+    announce(Path::new(path));
+    // SAFETY: what a library does when it is loaded is what the student's cell says.
+    let library = unsafe { libloading::Library::new(path) };
+    let library = library.with_context(|| format!("装载不了单元格 {path}"))?;
+    // SAFETY: evcxr has generated a function of this type.
+    let variables = unsafe {
+        let run = library.get::<extern "C" fn(*mut c_void) -> *mut c_void>(name.as_bytes())?;
+        run(variables)
+    };
+    // Variables, tasks and threads hold on to its code.
+    std::mem::forget(library);
+    println!("EVCXR_EXECUTION_COMPLETE");
+    Ok(variables)
+}
+
+/// Tells the front that the code of a library begins to run, and keeps the file that it was made
+/// from: evcxr writes the next one over it.
+fn announce(library: &Path) {
+    let folder = std::env::var_os(BUILD_ENV).unwrap_or_default();
+    // Without it no place in this cell is known.
+    let _ = fs::copy(Path::new(&folder).join(GENERATED), kept(library));
+    let message = json!({ "msg_type": "begun", "content": { "library": library } });
+    println!("{MESSAGE}{message}");
 }
 
 /// Gives the front what this process and those that cells start will write: standard output and
 /// error become pipes whose other ends it reads. So it sees every byte as it is written, and what
 /// was written last is not lost when this process dies. The pipe on which evcxr waits for markers
 /// goes to the front as well, which lets through what evcxr must know.
-fn hand_over_output() -> io::Result<()> {
-    let Some(path) = std::env::var_os(SOCKET_ENV) else {
-        return Ok(());
-    };
-    let mut socket = UnixStream::connect(path)?;
+fn hand_over_output(front: &OsStr) -> io::Result<UnixStream> {
+    let mut socket = UnixStream::connect(front)?;
     let evcxr = fcntl_dupfd_cloexec(io::stdout(), 3)?;
     let (stdout_reader, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stderr_reader, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -44,9 +102,8 @@ fn hand_over_output() -> io::Result<()> {
     socket.read_exact(&mut [0])?;
     redirect(&stdout, libc::STDOUT_FILENO)?;
     redirect(&stderr, libc::STDERR_FILENO)?;
-    // Open for as long as the process lives: that is how the front learns of its end.
-    std::mem::forget(socket);
-    Ok(())
+    socket.set_read_timeout(None)?;
+    Ok(socket)
 }
 
 /// Gives whoever listens the same open files as ours.
@@ -64,7 +121,7 @@ fn send(socket: &UnixStream, files: &[&OwnedFd; 3]) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `fd`, standard output or error, go where `target` goes.
+/// Makes `fd`, a standard one, go where `target` goes.
 fn redirect(target: &OwnedFd, fd: i32) -> io::Result<()> {
     // SAFETY: both descriptors are open; no memory is involved.
     match unsafe { libc::dup2(target.as_raw_fd(), fd) } {

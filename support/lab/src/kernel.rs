@@ -23,6 +23,11 @@ use crate::toolchain::Toolchain;
 
 /// Makes the kernel work in this folder instead of in a copy of its own: how set-up warms one.
 pub const BUILD_FOLDER_ENV: &str = "LAB_BUILD_FOLDER";
+/// evcxr writes its own entry into the folder that this names, or else into the user's: over
+/// ours, if it finds that there, or over a stranger's.
+const JUPYTER_ENV: &str = "JUPYTER_PATH";
+/// What that said, for cells.
+const JUPYTER_KEPT_ENV: &str = "LAB_JUPYTER_PATH";
 /// The notebook a kernel is started for; JupyterLab and `lab run` set it.
 pub const NOTEBOOK_ENV: &str = "JPY_SESSION_NAME";
 
@@ -118,7 +123,6 @@ fn serve(
         ahead,
         evcxr,
         home: sockets,
-        build,
         rust: toolchain.version.clone(),
     };
     // On this thread: evcxr ends with the thread that started it.
@@ -195,13 +199,30 @@ fn evcxr(project: &Project, toolchain: &Toolchain, build: &Path, home: &Path) ->
         // Makes cells independent of where their libraries lie: evcxr's rpath is wrong unless
         // the build folder and the toolchain have nothing but `/` in common.
         .env("LD_LIBRARY_PATH", prepend(libraries, "LD_LIBRARY_PATH")?)
+        .env(JUPYTER_ENV, home)
         .env_remove(SPARES_ENV)
         // Memory that the analyser has given back is not kept for what it may want next.
         .env("MIMALLOC_PURGE_DELAY", "0")
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO_TARGET_DIR");
+    if let Some(folders) = std::env::var_os(JUPYTER_ENV) {
+        command.env(JUPYTER_KEPT_ENV, folders);
+    }
     end_with_us(&mut command);
     Ok(command)
+}
+
+/// In the process that runs the cells: what evcxr had to be told otherwise.
+pub fn give_back_environment() {
+    let folders = std::env::var_os(JUPYTER_KEPT_ENV);
+    // SAFETY: there is no other thread yet.
+    unsafe {
+        match folders {
+            Some(folders) => std::env::set_var(JUPYTER_ENV, folders),
+            None => std::env::remove_var(JUPYTER_ENV),
+        }
+        std::env::remove_var(JUPYTER_KEPT_ENV);
+    }
 }
 
 /// Plain evcxr: this program without anything of ours around it, building in `build`. What our
@@ -211,6 +232,7 @@ pub fn stock(lab: &Path, toolchain: &Toolchain, build: &Path) -> Command {
     let mut command = Command::new(lab);
     command
         .arg("--control_file")
+        .env(JUPYTER_ENV, build) // there is no entry for it to rewrite
         .env(cargo::BUILD_ENV, build)
         .env("RUST_SRC_PATH", &toolchain.sources);
     if let Ok(libraries) = std::env::join_paths(libraries(toolchain, build)) {

@@ -139,8 +139,7 @@ fn start() -> Result<ExitCode> {
         return done;
     }
     if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
-        cells::prepare();
-        return evcxr_jupyter::main().map(|()| ExitCode::SUCCESS);
+        return cells::run();
     }
     match arguments.next().as_deref().and_then(OsStr::to_str) {
         Some("--control_file") => evcxr_jupyter::main().map(|()| ExitCode::SUCCESS),

@@ -37,13 +37,13 @@ pub fn in_its_own_session(command: &mut Command) {
     }
 }
 
-/// Ends this process once the other end of its standard input is closed: for the process that runs
-/// the cells. One that is busy would outlive a kernel that was killed, since it notices only when
-/// it next reads a command. ([`end_with_us`] is not for it: evcxr starts it on a thread of its own
-/// that ends.)
-pub fn end_with_stdin() {
-    let watch = || {
-        if has_hung_up(libc::STDIN_FILENO) {
+/// Ends this process once the other end of `pipe` is closed: for the process that runs the cells,
+/// which evcxr sends commands through it. One that is busy would outlive a kernel that was killed,
+/// since it notices only when it next reads a command. ([`end_with_us`] is not for it: evcxr starts
+/// it on a thread of its own that ends.)
+pub fn end_with(pipe: RawFd) {
+    let watch = move || {
+        if has_hung_up(pipe) {
             // SAFETY: always sound. No destructor must run: a cell may hold any lock.
             unsafe { libc::_exit(0) };
         }

@@ -190,7 +190,7 @@ fn describe(panic: &PanicHookInfo<'_>) -> Value {
 
 /// The library that holds this text: of a panic's place, the one with the code that panicked. Each
 /// cell is a library of its own, and the names and numbers of the place are the same in all.
-fn library_of(text: &'static str) -> Option<String> {
+fn library_of(text: &str) -> Option<String> {
     // SAFETY: all zeros is a valid value of this record of pointers.
     let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
     // SAFETY: the address is only looked up.

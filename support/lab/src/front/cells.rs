@@ -18,6 +18,10 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// After a cell's end, the time for its last messages to have gone out to the clients.
 const REST: Duration = Duration::from_millis(200);
 
+const NOBODY_TO_ASK: &str = "[不能输入] 没有单元格在执行，后台任务读不到标准输入。\n";
+const NO_INPUT_BOX: &str =
+    "[不能输入] 执行这一格的程序没有输入框：请在 JupyterLab 里执行，或者把要读的内容写在代码里。\n";
+
 /// A request that evcxr is working on.
 pub enum Current {
     Cell(Box<Cell>),
@@ -83,7 +87,11 @@ pub struct Cell {
     pub panic: Option<Panic>,
     /// How its code ended, if not well.
     pub failed: Option<Failed>,
-    /// Whether evcxr waits for what the student types.
+    /// Whether the client can ask the student something.
+    allows_input: bool,
+    /// What is to be asked, and whether secretly, if a cell has said so.
+    pub question: Option<(String, bool)>,
+    /// Whether its process waits for what the student types.
     pub waits_for_input: bool,
     pub interruption: Interruption,
 }
@@ -172,6 +180,8 @@ impl Front {
             result: None,
             panic: None,
             failed: None,
+            allows_input: content["allow_stdin"] != false,
+            question: None,
             waits_for_input: false,
             interruption: Interruption::default(),
         })));
@@ -258,21 +268,45 @@ impl Front {
         );
     }
 
-    pub(super) fn ask_for_input(&mut self, request: Message) {
+    /// The process reads from standard input: the student is asked.
+    fn ask_for_input(&mut self) {
+        self.read_waiting(); // what it wrote before
         self.send_text(false);
-        if let Some(cell) = self.cell() {
-            cell.waits_for_input = true;
-            let identities = cell.request.identities.clone();
-            self.outer.stdin.send(request.addressed_to(identities));
-        }
+        let session = self.session.clone();
+        let refusal = match self.cell() {
+            None => NOBODY_TO_ASK,
+            Some(cell) if !cell.allows_input => NO_INPUT_BOX,
+            Some(cell) => {
+                cell.waits_for_input = true;
+                let (prompt, password) = cell.question.take().unwrap_or_default();
+                let content = json!({ "prompt": prompt, "password": password });
+                let request = &cell.request;
+                let question = Message::new("input_request", &request.header, &session, &content)
+                    .addressed_to(request.identities.clone());
+                return self.outer.stdin.send(question);
+            }
+        };
+        self.output.batch.add(Stream::Stderr, refusal.as_bytes());
+        self.answer_input(Err(libc::ENOTSUP));
     }
 
-    pub(super) async fn pass_input(&mut self, reply: Message) {
+    /// What the student has typed.
+    pub(super) fn pass_input(&mut self, reply: &Message) {
         let waits = self
             .cell()
             .is_some_and(|cell| std::mem::take(&mut cell.waits_for_input));
-        if waits && let Some(inner) = &mut self.inner {
-            inner.input(reply).await;
+        if waits {
+            let typed = reply.content()["value"]
+                .as_str()
+                .map(|line| format!("{line}\n"));
+            self.answer_input(typed.as_deref().ok_or(libc::ECANCELED));
+        }
+    }
+
+    /// Gives the process what it waits for, or an error of the system's.
+    pub(super) fn answer_input(&self, answer: Result<&str, i32>) {
+        if let Some((_, link)) = &self.link {
+            link.answer_input(answer);
         }
     }
 
@@ -302,6 +336,7 @@ impl Front {
         }
         match answer {
             Answer::Gone => self.lose_link(),
+            Answer::WantsInput => self.ask_for_input(),
             Answer::Interrupted(found) => self.interrupt_found(found),
             Answer::Unwound => {
                 if let Some(cell) = self.cell() {
@@ -461,6 +496,9 @@ impl Front {
         if interruption.killed && failed {
             return vec![failure::of_kill()];
         }
+        if interruption.ended_question && cell.failed.is_some() {
+            return vec![failure::of_interrupt(false)];
+        }
         if interruption.cancelled
             && matches!(cell.failed, Some(Failed::Panicked))
             && cell.panic.is_none()
@@ -470,14 +508,7 @@ impl Front {
         match &cell.failed {
             Some(Failed::Panicked) => {
                 let panic = cell.panic.clone().unwrap_or_default();
-                let this = Entry {
-                    count: cell.count,
-                    code: cell.code.clone(),
-                    result: None,
-                };
-                let cells = std::iter::once(&this).chain(self.history.newest());
-                let place = failure::place(&panic, &self.build, cells);
-                vec![failure::of_panic(&panic, place.as_ref())]
+                vec![failure::of_panic(&panic, panic.place(&self.map).as_ref())]
             }
             Some(Failed::Returned(message)) => vec![failure::of_returned(message.trim_end())],
             None if !failed => Vec::new(),

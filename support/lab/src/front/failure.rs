@@ -1,15 +1,14 @@
 //! What a student is told about a cell that failed: what happened and where, and nothing of the
 //! machinery that noticed it.
 
-use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::history::Entry;
+use super::source_map::{GENERATED, Place, SourceMap};
 
-/// The file that evcxr generates, as rustc calls it.
-const GENERATED: &str = "src/lib.rs";
+/// How the files of the standard library are called.
+const OF_STD: &str = "/rustc/";
 
 /// A panic on the thread that runs the cells.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +17,8 @@ pub struct Panic {
     file: String,
     line: usize,
     column: usize,
+    /// What holds the code at this place, if that is known.
+    library: Option<PathBuf>,
 }
 
 impl Panic {
@@ -30,6 +31,7 @@ impl Panic {
             file: text("file"),
             line: number("line"),
             column: number("column"),
+            library: content["library"].as_str().map(PathBuf::from),
         }
     }
 
@@ -52,9 +54,18 @@ impl Panic {
             file: place.next()?.to_owned(),
             line,
             column,
+            library: None,
         };
         let empty_line = stderr[..start].ends_with('\n');
         Some((panic, &stderr[start - usize::from(empty_line)..]))
+    }
+
+    /// The place in a cell, if it is certain.
+    pub fn place(&self, map: &SourceMap) -> Option<Place> {
+        let generated = self.file == GENERATED;
+        generated
+            .then(|| map.find(self.library.as_deref(), self.line, self.column))
+            .flatten()
     }
 
     /// As std prints it: for a panic that somebody caught.
@@ -64,72 +75,6 @@ impl Panic {
             self.file, self.line, self.column, self.message
         )
     }
-}
-
-/// Where in which cell.
-#[derive(Debug, PartialEq)]
-pub struct Place {
-    pub count: u64,
-    pub line: usize,
-    pub column: usize,
-    pub text: String,
-}
-
-/// Finds the line of a cell that `panic` came from. `cells` come newest first.
-pub fn place<'a>(
-    panic: &Panic,
-    build: &Path,
-    cells: impl Iterator<Item = &'a Entry>,
-) -> Option<Place> {
-    if panic.file != GENERATED {
-        return None;
-    }
-    let generated = fs::read_to_string(build.join(GENERATED)).ok()?;
-    find(&generated, panic.line, panic.column, cells)
-}
-
-/// evcxr copies a cell's lines into the generated file, some of them with a wrapper around. So the
-/// line in question is looked for in the cells, and of several like it the one is meant whose
-/// neighbours are the same as well.
-fn find<'a>(
-    generated: &str,
-    line: usize,
-    column: usize,
-    cells: impl Iterator<Item = &'a Entry>,
-) -> Option<Place> {
-    let generated: Vec<&str> = generated.lines().collect();
-    let at = line.checked_sub(1).filter(|&at| at < generated.len())?;
-    let mut best: Option<(usize, Place)> = None;
-    for cell in cells {
-        let lines: Vec<&str> = cell.code.lines().collect();
-        for (index, text) in lines.iter().enumerate() {
-            let trimmed = text.trim();
-            let Some(start) = generated[at].find(trimmed).filter(|_| !trimmed.is_empty()) else {
-                continue;
-            };
-            let above = lines[..index]
-                .iter()
-                .rev()
-                .zip(generated[..at].iter().rev());
-            let below = lines[index + 1..].iter().zip(&generated[at + 1..]);
-            let same = |(a, b): &(&&str, &&str)| a.trim() == b.trim();
-            let exact = generated[at].trim() == trimmed;
-            let neighbours = above.take_while(same).count() + below.take_while(same).count();
-            let score = 2 * neighbours + usize::from(exact);
-            if best.as_ref().is_none_or(|(known, _)| score > *known) {
-                let before = generated[at][..start].chars().count();
-                let indent = text[..text.len() - text.trim_start().len()].chars().count();
-                let place = Place {
-                    count: cell.count,
-                    line: index + 1,
-                    column: (column + indent).saturating_sub(before).max(1),
-                    text: (*text).to_owned(),
-                };
-                best = Some((score, place));
-            }
-        }
-    }
-    best.map(|(_, place)| place)
 }
 
 /// The content of an `error` message.
@@ -156,7 +101,10 @@ pub fn of_panic(panic: &Panic, place: Option<&Place>) -> Value {
                 " ".repeat(width(&place.text, place.column))
             ),
         ],
-        None if panic.file.is_empty() => vec![],
+        // A line of a file that nobody has seen helps nobody.
+        None if ["", GENERATED].contains(&&*panic.file) || panic.file.starts_with(OF_STD) => {
+            vec![]
+        }
         None => vec![format!("  {}:{}:{}", panic.file, panic.line, panic.column)],
     };
     let message = match &*panic.message {
@@ -227,73 +175,6 @@ const LOST: &str = "  丢了的：全部变量、后台任务和服务器。还�
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const GENERATED: &str = "\
-fn helper(n: i32) -> i32 {
-    panic!(\"negative: {n}\")
-}
-pub extern \"C\" fn run_user_code_3() {
-let x = 1;
-for i in 0..3 {
-    check(i);
-}
-evcxr_send_text_plain(&format!(\"{:?}\",&(
-    check(4)
-)));
-(check(5)).evcxr_display();
-}";
-
-    fn cell(count: u64, code: &str) -> Entry {
-        Entry {
-            count,
-            code: code.to_owned(),
-            result: None,
-        }
-    }
-
-    fn found(line: usize, column: usize, cells: &[Entry]) -> Option<(u64, usize, usize)> {
-        let place = find(GENERATED, line, column, cells.iter().rev())?;
-        Some((place.count, place.line, place.column))
-    }
-
-    #[test]
-    fn a_line_is_found_in_its_cell_also_when_that_is_an_earlier_one() {
-        let cells = [
-            cell(
-                1,
-                "fn helper(n: i32) -> i32 {\n    panic!(\"negative: {n}\")\n}",
-            ),
-            cell(
-                2,
-                "let x = 1;\nfor i in 0..3 {\n    check(i);\n}\n    check(4)",
-            ),
-        ];
-        assert_eq!(found(2, 5, &cells), Some((1, 2, 5)));
-        assert_eq!(found(7, 5, &cells), Some((2, 3, 5)));
-        assert_eq!(found(10, 11, &cells), Some((2, 5, 11)));
-        assert_eq!(found(4, 1, &cells), None);
-        assert_eq!(found(99, 1, &cells), None);
-    }
-
-    #[test]
-    fn of_lines_that_are_alike_the_one_with_the_same_neighbours_is_meant() {
-        let cells = [
-            cell(1, "while b {\n    check(i);\n}"),
-            cell(
-                2,
-                "loop {\n    check(i);\n}\nlet x = 1;\nfor i in 0..3 {\n    check(i);\n}",
-            ),
-        ];
-        assert_eq!(found(7, 5, &cells), Some((2, 6, 5)));
-    }
-
-    #[test]
-    fn a_wrapper_around_the_last_expression_does_not_move_the_column() {
-        assert_eq!(
-            found(12, 2, &[cell(1, "let y = 2;\ncheck(5)")]),
-            Some((1, 2, 1))
-        );
-    }
 
     #[test]
     fn a_panic_is_read_from_what_std_prints() {

@@ -39,6 +39,8 @@ pub struct Interruption {
     warned: bool,
     /// A wait was cancelled, and the code ended with it.
     pub cancelled: bool,
+    /// The code waited for the student to type something, and does so no longer.
+    pub ended_question: bool,
     pub compiler_stopped: bool,
     pub killed: bool,
 }
@@ -52,29 +54,29 @@ impl Interruption {
 
 impl Front {
     /// An interrupt has come.
-    pub(super) async fn interrupt(&mut self) {
+    pub(super) fn interrupt(&mut self) {
         let has_ended = self.output.ending.is_some();
-        let session = self.session.clone();
         let is_ahead = self.is_ahead();
         match &mut self.current {
             // Of cells that have not started yet: they are all that anybody knows of.
             _ if is_ahead => self.abort_queue(),
             Some(Current::Cell(_)) if has_ended => {} // too late
             Some(Current::Cell(cell)) => {
-                if std::mem::take(&mut cell.waits_for_input)
-                    && let Some(inner) = &mut self.inner
-                {
-                    // Nobody will type anything: evcxr waits for it, and everything else for evcxr.
-                    let nothing = serde_json::json!({ "status": "ok", "value": "" });
-                    let header = &cell.request.header;
-                    let reply = super::Message::new("input_reply", header, &session, &nothing);
-                    inner.input(reply).await;
-                }
+                let asked = std::mem::take(&mut cell.waits_for_input);
+                cell.interruption.ended_question |= asked;
                 if cell.interruption.warned {
                     self.kill_cells();
                 } else {
-                    cell.interruption.wanted.get_or_insert_with(Instant::now);
-                    self.try_to_interrupt();
+                    let now = Instant::now();
+                    cell.interruption.wanted.get_or_insert(now);
+                    match asked {
+                        // It may end by itself when it hears that.
+                        true => {
+                            cell.interruption.retry = Some(now + REACTION);
+                            self.answer_input(Err(libc::ECANCELED));
+                        }
+                        false => self.try_to_interrupt(),
+                    }
                 }
             }
             Some(Current::Relayed(_)) => {}

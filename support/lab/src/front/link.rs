@@ -29,8 +29,18 @@ use super::stream::Stream;
 /// Where the process and the `notebook` crate find the path of the socket.
 pub const SOCKET_ENV: &str = "NOTEBOOK_FRONT";
 
+/// How a message begins that is found in what the process writes.
+pub const MESSAGE: &str = "EVCXR_NOTEBOOK_MESSAGE ";
+
 /// A frame on the socket, in either direction: what it is, and a number.
 const FRAME: usize = 9;
+/// The process wants something to read from standard input, and waits for the answer: two numbers
+/// of four bytes, an error of the system's or 0, and how many bytes follow.
+pub const INPUT: [u8; FRAME] = [b'R'; FRAME];
+/// How long the two numbers are.
+pub const ANSWER: usize = 8;
+/// More than this is not sent at once: it always fits into a socket that is empty.
+const LONGEST_INPUT: usize = 64 << 10;
 const WELCOME: u8 = b'W';
 const FLUSH: u8 = b'F';
 const INTERRUPT: u8 = b'I';
@@ -53,6 +63,8 @@ pub enum Answer {
     /// It has flushed what std held when it was asked for the time of this number.
     Flushed(u64),
     Interrupted(Found),
+    /// It waits for something to read.
+    WantsInput,
     /// The cell whose code has just ended did so because a wait was cancelled.
     Unwound,
     /// The connection is gone, and so, in a moment, is the process.
@@ -142,6 +154,19 @@ impl Link {
     pub fn tell_evcxr(&mut self, line: &str) {
         // It only fails when evcxr is gone, and then so are we in a moment.
         let _ = self.evcxr.write_all(format!("{line}\n").as_bytes());
+    }
+
+    /// Gives it what it waits to read, or says why not with an error of the system's.
+    pub fn answer_input(&self, answer: Result<&str, i32>) {
+        let (error, typed) = match answer {
+            Ok(typed) if typed.len() > LONGEST_INPUT => (libc::EMSGSIZE, ""),
+            Ok(typed) => (0, typed),
+            Err(error) => (error, ""),
+        };
+        let mut bytes = (error as u32).to_le_bytes().to_vec();
+        bytes.extend((typed.len() as u32).to_le_bytes());
+        bytes.extend(typed.as_bytes());
+        let _ = self.writer.try_write(&bytes);
     }
 
     /// Says that its output is being read from now on.
@@ -280,6 +305,7 @@ async fn listen_to(mut reader: OwnedReadHalf, number: u64, events: Sender<Event>
                     (INTERRUPT, 1) => Answer::Interrupted(Found::Busy),
                     (INTERRUPT, _) => Answer::Interrupted(Found::Nothing),
                     (INTERRUPTED, _) => Answer::Unwound,
+                    _ if frame == INPUT => Answer::WantsInput,
                     _ => continue,
                 }
             }

@@ -19,6 +19,7 @@
 //! | `output.rs` | what cells write and show, to the clients |
 //! | `ahead.rs` | what is run before anybody asks |
 //! | `cells.rs` | a cell from its request to its reply |
+//! | `source_map.rs` | which cell and line generated code came from |
 //! | `failure.rs` | what a student is told about a cell that failed |
 //! | `interrupt.rs` | interrupts |
 //! | `processes.rs` | which processes compile, which runs the cells |
@@ -41,11 +42,12 @@ mod output;
 pub(crate) mod processes;
 mod scanner;
 mod sockets;
+mod source_map;
 mod stream;
 mod wire;
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -61,10 +63,12 @@ use ahead::Ahead;
 pub use ahead::may_be_run_ahead;
 use cells::Current;
 use history::History;
-pub use link::SOCKET_ENV;
+pub use link::{ANSWER, INPUT, MESSAGE, SOCKET_ENV};
 use link::{Answer, Guest, Link};
 use output::Output;
 use sockets::{Inner, Outer};
+use source_map::SourceMap;
+pub use source_map::{GENERATED, kept};
 use wire::Message;
 
 use crate::client;
@@ -85,7 +89,6 @@ enum Event {
     /// From evcxr, likewise.
     InnerShell(Message),
     InnerIopub(Message),
-    InnerStdin(Message),
     /// The process that runs the cells has connected; each connection has its number.
     Linked(u64, Guest),
     /// It has answered, or is gone.
@@ -102,8 +105,6 @@ pub struct Kernel<'a> {
     pub evcxr: std::process::Command,
     /// A folder of the owner's alone for the front's own files.
     pub home: &'a Path,
-    /// The folder that evcxr builds in.
-    pub build: &'a Path,
     /// The version of Rust, as `rustc --version` prints it.
     pub rust: String,
 }
@@ -139,7 +140,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
     let mut front = Front {
         session,
         rust: kernel.rust,
-        build: kernel.build.to_owned(),
+        map: SourceMap::default(),
         outer,
         steps_back: kernel.ahead.is_some() && priority::low(),
         ahead: kernel.ahead.map(Ahead::new),
@@ -192,7 +193,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
                     front.outer =
                         Outer::open(&connection, &front.session, kernel.home, &sender).await?;
                 }
-                Some(Order::Interrupt) => front.interrupt().await,
+                Some(Order::Interrupt) => front.interrupt(),
                 Some(Order::End) | None => break None,
             },
             status = ended(&mut evcxr) => {
@@ -201,7 +202,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
                 eprintln!("evcxr 自己结束了（{}）：请重启内核", status?);
                 return Ok(1);
             }
-            _ = interrupts.recv() => front.interrupt().await,
+            _ = interrupts.recv() => front.interrupt(),
             _ = terminations.recv() => break None,
             _ = hang_ups.recv() => break None,
         }
@@ -285,7 +286,8 @@ async fn start_evcxr(
 struct Front {
     session: String,
     rust: String,
-    build: PathBuf,
+    /// Where the code comes from that runs.
+    map: SourceMap,
     outer: Outer,
     /// What is run before anybody asks; none when that has been settled.
     ahead: Option<Ahead>,
@@ -322,10 +324,9 @@ impl Front {
         match event {
             Event::Shell(request) => self.queue.push_back(request),
             Event::Control(request) => self.control(request).await,
-            Event::Stdin(reply) => self.pass_input(reply).await,
+            Event::Stdin(reply) => self.pass_input(&reply),
             Event::InnerShell(reply) => self.take_reply(reply),
             Event::InnerIopub(message) => self.take_published(message),
-            Event::InnerStdin(request) => self.ask_for_input(request),
             Event::Linked(number, guest) => self.take_guest(number, guest),
             Event::Answered(number, answer) => self.take_answer(number, answer),
         }
@@ -356,7 +357,7 @@ impl Front {
             }
             "interrupt_request" => {
                 let reply = reply(&serde_json::json!({ "status": "ok" }));
-                self.interrupt().await;
+                self.interrupt();
                 self.outer.control.send(reply);
             }
             "kernel_info_request" => {

@@ -1,10 +1,12 @@
 //! What cells write and show, on its way to the clients.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 use tokio::time::{Duration, Instant};
 
 use super::Front;
-use super::cells::{self, Ending, Failed};
+use super::cells::{self, Current, Ending, Failed};
 use super::failure::Panic;
 use super::scanner::{Piece, Scanner};
 use super::stream::{Batch, Pace, Stream};
@@ -167,6 +169,11 @@ impl Front {
                 self.tell_evcxr("EVCXR_ERROR_OCCURRED");
             }
             Piece::ForEvcxr(line) => self.tell_evcxr(&line),
+            Piece::Question(question, secret) => {
+                if let Some(cell) = self.cell() {
+                    cell.question = Some((question, secret));
+                }
+            }
             Piece::Ended => self.begin_ending(),
         }
     }
@@ -210,7 +217,7 @@ impl Front {
             .insert(mime, value);
     }
 
-    /// A message from the `notebook` crate.
+    /// A message from the `notebook` crate, or from the process itself.
     fn take_message(&mut self, message: &Value) {
         let content = &message["content"];
         match message["msg_type"].as_str() {
@@ -219,6 +226,13 @@ impl Front {
                 self.read_all(Stream::Stderr);
                 self.output.batch.add(Stream::Stderr, text.as_bytes());
                 self.output.last_eprintln = text.to_owned();
+            }
+            Some("begun") => {
+                if let Some(Current::Cell(cell)) = &self.current
+                    && let Some(library) = content["library"].as_str()
+                {
+                    self.map.add(Path::new(library), cell.count, &cell.code);
+                }
             }
             Some("panic") => {
                 let panic = Panic::new(content);

@@ -16,7 +16,10 @@ const CONTENT_END: &[u8] = b"EVCXR_END_CONTENT\n";
 /// What the `notebook` crate writes: a message of the protocol, as one line of JSON.
 const MESSAGE: &str = "EVCXR_NOTEBOOK_MESSAGE ";
 /// What evcxr itself must read.
-const FOR_EVCXR: [&str; 2] = ["EVCXR_VARIABLE_CHANGED_TYPE:", "EVCXR_INPUT_REQUEST"];
+const FOR_EVCXR: &str = "EVCXR_VARIABLE_CHANGED_TYPE:";
+/// What the crate `evcxr_input` writes before it reads, with its question behind it.
+const ASKS: &str = "EVCXR_INPUT_REQUEST:";
+const ASKS_SECRETLY: &str = "EVCXR_INPUT_REQUEST_PASSWORD:";
 
 /// No marker's name is longer.
 const LONGEST: usize = 64;
@@ -38,6 +41,9 @@ pub enum Piece {
     Message(Value),
     /// A line for evcxr, without its newline.
     ForEvcxr(String),
+    /// What will be asked when standard input is read next, and whether the answer is not to be
+    /// seen.
+    Question(String, bool),
 }
 
 /// Takes bytes, gives pieces.
@@ -104,8 +110,10 @@ impl Scanner {
             ENDED => Piece::Ended,
             PANICKED => Piece::Panicked,
             RETURNED => Piece::Returned,
-            line if FOR_EVCXR.iter().any(|marker| line.starts_with(marker)) => {
-                Piece::ForEvcxr(line.to_owned())
+            line if line.starts_with(FOR_EVCXR) => Piece::ForEvcxr(line.to_owned()),
+            line if line.starts_with(ASKS) => Piece::Question(line[ASKS.len()..].to_owned(), false),
+            line if line.starts_with(ASKS_SECRETLY) => {
+                Piece::Question(line[ASKS_SECRETLY.len()..].to_owned(), true)
             }
             line => match (line.strip_prefix(CONTENT), line.strip_prefix(MESSAGE)) {
                 (Some(mime), _) => return self.content(mime.trim().to_owned(), whole),
@@ -144,9 +152,17 @@ fn text(held: &[u8], length: usize) -> (Piece, usize) {
 }
 
 fn markers() -> impl Iterator<Item = &'static str> {
-    [ENDED, PANICKED, RETURNED, CONTENT, MESSAGE]
-        .into_iter()
-        .chain(FOR_EVCXR)
+    [
+        ENDED,
+        PANICKED,
+        RETURNED,
+        CONTENT,
+        MESSAGE,
+        FOR_EVCXR,
+        ASKS,
+        ASKS_SECRETLY,
+    ]
+    .into_iter()
 }
 
 fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
@@ -181,7 +197,7 @@ mod tests {
     fn markers_are_found_wherever_the_chunks_are_cut() {
         let output = "partialEVCXR_PANIC_NOTIFICATION\nmore\nEVCXR_BEGIN_CONTENT text/html\n<b>\n1\
             </b>\nEVCXR_END_CONTENT\nEVCXR_NOTEBOOK_MESSAGE {\"a\":1}\nEVCXR_ERROR_OCCURRED\n\
-            EVCXR_INPUT_REQUEST:name?\nEVCXR_EXECUTION_COMPLETE\nbackground";
+            EVCXR_INPUT_REQUEST:a: b?\nEVCXR_INPUT_REQUEST_PASSWORD:p?\nEVCXR_VARIABLE_CHANGED_TYPE:x\nEVCXR_EXECUTION_COMPLETE\nbackground";
         let expected = [
             text("partial"),
             Piece::Panicked,
@@ -189,7 +205,9 @@ mod tests {
             Piece::Content("text/html".into(), "<b>\n1</b>".into()),
             Piece::Message(serde_json::json!({"a": 1})),
             Piece::Returned,
-            Piece::ForEvcxr("EVCXR_INPUT_REQUEST:name?".into()),
+            Piece::Question("a: b?".into(), false),
+            Piece::Question("p?".into(), true),
+            Piece::ForEvcxr("EVCXR_VARIABLE_CHANGED_TYPE:x".into()),
             Piece::Ended,
             text("background"),
         ];

@@ -12,10 +12,9 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use zeromq::util::PeerIdentity;
 use zeromq::{
-    DealerSendHalf, DealerSocket, RepSocket, RouterSocket, Socket, SocketOptions, SocketRecv,
-    SocketSend, SubSocket, ZmqMessage, ZmqResult,
+    DealerSendHalf, DealerSocket, RepSocket, RouterSocket, Socket, SocketRecv, SocketSend,
+    SubSocket, ZmqMessage, ZmqResult,
 };
 
 use super::Event;
@@ -235,7 +234,6 @@ fn address(connection: &ConnectionInfo, port: u16) -> String {
 /// The side towards evcxr.
 pub struct Inner {
     shell: DealerSendHalf,
-    stdin: DealerSendHalf,
     key: Key,
 }
 
@@ -252,22 +250,11 @@ impl Inner {
         iopub.connect(&address(connection.iopub_port)).await?;
         iopub.subscribe("").await?;
         listen_to(iopub, &key, Event::InnerIopub, events);
-        // evcxr asks for input on one channel whom it has heard on the other.
-        let identity = PeerIdentity::new();
-        let dealer = async |port, event: fn(Message) -> Event| {
-            let mut options = SocketOptions::default();
-            options.peer_identity(identity.clone());
-            let mut socket = DealerSocket::with_options(options);
-            socket.connect(&address(port)).await?;
-            let (sender, receiver) = socket.split();
-            listen_to(receiver, &key, event, events);
-            anyhow::Ok(sender)
-        };
-        Ok(Inner {
-            shell: dealer(connection.shell_port, Event::InnerShell).await?,
-            stdin: dealer(connection.stdin_port, Event::InnerStdin).await?,
-            key,
-        })
+        let mut shell = DealerSocket::new();
+        shell.connect(&address(connection.shell_port)).await?;
+        let (shell, receiver) = shell.split();
+        listen_to(receiver, &key, Event::InnerShell, events);
+        Ok(Inner { shell, key })
     }
 
     // Sending fails only when evcxr is gone. The end of its process, which is about to be noticed,
@@ -277,12 +264,6 @@ impl Inner {
     pub async fn request(&mut self, message: Message) {
         let frames = message.addressed_to(Vec::new()).frames(&self.key);
         let _ = self.shell.send(frames).await;
-    }
-
-    /// Passes on what the student typed.
-    pub async fn input(&mut self, message: Message) {
-        let frames = message.addressed_to(Vec::new()).frames(&self.key);
-        let _ = self.stdin.send(frames).await;
     }
 }
 
