@@ -10,8 +10,6 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use lab::client::{Execution, Kernel, Outcome};
-/// For all programs under test: `cargo test` sets variables that would hide faults.
-pub use lab::environment::clean;
 use lab::kernel::NOTEBOOK_ENV;
 use lab::project::Project;
 use lab::toolchain::Toolchain;
@@ -37,6 +35,14 @@ pub fn lab() -> &'static Path {
 /// This clone.
 pub fn project() -> Project {
     Project::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()
+}
+
+/// A command in a clean environment: `cargo test` sets variables that would hide faults. In whichever
+/// terminal it is run, programs show the same.
+pub fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = lab::environment::clean(program);
+    command.env_remove("TERM");
+    command
 }
 
 /// Sets this clone up, with the tools of the tests, once.
