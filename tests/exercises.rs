@@ -5,7 +5,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{LIMIT, ok, project, run};
+use common::{ok, project, run};
 use lab::client::Kernel;
 use lab::ipynb::Notebook;
 
