@@ -130,7 +130,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
             Outer::open(&connection, &session, kernel.home, &sender).await?
         }
         Clients::Later(offer) => {
-            orders = Some(offer.open());
+            orders = Some(offer.open()?);
             Outer::nobody()
         }
     };

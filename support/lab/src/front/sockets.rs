@@ -20,7 +20,7 @@ use zeromq::{
 use super::Event;
 use super::iopub::Publisher;
 use super::wire::{Key, Message};
-use door::{Listener, Stream, note, relay, socket_for_one};
+use door::{Listener, Stream, bind, note, relay, socket_for_one};
 
 /// How long a client may take to read what is sent to it alone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -115,7 +115,7 @@ impl Outer {
             let listener = listen(connection, port).await?;
             let mut socket = RouterSocket::new();
             let inside = folder.join(name);
-            socket.bind(&format!("ipc://{}", inside.display())).await?;
+            bind(&mut socket, &inside).await?;
             anyhow::Ok(serve(socket, listener, inside, &key, event, events.clone()))
         };
         let heartbeat = listen(connection, connection.hb_port).await?;
@@ -187,7 +187,7 @@ fn serve(
 async fn beat(listener: Listener, folder: PathBuf) {
     let mut number = 0;
     let serve = |stream| {
-        let path = folder.join(format!("beat-{number}"));
+        let path = folder.join(format!("b{number}"));
         number += 1;
         tokio::spawn(async move {
             if let Err(error) = beat_with(stream, &path).await {

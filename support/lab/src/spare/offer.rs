@@ -10,11 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jupyter_protocol::ConnectionInfo;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::time::timeout;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::time::{sleep, timeout};
 
 use super::{ACCEPTED, INTERRUPT, Needs, Request};
 
+/// How long it waits after something went wrong.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long somebody who has connected may take to say what is needed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -58,38 +60,62 @@ impl Offer {
     }
 
     /// Waits, from now on, for the one that takes the spare and for what it wants then.
-    pub fn open(self) -> Receiver<Order> {
+    ///
+    /// # Errors
+    /// When that is not possible.
+    pub fn open(self) -> Result<Receiver<Order>> {
+        let listener =
+            tokio::net::UnixListener::from_std(self.listener).context("备用的内核不能等人来取")?;
         let (orders, receiver) = channel(8);
         tokio::spawn(async move {
-            let _ = self.serve(orders).await;
-        });
-        receiver
-    }
-
-    async fn serve(self, orders: Sender<Order>) -> Result<()> {
-        let listener = tokio::net::UnixListener::from_std(self.listener)?;
-        let (mut stream, connection) = loop {
-            let mut stream = listener.accept().await?.0;
-            if let Ok(Ok(request)) = timeout(PATIENCE, read(&mut stream)).await
-                && request.needs == self.needs
-            {
-                break (stream, request.connection);
+            let mut is_said = false;
+            let (mut stream, connection) = loop {
+                // Whatever goes wrong here, nobody has taken it: it waits for the next.
+                match taken(&listener, &self.needs, &self.taker).await {
+                    Ok(Some(taken)) => break taken,
+                    Ok(None) => {}
+                    Err(error) => {
+                        if !std::mem::replace(&mut is_said, true) {
+                            let _ = writeln!(std::io::stderr(), "没有取走备用的内核：{error:#}");
+                        }
+                        sleep(PAUSE).await;
+                    }
+                }
+            };
+            // Whoever comes now finds nobody: a spare is taken once.
+            let _ = fs::remove_file(&self.path);
+            drop(listener);
+            say("taken");
+            // Nobody hears orders any more when the kernel ends by itself.
+            let connection = Box::new(connection);
+            let mut is_heard = orders.send(Order::Serve(connection)).await.is_ok();
+            while is_heard && stream.read_u8().await.is_ok_and(|order| order == INTERRUPT) {
+                is_heard = orders.send(Order::Interrupt).await.is_ok();
             }
-        };
-        // Whoever comes now finds nobody: a spare is taken once.
-        let _ = fs::remove_file(&self.path);
-        drop(listener);
-        stream.write_all(&[ACCEPTED]).await?;
-        let stream = stream.into_std()?;
-        let _ = self.taker.set(stream.try_clone()?);
-        let mut stream = tokio::net::UnixStream::from_std(stream)?;
-        say("taken");
-        orders.send(Order::Serve(Box::new(connection))).await?;
-        while stream.read_u8().await.is_ok_and(|order| order == INTERRUPT) {
-            orders.send(Order::Interrupt).await?;
-        }
-        Ok(orders.send(Order::End).await?)
+            let _ = orders.send(Order::End).await;
+        });
+        Ok(receiver)
     }
+}
+
+/// Waits for somebody who connects, and accepts who needs just this: from then on nothing can go
+/// wrong any more. None if it needs something else, or does not say what.
+async fn taken(
+    listener: &tokio::net::UnixListener,
+    needs: &Needs,
+    taker: &OnceLock<UnixStream>,
+) -> Result<Option<(tokio::net::UnixStream, ConnectionInfo)>> {
+    let mut stream = listener.accept().await?.0;
+    let connection = match timeout(PATIENCE, read(&mut stream)).await {
+        Ok(Ok(request)) if request.needs == *needs => request.connection,
+        _ => return Ok(None),
+    };
+    let stream = stream.into_std()?;
+    let to_tell = stream.try_clone()?;
+    let mut stream = tokio::net::UnixStream::from_std(stream)?;
+    stream.write_all(&[ACCEPTED]).await?;
+    let _ = taker.set(to_tell); // the first and only
+    Ok(Some((stream, connection)))
 }
 
 /// Tells the keeper, who may be gone.
@@ -113,5 +139,68 @@ impl Taker {
         if let Some(mut stream) = self.0.get() {
             let _ = stream.write_all(&[status]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client;
+    use std::io::Read;
+
+    /// For anything that ought to take milliseconds.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn needs(first: &str) -> Needs {
+        Needs {
+            folder: "folder".into(),
+            warmed: "warmed".into(),
+            first: first.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_goes_before_it_is_accepted_has_not_taken_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0");
+        let offer = Offer::new(path.clone(), needs("this")).unwrap();
+        let taker = offer.taker();
+        let mut orders = offer.open().unwrap();
+        let connection = client::connection().await.unwrap();
+        let request = |first| {
+            let connection = connection.clone();
+            let needs = needs(first);
+            let mut line = serde_json::to_vec(&Request { needs, connection }).unwrap();
+            line.push(b'\n');
+            line
+        };
+        let right = request("this");
+        let others = [b"nonsense\n".to_vec(), request("that"), right.clone()];
+        let cut = (0..right.len()).step_by(7).map(|end| right[..end].to_vec());
+        for sent in cut.chain(others) {
+            let mut stream = UnixStream::connect(&path).unwrap();
+            stream.write_all(&sent).unwrap();
+        }
+        // All of them have gone before anything could be answered. This one stays.
+        let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+        stream.write_all(&right).await.unwrap();
+        let answer = timeout(LIMIT, stream.read_u8()).await.unwrap();
+        assert_eq!(answer.unwrap(), ACCEPTED);
+        stream.write_all(&[INTERRUPT]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut next = async || timeout(LIMIT, orders.recv()).await.unwrap();
+        let Some(Order::Serve(served)) = next().await else {
+            panic!("not the first order");
+        };
+        assert_eq!(served.key, connection.key);
+        assert!(matches!(next().await, Some(Order::Interrupt)));
+        assert!(matches!(next().await, Some(Order::End)));
+        assert!(!path.exists());
+        taker.tell(7);
+        let mut stream = stream.into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
+        let mut status = [0];
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(status, [7]);
     }
 }

@@ -90,6 +90,16 @@ fn descriptors_are_left() -> io::Result<()> {
     Ok(())
 }
 
+/// Has `socket` listen at `path`, in a folder of the kernel's own.
+///
+/// # Errors
+/// When that is not possible.
+pub async fn bind(socket: &mut impl Socket, path: &Path) -> Result<()> {
+    let _ = std::fs::remove_file(path); // of a kernel that was killed
+    socket.bind(&format!("ipc://{}", path.display())).await?;
+    Ok(())
+}
+
 /// A socket for one client alone, and the connection to it. `path` is free, in a folder that is
 /// closed to others.
 ///
@@ -97,7 +107,7 @@ fn descriptors_are_left() -> io::Result<()> {
 /// When there is no room for it.
 pub async fn socket_for_one<S: Socket>(path: &Path) -> Result<(S, UnixStream)> {
     let mut socket = S::new();
-    socket.bind(&format!("ipc://{}", path.display())).await?;
+    bind(&mut socket, path).await?;
     let inside = UnixStream::connect(path).await?;
     std::fs::remove_file(path)?;
     Ok((socket, inside))
