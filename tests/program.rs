@@ -561,11 +561,9 @@ fn jupyterlab_opens_in_chinese_with_the_kernel(clone: &Clone) {
         .get(format!("http://127.0.0.1:{port}/api/contents"))
         .send();
     assert_eq!(refused.unwrap().status(), 403);
-    assert!(
-        running.text().contains("09-broken.ipynb"),
-        "{}",
-        running.text()
-    );
+    for said in ["09-broken.ipynb", "/lab/tree/00-guide.ipynb?token="] {
+        assert!(running.text().contains(said), "{}", running.text());
+    }
 
     running.signal("TERM");
     running.finish(SHORT);
@@ -1024,6 +1022,30 @@ fn an_interrupt_while_pip_runs_ends_pip_and_half_installed_packages_are_installe
         let arguments = fs::read_to_string(&pids).unwrap();
         assert!(arguments.contains("--force-reinstall"), "{arguments}");
     }
+}
+
+#[test]
+fn jupyterlab_opens_on_the_guide_where_there_is_one() {
+    let sandbox = Sandbox::new();
+    let write = |name: &str| {
+        let file = sandbox.path("project/notebooks").join(name);
+        fs::write(file, notebook(&[])).unwrap();
+    };
+    write("01-small.ipynb"); // nothing to warm
+    let arguments = || {
+        let mut open = sandbox.lab(&["open", "--spares", "0"]);
+        sandbox.activate(true, "echo \"$@\"", &mut open);
+        finish(&mut open, SHORT).succeeded().text
+    };
+    let without = arguments();
+    assert!(
+        without.contains("-m jupyterlab") && !without.contains("default_url"),
+        "{without}"
+    );
+    write("00-guide.ipynb");
+    let with = arguments();
+    let page = "--LabApp.default_url=/lab/tree/00-guide.ipynb ";
+    assert!(with.contains(page), "{with}");
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::project::Project;
 use crate::setup::setup_or_warn;
 use crate::spare::Keeper;
 
+/// Where a reader begins.
+const FIRST: &str = "00-guide.ipynb";
+
 /// How to open JupyterLab.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
@@ -61,6 +64,10 @@ pub async fn prepare(project: &Project, options: &Options) -> Result<Jupyter> {
         ))
         .arg(format!("--ServerApp.ip={}", options.ip))
         .current_dir(project.notebooks());
+    // Also in the address that it prints. Without the notebook it would open with an error.
+    if project.notebooks().join(FIRST).is_file() {
+        jupyter.arg(format!("--LabApp.default_url=/lab/tree/{FIRST}"));
+    }
     if let Some(port) = options.port {
         jupyter
             .arg(format!("--ServerApp.port={port}"))
