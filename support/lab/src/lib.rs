@@ -15,6 +15,7 @@
 //! | `outputs.rs` | what a cell has shown, as a notebook stores it |
 //! | `ipynb.rs` | notebook files |
 //! | `files.rs` | files that are written whole or not at all |
+//! | `print.rs` | what is printed, whether anybody reads it or not |
 //! | `process.rs` | programs that are started: how they end, what they said |
 //! | `environment.rs` | clean environments: what any program needs, how the network is reached |
 //! | `priority.rs` | work that nobody waits for yet |
@@ -31,6 +32,10 @@
 //! | `export.rs` | `lab export`: pages of HTML |
 //! | `hub.rs` | `lab hub`: a class on one machine |
 //! | `class.rs` | `lab class`: one that is only played, to measure it |
+
+// First, since its macros are for all others.
+#[macro_use]
+pub mod print;
 
 pub mod bench;
 pub mod build_folder;

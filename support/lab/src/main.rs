@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
+use lab::eprintln;
 use lab::project::Project;
 use lab::{
     bench, cargo, cells, class, doctor, environment, export, fmt, hub, kernel, open, run, setup,

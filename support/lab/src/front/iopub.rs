@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use zeromq::{SocketRecv, SocketSend, XPubSocket, ZmqMessage};
 
 use super::sockets::SMALL;
-use super::sockets::door::{Listener, Stream, note, relay, socket_for_one};
+use super::sockets::door::{Listener, Stream, relay, socket_for_one};
 use super::wire::{Key, Message};
 
 /// Bytes that may wait for a client that does not read; it misses what comes then, as behind the
@@ -76,7 +76,7 @@ impl Publisher {
 
     async fn serve(self, stream: Box<dyn Stream>, path: PathBuf, session: String) {
         if let Err(error) = self.converse(stream, &path, &session).await {
-            note(format_args!("an iopub client is lost: {error:#}"));
+            eprintln!("[front] an iopub client is lost: {error:#}");
         }
     }
 

@@ -20,7 +20,7 @@ use zeromq::{
 use super::Event;
 use super::iopub::Publisher;
 use super::wire::{Key, Message};
-use door::{Listener, Stream, bind, note, relay, socket_for_one};
+use door::{Listener, Stream, bind, relay, socket_for_one};
 
 /// How long a client may take to read what is sent to it alone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -153,7 +153,7 @@ fn serve(
         tokio::spawn(async move {
             let served = async { relay(stream, UnixStream::connect(inside).await?, LARGEST).await };
             if let Err(error) = served.await {
-                note(format_args!("a client is lost: {error:#}"));
+                eprintln!("[front] a client is lost: {error:#}");
             }
             drop(client);
         });
@@ -163,7 +163,7 @@ fn serve(
     let reading = tokio::spawn(async move {
         // It fails for no client's sake.
         while let Err(error) = forward(&mut receiver, &read_with, event, &events).await {
-            note(format_args!("a channel fails: {error}"));
+            eprintln!("[front] a channel fails: {error}");
             sleep(PAUSE).await;
         }
     });
@@ -191,7 +191,7 @@ async fn beat(listener: Listener, folder: PathBuf) {
         number += 1;
         tokio::spawn(async move {
             if let Err(error) = beat_with(stream, &path).await {
-                note(format_args!("a client is lost: {error:#}"));
+                eprintln!("[front] a client is lost: {error:#}");
             }
         });
     };
@@ -292,7 +292,7 @@ async fn forward(
                     return Ok(());
                 }
             }
-            Err(error) => note(format_args!("a message was dropped: {error:#}")),
+            Err(error) => eprintln!("[front] a message was dropped: {error:#}"),
         }
     }
 }

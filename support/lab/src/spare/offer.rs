@@ -76,7 +76,7 @@ impl Offer {
                     Ok(None) => {}
                     Err(error) => {
                         if !std::mem::replace(&mut is_said, true) {
-                            let _ = writeln!(std::io::stderr(), "没有取走备用的内核：{error:#}");
+                            eprintln!("没有取走备用的内核：{error:#}");
                         }
                         sleep(PAUSE).await;
                     }

@@ -7,7 +7,7 @@
 //! what it says is passed on to a socket of the library's own folder as long as it is the beginning
 //! of something that a client may say.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -22,14 +22,6 @@ use zeromq::Socket;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How much is passed on at a time.
 const CHUNK: usize = 1 << 16;
-
-/// Prints a line for whoever reads the kernel's log: unlike `eprintln!` also if nobody does.
-pub fn note(line: std::fmt::Arguments<'_>) {
-    if cfg!(test) {
-        return eprintln!("[front] {line}"); // which goes where the tests' output goes
-    }
-    let _ = writeln!(io::stderr(), "[front] {line}");
-}
 
 /// Where a channel's clients connect to.
 pub enum Listener {
@@ -76,7 +68,7 @@ async fn admit<S>(
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_said, true) {
-                    note(format_args!("a client could not be let in: {error}"));
+                    eprintln!("[front] a client could not be let in: {error}");
                 }
                 sleep(PAUSE).await;
             }
