@@ -1073,6 +1073,34 @@ fn a_set_up_that_waits_for_another_says_so_and_can_be_interrupted() {
 }
 
 #[test]
+fn commands_end_quietly_when_nobody_reads_what_they_print() {
+    // As if the signal had ended them; or as they end anyway.
+    let piped = 128 + libc::SIGPIPE;
+    let commands: [(&[&str], i32); 6] = [
+        (&["--help"], 0),
+        (&["--version"], 0),
+        (&["doctor"], piped),
+        (&["fmt", "--check"], piped),
+        (&["setup"], piped),
+        (&["run", "no-such-notebook"], 1),
+    ];
+    for (arguments, status) in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = clean(lab());
+        command.args(arguments).current_dir(project().root());
+        command.stdout(writer.try_clone().unwrap());
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+        // Behind `2>&1 | head`.
+        let ended = command.stderr(writer).status().unwrap();
+        assert_eq!(ended.code(), Some(status), "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_interrupted_run_leaves_no_kernel() {
     common::set_up();
     let folder = tempfile::tempdir().unwrap();
