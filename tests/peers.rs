@@ -4,12 +4,13 @@
 mod common;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-use common::{kernel, ok, run};
+use common::{kernel, kernel_command, ok, run};
 use jupyter_protocol::{
     ExecuteRequest, InputReply, JupyterMessage, JupyterMessageContent, KernelInfoRequest,
     ReplyStatus,
@@ -168,25 +169,43 @@ fn memory(process: u32) -> u64 {
     kilobytes.parse::<u64>().unwrap() >> 10
 }
 
+/// Lets everything happen to a kernel that might harm it.
+async fn outlives(mut kernel: Kernel) {
+    ok(&mut kernel, "let before = 41;").await;
+    let held = memory(kernel.id().unwrap());
+    let visits = tokio::task::spawn_blocking(move || {
+        bad_visits(&kernel);
+        kernel
+    });
+    let mut kernel = visits.await.unwrap();
+    timeout(LIMIT, answers_everywhere(&kernel))
+        .await
+        .expect("a client that comes now gets its answers");
+    // Who was there before goes on, too.
+    let after = ok(&mut kernel, "before + 1").await;
+    assert_eq!(after.result(), Some("42"), "{}", kernel.log());
+    let holds = memory(kernel.id().unwrap());
+    assert!(holds < held + 64, "{held} MB, then {holds} MB");
+    kernel.shutdown().await.unwrap();
+}
+
 #[test]
 fn a_kernel_outlives_whoever_breaks_off_on_any_of_its_channels() {
+    run(async { outlives(kernel().await).await });
+}
+
+#[test]
+fn nor_does_it_need_anybody_to_read_its_log() {
     run(async {
-        let mut kernel = kernel().await;
-        ok(&mut kernel, "let before = 41;").await;
-        let held = memory(kernel.id().unwrap());
-        let kernel = tokio::task::spawn_blocking(move || {
-            bad_visits(&kernel);
-            kernel
-        });
-        let mut kernel = kernel.await.unwrap();
-        timeout(LIMIT, answers_everywhere(&kernel))
-            .await
-            .expect("a client that comes now gets its answers");
-        // Who was there before goes on, too.
-        let after = ok(&mut kernel, "before + 1").await;
-        assert_eq!(after.result(), Some("42"), "{}", kernel.log());
-        let holds = memory(kernel.id().unwrap());
-        assert!(holds < held + 64, "{held} MB, then {holds} MB");
-        kernel.shutdown().await.unwrap();
+        let mut command = kernel_command();
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        // SAFETY: both are open; no memory is involved.
+        let redirect = move || match unsafe { libc::dup2(full.as_raw_fd(), libc::STDERR_FILENO) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        };
+        // SAFETY: `dup2` is async-signal-safe.
+        unsafe { command.pre_exec(redirect) };
+        outlives(Kernel::start_with(command, |_| ()).await.unwrap()).await;
     });
 }

@@ -73,9 +73,10 @@ async fn accompany(mut kernel: UnixStream) -> Result<u8> {
     loop {
         tokio::select! {
             status = ending.read_u8() => return status.context("备用内核突然结束了：请重启内核"),
-            _ = interrupts.recv() => orders.write_all(&[INTERRUPT]).await?,
-            _ = terminations.recv() => orders.shutdown().await?,
-            _ = hang_ups.recv() => orders.shutdown().await?,
+            // If that does not reach it, it has ended, and its last word is on the way.
+            _ = interrupts.recv() => drop(orders.write_all(&[INTERRUPT]).await),
+            _ = terminations.recv() => drop(orders.shutdown().await),
+            _ = hang_ups.recv() => drop(orders.shutdown().await),
         }
     }
 }
