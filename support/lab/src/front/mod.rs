@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `wire.rs` | messages and their signatures |
 //! | `sockets.rs` | the channels to both sides |
+//! | `sockets/door.rs` | where clients come in, and what they may not say |
 //! | `iopub.rs` | a publisher that no slow client holds up |
 //! | `link.rs` | the connection to the process that runs the cells |
 //! | `scanner.rs` | evcxr's markers in what that process writes |
