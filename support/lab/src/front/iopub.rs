@@ -4,9 +4,9 @@
 //! one that has stopped reading would hold up the rest. So each client gets an XPUB socket of its
 //! own behind the one address they all know, and a queue in front of it that has an end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use zeromq::{SocketRecv, SocketSend, XPubSocket, ZmqMessage};
 
 use super::sockets::SMALL;
-use super::sockets::door::{Listener, Stream, relay, socket_for_one};
+use super::sockets::door::{Listener, relay, socket_for_one};
 use super::wire::{Key, Message};
 
 /// Bytes that may wait for a client that does not read; it misses what comes then, as behind the
@@ -52,9 +52,21 @@ impl Publisher {
         let this = publisher.clone();
         let mut number = 0;
         tokio::spawn(listener.admit(move |stream| {
-            let (path, session) = (folder.join(number.to_string()), session.clone());
+            let (path, session, this) = (
+                folder.join(number.to_string()),
+                session.clone(),
+                this.clone(),
+            );
             number += 1;
-            tokio::spawn(this.clone().serve(stream, path, session));
+            async move {
+                let (socket, inside) = socket_for_one(&path).await?;
+                Ok(async move {
+                    tokio::select! {
+                        ended = this.talk(socket, &session) => ended,
+                        ended = relay(stream, inside, SMALL) => ended, // the client has gone
+                    }
+                })
+            }
         }));
         publisher
     }
@@ -64,8 +76,7 @@ impl Publisher {
         let topic = Bytes::from(message.kind.clone());
         let frames = message.addressed_to(vec![topic]).frames(&self.key);
         let size: usize = frames.iter().map(Bytes::len).sum();
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.retain(|client| {
+        self.lock().retain(|client| {
             if client.waiting.load(Ordering::Relaxed) > LIMIT {
                 return !client.queue.is_closed();
             }
@@ -74,52 +85,38 @@ impl Publisher {
         });
     }
 
-    async fn serve(self, stream: Box<dyn Stream>, path: PathBuf, session: String) {
-        if let Err(error) = self.converse(stream, &path, &session).await {
-            eprintln!("[front] an iopub client is lost: {error:#}");
-        }
-    }
-
-    async fn converse(&self, stream: Box<dyn Stream>, path: &Path, session: &str) -> Result<()> {
-        let (mut socket, inside) = socket_for_one::<XPubSocket>(path).await?;
+    /// Talks to one client.
+    async fn talk(&self, mut socket: XPubSocket, session: &str) -> Result<()> {
         let (queue, mut messages) = mpsc::unbounded_channel::<ZmqMessage>();
         let waiting = Arc::new(AtomicUsize::new(0));
         let client = Client {
             queue,
             waiting: waiting.clone(),
         };
-        let lock = |clients: &Mutex<Vec<Client>>| {
-            clients
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(client)
-        };
-        lock(&self.clients);
-        let talk = async {
-            loop {
-                tokio::select! {
-                    frames = messages.recv() => {
-                        let Some(frames) = frames else { return anyhow::Ok(()) };
-                        let size: usize = frames.iter().map(Bytes::len).sum();
-                        socket.send(frames).await?;
-                        waiting.fetch_sub(size, Ordering::Relaxed);
-                    }
-                    frames = socket.recv() => {
-                        let frames = frames?;
-                        let [1, topic @ ..] = frames.get(0).map_or(&[][..], |frame| frame) else {
-                            continue; // has unsubscribed
-                        };
-                        let content = json!({ "subscription": String::from_utf8_lossy(topic) });
-                        let welcome = Message::new("iopub_welcome", &Bytes::new(), session, &content);
-                        let welcome = welcome.addressed_to(vec![Bytes::copy_from_slice(topic)]);
-                        socket.send(welcome.frames(&self.key)).await?;
-                    }
+        self.lock().push(client);
+        loop {
+            tokio::select! {
+                frames = messages.recv() => {
+                    let Some(frames) = frames else { return Ok(()) };
+                    let size: usize = frames.iter().map(Bytes::len).sum();
+                    socket.send(frames).await?;
+                    waiting.fetch_sub(size, Ordering::Relaxed);
+                }
+                frames = socket.recv() => {
+                    let frames = frames?;
+                    let [1, topic @ ..] = frames.get(0).map_or(&[][..], |frame| frame) else {
+                        continue; // has unsubscribed
+                    };
+                    let content = json!({ "subscription": String::from_utf8_lossy(topic) });
+                    let welcome = Message::new("iopub_welcome", &Bytes::new(), session, &content);
+                    let welcome = welcome.addressed_to(vec![Bytes::copy_from_slice(topic)]);
+                    socket.send(welcome.frames(&self.key)).await?;
                 }
             }
-        };
-        tokio::select! {
-            ended = talk => ended,
-            ended = relay(stream, inside, SMALL) => ended, // the client has gone
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jupyter_protocol::{ConnectionInfo, Transport};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -20,7 +20,7 @@ use zeromq::{
 use super::Event;
 use super::iopub::Publisher;
 use super::wire::{Key, Message};
-use door::{Listener, Stream, bind, relay, socket_for_one};
+use door::{Listener, bind, connect, relay, socket_for_one};
 
 /// How long a client may take to read what is sent to it alone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -150,13 +150,13 @@ fn serve(
     let (client, clients) = channel(1);
     let admitting = tokio::spawn(listener.admit(move |stream| {
         let (inside, client) = (inside.clone(), client.clone());
-        tokio::spawn(async move {
-            let served = async { relay(stream, UnixStream::connect(inside).await?, LARGEST).await };
-            if let Err(error) = served.await {
-                eprintln!("[front] a client is lost: {error:#}");
-            }
-            drop(client);
-        });
+        async move {
+            let inside = connect(&inside).await?;
+            Ok(async move {
+                let _client = client;
+                relay(stream, inside, LARGEST).await
+            })
+        }
     }));
     let (mut sender, mut receiver) = socket.split();
     let read_with = key.clone();
@@ -186,29 +186,26 @@ fn serve(
 /// Sends heartbeats back, to each client from a socket of its own.
 async fn beat(listener: Listener, folder: PathBuf) {
     let mut number = 0;
-    let serve = |stream| {
+    let receive = |stream| {
         let path = folder.join(format!("b{number}"));
         number += 1;
-        tokio::spawn(async move {
-            if let Err(error) = beat_with(stream, &path).await {
-                eprintln!("[front] a client is lost: {error:#}");
-            }
-        });
-    };
-    listener.admit(serve).await;
-}
-
-async fn beat_with(stream: Box<dyn Stream>, path: &Path) -> Result<()> {
-    let (mut socket, inside) = socket_for_one::<RepSocket>(path).await?;
-    let echo = async {
-        loop {
-            let beat = socket.recv().await?;
-            socket.send(beat).await?;
+        async move {
+            let (socket, inside) = socket_for_one(&path).await?;
+            Ok(async {
+                tokio::select! {
+                    ended = echo(socket) => ended,
+                    ended = relay(stream, inside, SMALL) => ended,
+                }
+            })
         }
     };
-    tokio::select! {
-        ended = echo => ended,
-        ended = relay(stream, inside, SMALL) => ended,
+    listener.admit(receive).await;
+}
+
+async fn echo(mut socket: RepSocket) -> Result<()> {
+    loop {
+        let beat = socket.recv().await?;
+        socket.send(beat).await?;
     }
 }
 

@@ -4,9 +4,10 @@
 //! announces, before any of it has come, and ends the process when there is no such room; its REP
 //! and XPUB sockets fail as a whole when one connection does; and when there is no file descriptor
 //! for a client it tries again without a pause. So clients do not reach it: each is let in here, and
-//! what it says is passed on to a socket of the library's own folder as long as it is the beginning
+//! what it says is passed on to a socket of the library's in a folder of our own, as long as it is the beginning
 //! of something that a client may say.
 
+use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::task::{Context, Poll, ready};
@@ -15,11 +16,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use zeromq::Socket;
 
 /// How long nobody is let in after something went wrong with letting somebody in.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long the library may take to accept a client.
+const RECEPTION: Duration = Duration::from_secs(5);
 /// How much is passed on at a time.
 const CHUNK: usize = 1 << 16;
 
@@ -46,29 +49,45 @@ impl Listener {
         }))
     }
 
-    /// Lets clients in, for ever.
-    pub async fn admit(mut self, serve: impl FnMut(Box<dyn Stream>)) {
-        admit(move |cx| self.poll_accept(cx), serve).await;
+    /// Lets clients in, for ever, one after the other: `receive` makes what each needs, and then
+    /// talks to it on a task of its own.
+    pub async fn admit<R, T>(mut self, receive: impl FnMut(Box<dyn Stream>) -> R)
+    where
+        R: Future<Output = Result<T>>,
+        T: Future<Output = Result<()>> + Send + 'static,
+    {
+        admit(move |cx| self.poll_accept(cx), receive).await;
     }
 }
 
-/// Has everybody served that `accept` lets in, for ever. What goes wrong with one of them, or with
-/// all for a time (no file descriptor is left), is tried again after a pause.
-async fn admit<S>(
+/// Receives whom `accept` lets in, for ever. What goes wrong with one of them, or with all for a
+/// time (no file descriptor is left), is followed by a pause.
+async fn admit<S, R, T>(
     mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>>,
-    mut serve: impl FnMut(S),
-) {
+    mut receive: impl FnMut(S) -> R,
+) where
+    R: Future<Output = Result<T>>,
+    T: Future<Output = Result<()>> + Send + 'static,
+{
     let mut is_said = false;
     loop {
-        let client = std::future::poll_fn(&mut accept).await;
-        match client.and_then(|client| descriptors_are_left().map(|()| client)) {
-            Ok(client) => {
+        let received = async {
+            let client = poll_fn(&mut accept).await?;
+            descriptors_are_left()?;
+            timeout(RECEPTION, receive(client)).await?
+        };
+        match received.await {
+            Ok(talk) => {
                 is_said = false;
-                serve(client);
+                tokio::spawn(async {
+                    if let Err(error) = talk.await {
+                        eprintln!("[front] a client is lost: {error:#}");
+                    }
+                });
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_said, true) {
-                    eprintln!("[front] a client could not be let in: {error}");
+                    eprintln!("[front] a client could not be let in: {error:#}");
                 }
                 sleep(PAUSE).await;
             }
@@ -76,10 +95,11 @@ async fn admit<S>(
     }
 }
 
-/// Whether the library will have the file descriptors that it needs for one more client.
+/// Whether there are file descriptors for what is about to be made, here and by the library, if a
+/// client comes to each of the five channels at once.
 fn descriptors_are_left() -> io::Result<()> {
-    let _four = (io::pipe()?, io::pipe()?);
-    Ok(())
+    let pipes: io::Result<Vec<_>> = (0..8).map(|_| io::pipe()).collect();
+    pipes.map(drop)
 }
 
 /// Has `socket` listen at `path`, in a folder of the kernel's own.
@@ -92,6 +112,16 @@ pub async fn bind(socket: &mut impl Socket, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Connects to the library's socket at `path`, and waits until that has accepted.
+///
+/// # Errors
+/// When it does not listen.
+pub async fn connect(path: &Path) -> Result<UnixStream> {
+    let inside = UnixStream::connect(path).await?;
+    inside.readable().await?; // it begins with a greeting
+    Ok(inside)
+}
+
 /// A socket for one client alone, and the connection to it. `path` is free, in a folder that is
 /// closed to others.
 ///
@@ -100,7 +130,7 @@ pub async fn bind(socket: &mut impl Socket, path: &Path) -> Result<()> {
 pub async fn socket_for_one<S: Socket>(path: &Path) -> Result<(S, UnixStream)> {
     let mut socket = S::new();
     bind(&mut socket, path).await?;
-    let inside = UnixStream::connect(path).await?;
+    let inside = connect(path).await?;
     std::fs::remove_file(path)?;
     Ok((socket, inside))
 }
@@ -229,7 +259,6 @@ impl Frames {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use tokio::time::timeout;
 
     /// What a client sends: the greeting, and then these frames with their flags.
     fn connection(frames: &[(u8, &[u8])]) -> Vec<u8> {
@@ -293,15 +322,23 @@ mod tests {
     #[tokio::test]
     async fn clients_are_let_in_after_an_error_and_there_is_a_pause_after_each() {
         let calls = AtomicU32::new(0);
-        let mut served = Vec::new();
+        let mut received = Vec::new();
         let accept = |_: &mut Context<'_>| match calls.fetch_add(1, Ordering::Relaxed) {
-            call @ (0 | 3) => Poll::Ready(Ok(call)),
+            call @ (0 | 2 | 4) => Poll::Ready(Ok(call)),
             _ => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EMFILE))),
         };
-        let admitting = admit(accept, |client| served.push(client));
-        let _ = timeout(PAUSE * 5, admitting).await.unwrap_err();
-        assert_eq!(served, [0, 3]);
+        let receive = |client| {
+            received.push(client);
+            async move {
+                anyhow::ensure!(client != 2, "it has gone");
+                Ok(async { Ok(()) })
+            }
+        };
+        let _ = timeout(PAUSE * 5, admit(accept, receive))
+            .await
+            .unwrap_err();
+        assert_eq!(received, [0, 2, 4]);
         let calls = calls.load(Ordering::Relaxed);
-        assert!(calls <= 8, "{calls} in the time of five pauses");
+        assert!(calls <= 9, "{calls} in the time of five pauses");
     }
 }

@@ -201,12 +201,14 @@ async fn a_connection_that_breaks_at_any_byte_harms_no_channel() {
     let mut visits = Vec::new();
     for (port, socket_type, message) in open.channels() {
         let bytes = [handshake(socket_type), message.repeat(2)].concat();
-        for end in [End::Closed, End::Reset, End::ResetLate] {
-            for cut in 0..=bytes.len() {
+        for cut in 0..=bytes.len() {
+            for end in [End::Closed, End::Reset, End::ResetLate] {
                 visits.push((port, bytes[..cut].to_vec(), end));
             }
         }
     }
+    // To all channels in turn.
+    visits.sort_by_key(|(_, bytes, _)| bytes.len());
     let number = visits.len();
     assert!(number > 1500, "{number}");
     let visits = stream::iter(visits);
