@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Child;
 
 /// Lets the system kill the program when we are killed: a download or a compiler that nobody
 /// waits for would be in the next set-up's way, and a kernel without its front is an orphan.
@@ -72,6 +75,55 @@ fn has_hung_up(fd: RawFd) -> bool {
             _ => return false,
         }
     }
+}
+
+/// A program that is killed, with all that it started, when nobody waits for it any longer.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.0.id() {
+            // SAFETY: no memory is involved. The group's leader is not yet reaped, so the number
+            // is still its own.
+            unsafe { libc::killpg(id as i32, libc::SIGKILL) };
+        }
+    }
+}
+
+/// Runs `command`, with nothing to read, to its end, and ends it with all that it started when
+/// nobody waits any longer. `listener` gets each line of its stdout.
+///
+/// # Errors
+/// When it cannot be started or its output cannot be read.
+pub async fn finish(mut command: Command, mut listener: impl FnMut(&str)) -> io::Result<Output> {
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    end_with_us(&mut command);
+    let mut group = Group(tokio::process::Command::from(command).spawn()?);
+    let pipes = (group.0.stdout.take(), group.0.stderr.take());
+    let (Some(stdout), Some(mut stderr)) = pipes else {
+        return Err(io::Error::other("stdout and stderr are piped"));
+    };
+    let mut lines = BufReader::new(stdout).lines();
+    let (mut text, mut errors) = (Vec::new(), Vec::new());
+    let read_lines = async {
+        while let Some(line) = lines.next_line().await? {
+            listener(&line);
+            text.extend(line.into_bytes());
+            text.push(b'\n');
+        }
+        Ok(())
+    };
+    tokio::try_join!(read_lines, stderr.read_to_end(&mut errors))?;
+    let status = group.0.wait().await?;
+    Ok(Output {
+        status,
+        stdout: text,
+        stderr: errors,
+    })
 }
 
 /// The end of a program's output, for a message: a traceback is long, its end says why.

@@ -2,18 +2,15 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::Child;
 
 use crate::files;
-use crate::process::{end_with_us, last_lines};
+use crate::process::{finish, last_lines};
 use crate::project::Project;
 
 /// What is installed. `environment.yml` names the same versions; a test compares them.
@@ -291,54 +288,6 @@ fn with_defaults(found: &str) -> Result<String> {
         }
     }
     Ok(format!("{merged:#}\n"))
-}
-
-/// A program that is killed, with all that it started, when nobody waits for it any longer.
-struct Group(Child);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(id) = self.0.id() {
-            // SAFETY: no memory is involved. The group's leader is not yet reaped, so the number
-            // is still its own.
-            unsafe { libc::killpg(id as i32, libc::SIGKILL) };
-        }
-    }
-}
-
-/// Runs `command` to its end; `listener` gets each line of its stdout.
-pub(crate) async fn finish(
-    mut command: Command,
-    mut listener: impl FnMut(&str),
-) -> io::Result<Output> {
-    command
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    end_with_us(&mut command);
-    let mut group = Group(tokio::process::Command::from(command).spawn()?);
-    let pipes = (group.0.stdout.take(), group.0.stderr.take());
-    let (Some(stdout), Some(mut stderr)) = pipes else {
-        return Err(io::Error::other("stdout and stderr are piped"));
-    };
-    let mut lines = BufReader::new(stdout).lines();
-    let (mut text, mut errors) = (Vec::new(), Vec::new());
-    let read_lines = async {
-        while let Some(line) = lines.next_line().await? {
-            listener(&line);
-            text.extend(line.into_bytes());
-            text.push(b'\n');
-        }
-        Ok(())
-    };
-    tokio::try_join!(read_lines, stderr.read_to_end(&mut errors))?;
-    let status = group.0.wait().await?;
-    Ok(Output {
-        status,
-        stdout: text,
-        stderr: errors,
-    })
 }
 
 /// What `python3 --version` prints.

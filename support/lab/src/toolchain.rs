@@ -7,8 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::last_lines;
-use crate::python::finish;
+use crate::process::{finish, last_lines};
 
 /// Oldest minor version of Rust that the notebooks and the support crates compile with.
 const OLDEST: u32 = 95;
