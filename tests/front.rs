@@ -316,6 +316,89 @@ fn a_panic_is_an_error_that_names_the_line_in_the_cell() {
 }
 
 #[test]
+fn the_place_of_a_panic_is_right_or_not_said() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let course: &[(&str, Option<&str>)] = &[
+            (
+                "let good = tokio::spawn(async {\n    let n = 1;\n    n\n});",
+                None,
+            ),
+            (
+                "let broken = tokio::spawn(async { if true { panic!(\"in a task\") } 1 });",
+                None,
+            ),
+            ("good.await.unwrap();", None),
+            ("broken.await.unwrap();", Some("单元格 [5] 第 1 行第 14 列")),
+            ("let n = 5;\nn", None),
+            (
+                "let b = 1; let nothing: Option<u8> = None; nothing.unwrap();",
+                Some("单元格 [7] 第 1 行第 52 列"),
+            ),
+            (
+                "// one\n// two\nlet checked: Box<dyn Fn(i32) -> i32> = Box::new(|n| {\n    assert!(n > 0, \"negative: {n}\");\n    n\n});",
+                None,
+            ),
+            (
+                "let a = 1;\nlet c = 2;\nlet d = 3;\nlet e = 4;\nlet f = 5;\nlet g = 6;\nlet h = 7;\nlet i = 8;\nchecked(-5)",
+                Some("单元格 [8] 第 4 行第 5 列"),
+            ),
+            // std says which line of the cell led there, where the compiler lets it.
+            (
+                "let shared = std::cell::RefCell::new(1);\nlet first = shared.borrow_mut();\nlet second = shared.borrow_mut();",
+                Some("单元格 [10] 第 3 行第 21 列"),
+            ),
+            // The same cell once more, and the same line in another.
+            (
+                "let x: Result<u8, u8> = Err(1);\nx.unwrap();",
+                Some("单元格 [11] 第 2 行第 3 列"),
+            ),
+            (
+                "let x: Result<u8, u8> = Err(1);\nx.unwrap();",
+                Some("单元格 [12] 第 2 行第 3 列"),
+            ),
+            (
+                "let y = 0;\n\nlet x: Result<u8, u8> = Err(1);\nx.unwrap();",
+                Some("单元格 [13] 第 4 行第 3 列"),
+            ),
+        ];
+        for (code, place) in course {
+            let execution = kernel.execute(code, LIMIT).await.unwrap();
+            let errors: Vec<String> = execution
+                .outputs
+                .iter()
+                .filter(|output| output["output_type"] == "error")
+                .map(|error| error["traceback"].to_string())
+                .collect();
+            match place {
+                Some(place) => assert!(
+                    errors.len() == 1 && errors[0].contains(place),
+                    "{code}: {errors:?}"
+                ),
+                None => assert_eq!(execution.outcome, Outcome::Ok, "{code}"),
+            }
+        }
+        // In the middle of std nobody has told it.
+        let execution = kernel
+            .execute("let sum: u8 = [200u8, 100].iter().sum();", LIMIT)
+            .await
+            .unwrap();
+        let Outcome::Failed(message) = &execution.outcome else {
+            panic!("{execution:?}")
+        };
+        assert!(
+            message.contains("overflow") && !message.contains("单元格"),
+            "{message}"
+        );
+        let shown = format!("{:?}", execution.outputs);
+        assert!(
+            !shown.contains(".rs"),
+            "{shown}"
+        );
+    });
+}
+
+#[test]
 fn a_notebook_without_any_dep_has_live_output_errors_and_kills_too() {
     run(async {
         let mut kernel = common::kernel().await;
@@ -673,14 +756,10 @@ fn a_cell_can_ask_for_input_and_an_interrupt_ends_the_question() {
         let kernel = notebook_kernel().await;
         let mut client = Client::new(&kernel).await;
         client.shown(":dep evcxr_input = \"1\"").await;
-        let ask = ExecuteRequest {
-            allow_stdin: true,
-            ..ExecuteRequest::new("print!(\"asking\"); let name = evcxr_input::get_string(\"name?\"); println!(\"<{name}>\"); loop { tokio::task::yield_now().await; }".to_owned())
-        };
-        let id = client.ask(ask.clone()).await;
-        let question = timeout(LIMIT, client.stdin.read()).await.unwrap().unwrap();
-        let content = serde_json::to_value(&question.content).unwrap();
-        assert_eq!(content["prompt"], "name?");
+        let code = "print!(\"asking\"); let name = evcxr_input::get_string(\"name: first?\"); println!(\"<{name}>\"); loop { tokio::task::yield_now().await; }";
+        let id = client.ask_with_input(code).await;
+        let (question, prompt, secret) = client.question().await;
+        assert_eq!((&*prompt, secret), ("name: first?", false));
         let answer = InputReply {
             value: "小明".to_owned(),
             ..InputReply::default()
@@ -694,11 +773,167 @@ fn a_cell_can_ask_for_input_and_an_interrupt_ends_the_question() {
         client.interrupt().await;
         client.until_idle(&id).await;
         client.reply().await;
-        let id = client.ask(ask).await;
-        timeout(LIMIT, client.stdin.read()).await.unwrap().unwrap();
+        let id = client
+            .ask_with_input(&code.replace("get_string", "get_password"))
+            .await;
+        assert!(client.question().await.2, "a password");
         client.interrupt().await;
         let shown = client.until_idle(&id).await;
         assert_eq!(shown.last().unwrap().1["ename"], "已中断", "{shown:?}");
+    });
+}
+
+/// A cell that reads a line and prints it.
+const READS: &str = "let mut line = String::new();\nprint!(\"name? \");\nstd::io::stdin().read_line(&mut line)?;\nprintln!(\"<{}>\", line.trim_end());";
+
+impl Client {
+    /// Executes a cell in a front-end with an input box.
+    async fn ask_with_input(&mut self, code: &str) -> String {
+        let request = ExecuteRequest {
+            allow_stdin: true,
+            ..ExecuteRequest::new(code.to_owned())
+        };
+        self.ask(request).await
+    }
+
+    /// Waits for the question of a cell. Returns its prompt, and whether it is a secret.
+    async fn question(&mut self) -> (JupyterMessage, String, bool) {
+        let question = timeout(LIMIT, self.stdin.read()).await.unwrap().unwrap();
+        let content = serde_json::to_value(&question.content).unwrap();
+        let prompt = content["prompt"].as_str().unwrap().to_owned();
+        (question, prompt, content["password"] == true)
+    }
+
+    /// Waits for a question, and answers it.
+    async fn type_in(&mut self, line: &str) {
+        let (question, ..) = self.question().await;
+        let answer = InputReply {
+            value: line.to_owned(),
+            ..InputReply::default()
+        };
+        let answer = JupyterMessage::new(answer, Some(&question));
+        self.stdin.send(answer).await.unwrap();
+    }
+}
+
+#[test]
+fn what_a_cell_reads_from_standard_input_the_student_types() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        let id = client.ask_with_input(READS).await;
+        assert_eq!(
+            client.text_until("? ").await,
+            "name? ",
+            "before the question"
+        );
+        client.type_in("小明").await;
+        assert_eq!(text(&client.until_idle(&id).await), "<小明>\n");
+        client.reply().await;
+        // More than once, in pieces of any size, and by way of tokio.
+        let code = "use std::io::Read;\nuse tokio::io::AsyncBufReadExt;\n\
+            let mut one = [0u8; 1];\nstd::io::stdin().lock().read_exact(&mut one)?;\n\
+            let mut rest = String::new();\nstd::io::stdin().read_line(&mut rest)?;\n\
+            let mut lines = tokio::io::BufReader::new(tokio::io::stdin()).lines();\n\
+            let next = lines.next_line().await?;\n\
+            println!(\"{} {:?} {:?}\", one[0], rest, next);";
+        let long = "长".repeat(5000);
+        let id = client.ask_with_input(code).await;
+        client.type_in("abc").await;
+        client.type_in(&long).await;
+        let expected = format!("97 \"bc\\n\" Some(\"{long}\")\n");
+        assert_eq!(text(&client.until_idle(&id).await), expected);
+    });
+}
+
+#[test]
+fn an_interrupt_ends_a_question_and_keeps_variables() {
+    run(async {
+        // With `notebook`, which cancels waits, and without.
+        for mut kernel in [notebook_kernel().await, common::kernel().await] {
+            ok(&mut kernel, "let kept = 42;").await;
+            let mut client = Client::new(&kernel).await;
+            let stubborn = format!("loop {{ {} }}", READS.replace("?;", ".ok();"));
+            for (code, presses) in [
+                (READS, 1),
+                (&*READS.replace("?;", ".unwrap();"), 1),
+                (&*stubborn, 2),
+            ] {
+                let id = client.ask_with_input(code).await;
+                for _ in 0..presses {
+                    client.question().await;
+                    client.interrupt().await;
+                }
+                if presses > 1 {
+                    // It asks again and again: that is a loop which nothing can cancel.
+                    client.text_until("都会丢失。\n").await;
+                    client.interrupt().await;
+                }
+                let shown = client.until_idle(&id).await;
+                let ended = ["已中断", "已终止"][presses - 1];
+                assert_eq!(shown.last().unwrap().1["ename"], ended, "{code}: {shown:?}");
+                client.reply().await;
+                if presses == 1 {
+                    assert_eq!(client.shown("kept").await[0].1["data"]["text/plain"], "42");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn where_nobody_can_type_a_read_fails_at_once_and_says_why() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        let execution = kernel.execute(READS, LIMIT).await.unwrap();
+        assert!(
+            matches!(execution.outcome, Outcome::Failed(_)),
+            "{execution:?}"
+        );
+        assert!(
+            execution.stream("stderr").contains("没有输入框"),
+            "{execution:?}"
+        );
+        // A task that reads while no cell is executed.
+        let mut client = Client::new(&kernel).await;
+        let folder = tempfile::tempdir().unwrap();
+        let go = folder.path().join("go");
+        let spawn = format!(
+            "let reads = std::thread::spawn(|| {{ {} std::io::stdin().read_line(&mut String::new()).is_err() }});",
+            wait_for(&go)
+        );
+        client.shown(&spawn).await;
+        fs::write(go, "").unwrap();
+        client.text_until("读不到标准输入。\n").await;
+        let joined = client.shown("reads.join().unwrap()").await;
+        assert_eq!(joined[0].1["data"]["text/plain"], "true");
+    });
+}
+
+#[test]
+fn a_program_that_a_cell_starts_reads_nothing_and_never_the_kernels_commands() {
+    run(async {
+        for mut kernel in [notebook_kernel().await, common::kernel().await] {
+            let background =
+                "let mut child = std::process::Command::new(\"cat\").spawn().unwrap();";
+            ok(&mut kernel, background).await;
+            for (code, expected) in [
+                ("40 + 2", "42"),
+                ("41 + 2", "43"),
+                ("child.wait().unwrap().success()", "true"),
+                (
+                    "std::process::Command::new(\"cat\").status()?.success()",
+                    "true",
+                ),
+                ("std::fs::read_to_string(\"/dev/stdin\").unwrap()", "\"\""),
+            ] {
+                assert_eq!(
+                    ok(&mut kernel, code).await.result(),
+                    Some(expected),
+                    "{code}"
+                );
+            }
+        }
     });
 }
 

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,6 +11,7 @@ use std::time::Instant;
 use common::{LIMIT, failure, interrupted, notebook_kernel, ok, project, run, until};
 use lab::client::{Kernel, Outcome};
 use lab::toolchain::Toolchain;
+use walkdir::WalkDir;
 
 #[test]
 fn a_partial_line_at_the_end_of_a_cell_never_hangs_the_kernel() {
@@ -230,6 +232,103 @@ fn a_panic_and_a_failed_question_mark_are_failures_with_their_message() {
         let message = failure(&mut kernel, "let n: i32 = \"\";").await;
         assert!(message.contains("mismatched types"), "{message}");
         kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn the_first_mistake_compiles_no_dependency() {
+    run(async {
+        for (mistake, message) in [
+            ("let nope = no_such_function(1);", "cannot find function"),
+            ("let wrong: i32 = \"\";", "mismatched types"),
+        ] {
+            let mut kernel = notebook_kernel().await;
+            let build = build_folder(&kernel);
+            let compiled = || -> BTreeSet<PathBuf> {
+                let files = WalkDir::new(build.join("target")).into_iter().flatten();
+                files
+                    .map(|file| file.into_path())
+                    .filter(|path| {
+                        let name = path.file_name().unwrap_or_default().to_string_lossy();
+                        name.ends_with(".rmeta") && !name.starts_with("libctx")
+                    })
+                    .collect()
+            };
+            let before = compiled();
+            assert!(before.len() > 20, "{before:?}");
+            let said = failure(&mut kernel, mistake).await;
+            assert!(said.contains(message), "{said}");
+            assert_eq!(compiled(), before, "{mistake}");
+        }
+    });
+}
+
+#[test]
+fn starting_a_kernel_changes_no_file_of_the_users() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        // An entry of somebody's own in each place where Jupyter looks.
+        let places = [
+            home.join(".local/share/jupyter"),
+            folder.path().join("data"),
+            folder.path().join("environment/share/jupyter"),
+            folder.path().join("xdg/jupyter"),
+        ];
+        for place in &places {
+            let entry = place.join("kernels/rust");
+            fs::create_dir_all(&entry).unwrap();
+            fs::write(
+                entry.join("kernel.json"),
+                "{\"argv\": [\"somebody's own\"]}",
+            )
+            .unwrap();
+        }
+        let files = || -> Vec<(PathBuf, String)> {
+            let files = WalkDir::new(folder.path()).sort_by_file_name();
+            let files = files.into_iter().flatten().map(|file| file.into_path());
+            files
+                .map(|path| (path.clone(), fs::read_to_string(path).unwrap_or_default()))
+                .collect()
+        };
+        let before = files();
+        let real = |name: &str, below: &str| {
+            let own = std::env::home_dir().unwrap().join(below);
+            std::env::var_os(name).map_or(own, PathBuf::from)
+        };
+        let environment = places[2].to_str().unwrap();
+        let several = format!("{environment}:{}", places[1].display());
+        let data = places[1].to_str().unwrap();
+        let xdg = folder.path().join("xdg");
+        for variables in [
+            vec![],
+            vec![("JUPYTER_PATH", environment)],
+            vec![("JUPYTER_PATH", &*several), ("CONDA_PREFIX", environment)],
+            vec![("JUPYTER_DATA_DIR", data), ("JUPYTERHUB_USER", "ann")],
+            vec![("XDG_DATA_HOME", xdg.to_str().unwrap())],
+        ] {
+            let mut command = common::kernel_command();
+            command
+                .env("HOME", &home)
+                .env("CARGO_HOME", real("CARGO_HOME", ".cargo"))
+                .env("RUSTUP_HOME", real("RUSTUP_HOME", ".rustup"))
+                .env("LAB_CACHE", real("XDG_CACHE_HOME", ".cache"));
+            if let Some(cache) = std::env::var_os("LAB_CACHE") {
+                command.env("LAB_CACHE", cache);
+            }
+            command.envs(variables.iter().copied());
+            let mut kernel = Kernel::start_with(command, |_| ()).await.unwrap();
+            let said = ok(&mut kernel, "std::env::var(\"JUPYTER_PATH\").ok()").await;
+            let expected = variables.iter().find(|(name, _)| *name == "JUPYTER_PATH");
+            let expected = format!("{:?}", expected.map(|(_, value)| *value));
+            assert_eq!(
+                said.result(),
+                Some(&*expected),
+                "cells see what the user has set"
+            );
+            kernel.shutdown().await.unwrap();
+            assert_eq!(files(), before, "{variables:?}");
+        }
     });
 }
 

@@ -13,6 +13,8 @@ use crate::kernel::stock;
 const STARTS: usize = 3;
 /// Cells run of each kind.
 const CELLS: usize = 15;
+/// Compile errors of each kind after the first.
+const ERRORS: usize = 5;
 
 pub async fn bench(setting: &Setting<'_>) -> Result<()> {
     let ours = || setting.ours();
@@ -68,22 +70,28 @@ pub async fn bench(setting: &Setting<'_>) -> Result<()> {
         }
     }
 
-    println!("编译错误（第一个与以后的，以后的取中位数）");
-    for (name, kernel) in [
-        ("本课程的内核", &mut of_ours),
-        ("原版 evcxr", &mut of_stock),
-    ] {
-        let wrong = "let wrong: i32 = \"\";";
-        let first_error = run(kernel, wrong, false).await?;
-        let mut later = Vec::new();
-        for _ in 0..5 {
-            later.push(run(kernel, wrong, false).await?);
-        }
-        row(&format!("{name}，以后的"), median(later), None);
-        row(&format!("{name}，第一个"), first_error, None);
-    }
     of_ours.shutdown().await?;
-    of_stock.shutdown().await
+    of_stock.shutdown().await?;
+
+    println!("编译错误：每种在一个新内核里，第一个与以后的（以后的取 {ERRORS} 次的中位数）");
+    for (kind, mistake) in [
+        ("推断不出类型", "let nope = no_such_function(1);"),
+        ("写明了类型", "let wrong: i32 = \"\";"),
+    ] {
+        for (name, command) in [("本课程的内核", ours()), ("原版 evcxr", stock(warm.path()))]
+        {
+            let mut kernel = setting.open(command).await?;
+            let first_error = run(&mut kernel, mistake, false).await?;
+            let mut later = Vec::new();
+            for _ in 0..ERRORS {
+                later.push(run(&mut kernel, mistake, false).await?);
+            }
+            row(&format!("{name}，{kind}，第一个"), first_error, None);
+            row(&format!("{name}，{kind}，以后的"), median(later), None);
+            kernel.shutdown().await?;
+        }
+    }
+    Ok(())
 }
 
 /// How long a kernel takes to start and run its first cell.

@@ -7,7 +7,8 @@
 //! cells are run ahead that do nothing but name crates and imports: nobody may want the others.
 //!
 //! The rehearsal then makes evcxr do once what it is slow at the first time, as long as nobody
-//! asks for anything. It leaves neither a variable nor an item behind:
+//! asks for anything; of a kernel that somebody has started, too, once a cell has named crates. It
+//! leaves neither a variable nor an item behind:
 //! - a completion, for which the analyser infers types. A cell with a `let` would do it, too, and
 //!   leave the variable; one that does not compile would be what `:explain` explains;
 //! - an await. From the first one on, evcxr compiles each cell as async code, until `:clear`.
@@ -46,6 +47,8 @@ pub struct Ahead {
     own: Bytes,
     /// Whether the first cell has been run, did well, and had nothing to show.
     holds: bool,
+    /// Whether evcxr must forget what has been run if it was not what is asked for.
+    leaves_traces: bool,
     /// Whether our requests have shown anything.
     has_shown: Shared<bool>,
 }
@@ -72,7 +75,18 @@ impl Ahead {
             running: None,
             own: Bytes::new(),
             holds: false,
+            leaves_traces: true,
             has_shown: Shared::new(false),
+        }
+    }
+
+    /// For a kernel whose first cell its clients have run: the analyser infers its first type, which
+    /// takes it more than a second, while they read what they see.
+    pub fn rehearsal() -> Ahead {
+        Ahead {
+            steps: VecDeque::from([Step::Completion]),
+            leaves_traces: false,
+            ..Ahead::new(String::new())
         }
     }
 
@@ -112,7 +126,10 @@ impl Front {
             None => ahead.steps.pop_front()?,
             Some(request) => {
                 let code = code_of(request)?;
-                if ahead.running.is_none() || (ahead.holds && code == ahead.first) {
+                if !ahead.leaves_traces
+                    || ahead.running.is_none()
+                    || (ahead.holds && code == ahead.first)
+                {
                     return None;
                 }
                 Step::Clear
@@ -210,6 +227,13 @@ mod tests {
         ] {
             assert!(!may_be_run_ahead(cell), "{cell}");
         }
+    }
+
+    #[test]
+    fn after_a_client_has_run_the_first_cell_nothing_is_run_that_would_have_to_be_forgotten() {
+        let ahead = Ahead::rehearsal();
+        assert_eq!(ahead.steps, [Step::Completion]);
+        assert!(!ahead.leaves_traces && !ahead.holds);
     }
 
     #[test]

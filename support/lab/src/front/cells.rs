@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use super::ahead::Ahead;
 use super::failure::{self, Panic};
 use super::history::Entry;
 use super::interrupt::Interruption;
@@ -410,6 +411,7 @@ impl Front {
             cell.idle = true;
         }
         self.finish_cell();
+        self.ahead = None; // that has been done as well
     }
 
     /// Replies, once evcxr has said everything.
@@ -461,6 +463,9 @@ impl Front {
         self.publish_state("idle", parent);
         if !errors.is_empty() && cell.stop_on_error {
             self.abort_queue();
+        }
+        if errors.is_empty() && complete::names_crates(&cell.code) {
+            self.ahead = Some(Ahead::rehearsal());
         }
         self.tidy = Some(Instant::now() + REST);
     }

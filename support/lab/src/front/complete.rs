@@ -79,6 +79,12 @@ fn is_open(kind: LiteralKind) -> bool {
     }
 }
 
+/// Whether a cell tells evcxr of crates.
+pub fn names_crates(code: &str) -> bool {
+    code.lines()
+        .any(|line| line.trim_start().starts_with(":dep "))
+}
+
 /// The Rust in a cell: lines that begin with a colon are commands to evcxr.
 fn without_commands(code: &str) -> String {
     let rust = |line: &&str| !line.trim_start().starts_with(':');

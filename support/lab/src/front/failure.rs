@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::source_map::{GENERATED, Place, SourceMap};
 
-/// How the files of the standard library are called.
-const OF_STD: &str = "/rustc/";
+/// What stands in the names of the standard library's files: without its sources, and with them.
+const OF_STD: [&str; 2] = ["/rustc/", "/rustlib/src/rust/library/"];
 
 /// A panic on the thread that runs the cells.
 #[derive(Clone, Debug, Default)]
@@ -102,9 +102,8 @@ pub fn of_panic(panic: &Panic, place: Option<&Place>) -> Value {
             ),
         ],
         // A line of a file that nobody has seen helps nobody.
-        None if ["", GENERATED].contains(&&*panic.file) || panic.file.starts_with(OF_STD) => {
-            vec![]
-        }
+        None if ["", GENERATED].contains(&&*panic.file) => vec![],
+        None if OF_STD.iter().any(|part| panic.file.contains(part)) => vec![],
         None => vec![format!("  {}:{}:{}", panic.file, panic.line, panic.column)],
     };
     let message = match &*panic.message {
