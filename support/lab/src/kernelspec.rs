@@ -20,6 +20,11 @@ pub fn folder(environment: &Environment) -> PathBuf {
     environment.jupyter_data().join("kernels").join(NAME)
 }
 
+/// The program that Jupyter starts.
+pub fn program(environment: &Environment) -> PathBuf {
+    folder(environment).join("lab")
+}
+
 /// Writes the entry, with a copy of this program: one in `target/` is gone after `cargo clean`.
 ///
 /// # Errors
@@ -29,7 +34,7 @@ pub fn install(project: &Project, environment: &Environment) -> Result<()> {
     fs::create_dir_all(&folder)
         .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", folder.display()))?;
     files::remove_leftovers(&folder);
-    let program = folder.join("lab");
+    let program = program(environment);
     let here = std::env::current_exe().context("找不到自己的程序文件")?;
     if !same(&here, &program) {
         let mut source = File::open(&here).context("读不了自己的程序文件")?;
@@ -52,7 +57,7 @@ pub fn install(project: &Project, environment: &Environment) -> Result<()> {
 /// Whether the entry is there, complete, and for this project and this program.
 pub fn is_installed(project: &Project, environment: &Environment) -> bool {
     let folder = folder(environment);
-    let program = folder.join("lab");
+    let program = program(environment);
     let found: Option<Value> = fs::read(folder.join("kernel.json"))
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());

@@ -1,6 +1,7 @@
 //! `lab setup`: installs what is missing, step by step. What is there already is not touched.
 
 use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -80,7 +81,8 @@ async fn attempt(project: &Project, options: &Options) -> Result<(Environment, R
         kernelspec::folder(&environment).display()
     ));
 
-    let warmed = warm_all(project, &toolchain).await;
+    let kernel = kernelspec::program(&environment);
+    let warmed = warm_all(project, &toolchain, &kernel).await;
     Ok((environment, warmed))
 }
 
@@ -104,7 +106,7 @@ async fn lock(project: &Project) -> Result<File> {
     Ok(lock)
 }
 
-async fn warm_all(project: &Project, toolchain: &Toolchain) -> Result<()> {
+async fn warm_all(project: &Project, toolchain: &Toolchain, kernel: &Path) -> Result<()> {
     build_folder::configuration(project).with_context(|| {
         format!(
             "写不了缓存文件夹 {}：请检查权限和磁盘空间",
@@ -118,7 +120,7 @@ async fn warm_all(project: &Project, toolchain: &Toolchain) -> Result<()> {
             let bar = spinner("预热");
             let mut folders = wanted.iter().map(|(folder, _)| folder.as_path());
             let base = folders.find(|folder| is_ready(folder));
-            let warmed = warm::warm(project, folder, base, notebook, &bar).await;
+            let warmed = warm::warm(project, kernel, folder, base, notebook, &bar).await;
             bar.finish_and_clear();
             troubles.extend(warmed.err());
         }

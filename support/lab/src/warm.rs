@@ -19,13 +19,12 @@ use crate::toolchain::Toolchain;
 /// How long compiling everything may take, on a slow machine.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Cells that make the compiler do, once, what every notebook needs: the first inferred type,
-/// the first await, and a compile error, for which `cargo check` reads all dependencies.
-const REHEARSAL: [(&str, bool); 4] = [
-    ("let warm = vec![1, 2, 3];", true),
-    ("warm.len()", true),
-    ("tokio::task::yield_now().await;", true),
-    ("let wrong: i32 = \"\";", false),
+/// Cells that make the compiler do, once, what every notebook needs: the first inferred type and
+/// the first await.
+const REHEARSAL: [&str; 3] = [
+    "let warm = vec![1, 2, 3];",
+    "warm.len()",
+    "tokio::task::yield_now().await;",
 ];
 
 /// Folders that notebooks need, each with a notebook that needs it.
@@ -59,7 +58,8 @@ pub fn survey(project: &Project, toolchain: &Toolchain) -> Result<(Wanted, Vec<E
     Ok((folders, troubles))
 }
 
-/// Warms `folder` by running the first cell of `notebook` and a few more in it. Interrupted, it
+/// Warms `folder` by running the first cell of `notebook` and a few more in it, with the program
+/// `kernel`: the installed one, which stays when this one is built anew. Interrupted, it
 /// goes on from there the next time. What `base`, another warmed folder, has compiled already is
 /// taken from there.
 ///
@@ -67,13 +67,14 @@ pub fn survey(project: &Project, toolchain: &Toolchain) -> Result<(Wanted, Vec<E
 /// When a crate cannot be downloaded or compiled.
 pub async fn warm(
     project: &Project,
+    kernel: &Path,
     folder: &Path,
     base: Option<&Path>,
     notebook: &Path,
     bar: &ProgressBar,
 ) -> Result<()> {
     build_folder::begin(folder, base).context("建不了构建文件夹：请检查磁盘空间")?;
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(kernel);
     command
         .arg("kernel")
         .env(PROJECT_ENV, project.root())
@@ -97,10 +98,12 @@ pub async fn warm(
         .first()
         .map(|cell| cell.source.clone())
         .with_context(|| format!("{name} 没有代码单元格：请从 git 恢复"))?;
-    for (code, succeeds) in [(first.as_str(), true)].into_iter().chain(REHEARSAL) {
+    for code in [first.as_str()].into_iter().chain(REHEARSAL) {
         let cause = match kernel.execute(code, LIMIT).await {
-            Ok(Execution { outcome, .. }) if (outcome == Outcome::Ok) == succeeds => continue,
-            Ok(Execution { outcome, .. }) => cause(&outcome, &kernel),
+            Ok(Execution { outcome, .. }) => match cause(&outcome, &kernel) {
+                Some(cause) => cause,
+                None => continue,
+            },
             Err(error) => format!("{error:#}{}", kernel.log()),
         };
         bail!(
@@ -112,13 +115,16 @@ pub async fn warm(
     build_folder::set_ready(folder)
 }
 
-fn cause(outcome: &Outcome, kernel: &Kernel) -> String {
+/// Why a cell has failed, if it has.
+fn cause(outcome: &Outcome, kernel: &Kernel) -> Option<String> {
     match outcome {
-        Outcome::Failed(message) if message.trim().is_empty() => kernel.log(),
-        Outcome::Failed(message) => message.lines().map(|line| format!("\n  {line}")).collect(),
-        Outcome::TimedOut => format!("超过 {} 分钟没有结束", LIMIT.as_secs() / 60),
-        Outcome::KernelDied => format!("内核退出了{}", kernel.log()),
-        Outcome::Ok => "本该编译失败的单元格却成功了".to_owned(),
+        Outcome::Ok => None,
+        Outcome::Failed(message) if message.trim().is_empty() => Some(kernel.log()),
+        Outcome::Failed(message) => {
+            Some(message.lines().map(|line| format!("\n  {line}")).collect())
+        }
+        Outcome::TimedOut => Some(format!("超过 {} 分钟没有结束", LIMIT.as_secs() / 60)),
+        Outcome::KernelDied => Some(format!("内核退出了{}", kernel.log())),
     }
 }
 
