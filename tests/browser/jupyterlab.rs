@@ -1,4 +1,4 @@
-//! A JupyterLab of its own, as `lab open` starts it, with a notebook open in a browser.
+//! A JupyterLab of its own, as `lab open` starts it, and one with a notebook open in a browser.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,13 +14,68 @@ use crate::webdriver::{Browser, CONTROL, ENTER, SHIFT};
 /// Names of notebooks that a test puts into the course's folder while it runs. Git ignores them.
 const PREFIX: &str = "Untitled-browser-test";
 
+/// JupyterLab's server.
+pub struct Server {
+    running: Running,
+    /// What it says to open in a browser.
+    pub address: String,
+    _settings: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts it, and waits until it says where it is.
+    pub fn start() -> Server {
+        set_up();
+        let settings = tempfile::tempdir().unwrap();
+        let port = free_port().to_string();
+        let mut command = clean(lab());
+        command
+            .args(["open", "--no-browser", "--port", &port])
+            .current_dir(project().root());
+        // Whoever runs this test may have settings of their own, and keeps them.
+        for name in ["CONFIG", "DATA", "RUNTIME"] {
+            command.env(format!("JUPYTER_{name}_DIR"), settings.path().join(name));
+        }
+        let mut running = start_server(&mut command);
+        let output = running.output.clone();
+        let mut address = String::new();
+        running.until("JupyterLab prints its address", LONG, || {
+            let text = fs::read_to_string(&output).unwrap_or_default();
+            let printed = text.split("http://").find(|text| text.contains("?token="));
+            // With the end of the line: not just the half of it that is there already.
+            let line = printed.and_then(|rest| rest.split_once('\n'));
+            line.map(|(line, _)| address = format!("http://{}", line.trim()))
+                .is_some()
+        });
+        Server {
+            running,
+            address,
+            _settings: settings,
+        }
+    }
+
+    /// The address of a notebook in the course's folder.
+    fn address_of(&self, notebook: &str) -> String {
+        let (page, token) = self.address.split_once('?').unwrap();
+        let (server, _) = page.split_once("/lab").unwrap();
+        format!("{server}/lab/tree/{notebook}?{token}")
+    }
+
+    /// Ends it, and sees that it takes its kernels with it.
+    pub fn close(self) {
+        let mark = self.running.mark.clone();
+        self.running.signal("TERM");
+        self.running.finish(SHORT);
+        all_gone(&mark, Duration::from_secs(20));
+    }
+}
+
 /// A server, a browser, and a notebook. All are gone when it is dropped.
 pub struct JupyterLab {
     /// The window.
     pub browser: Browser,
-    server: Running,
+    server: Server,
     notebook: Notebook,
-    _settings: tempfile::TempDir,
 }
 
 /// A notebook file in the course's folder, where the first cell's relative paths lead to the
@@ -90,39 +145,17 @@ fn number(prompt: &str) -> Option<u32> {
 impl JupyterLab {
     /// Opens a copy of a notebook with this text, and waits for its kernel.
     pub fn open(text: &str) -> JupyterLab {
-        set_up();
-        let settings = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let mut command = clean(lab());
-        command
-            .args(["open", "--no-browser", "--port", &port.to_string()])
-            .current_dir(project().root());
-        // Whoever runs this test may have settings of their own, and keeps them.
-        for name in ["CONFIG", "DATA", "RUNTIME"] {
-            command.env(format!("JUPYTER_{name}_DIR"), settings.path().join(name));
-        }
-        let mut server = start_server(&mut command);
-        let output = server.output.clone();
-        let mut token = String::new();
-        server.until("JupyterLab prints its address", LONG, || {
-            let text = fs::read_to_string(&output).unwrap_or_default();
-            let printed = text.split("/lab?token=").nth(1);
-            // With the end of the line: not just the half of it that is there already.
-            let line = printed.and_then(|rest| rest.split_once('\n'));
-            line.map(|(line, _)| token = line.trim().to_owned())
-                .is_some()
-        });
         let lab = JupyterLab {
+            server: Server::start(),
             browser: Browser::start(),
-            server,
             notebook: Notebook::new(text),
-            _settings: settings,
         };
-        let name = lab.notebook.0.file_name().unwrap().display();
-        let address = format!("http://127.0.0.1:{port}/lab/tree/{name}?token={token}");
+        let name = lab.notebook.0.file_name().unwrap().to_str().unwrap();
+        let address = lab.server.address_of(name);
         lab.browser.open(&address);
-        lab.browser
-            .until("the kernel is ready", LONG, || lab.is_idle().then_some(()));
+        lab.browser.until("the kernel is ready", LONG, || {
+            is_idle(&lab.browser).then_some(())
+        });
         // Where a reader begins, whatever the page does about the keyboard at its start.
         lab.select(":first-child");
         lab
@@ -145,10 +178,7 @@ impl JupyterLab {
 
     /// Whether there is a kernel and nothing runs in it.
     pub fn is_idle(&self) -> bool {
-        // As the status bar says at the bottom.
-        let script = "return [...document.querySelectorAll('.jp-StatusBar-TextItem')]
-            .some(item => item.textContent === 'Rust | 空闲')";
-        self.browser.script(script, json!([])) == true
+        is_idle(&self.browser)
     }
 
     /// The code cells, in order.
@@ -296,13 +326,15 @@ impl JupyterLab {
 
     /// Ends the server, and sees that it takes its kernels with it.
     pub fn close(self) {
-        let JupyterLab {
-            browser, server, ..
-        } = self;
-        drop(browser);
-        let mark = server.mark.clone();
-        server.signal("TERM");
-        server.finish(SHORT);
-        all_gone(&mark, Duration::from_secs(20));
+        drop(self.browser);
+        self.server.close();
     }
+}
+
+/// Whether the page has a notebook with a kernel, and nothing runs in it.
+pub fn is_idle(browser: &Browser) -> bool {
+    // As the status bar says at the bottom.
+    let script = "return [...document.querySelectorAll('.jp-StatusBar-TextItem')]
+        .some(item => item.textContent === 'Rust | 空闲')";
+    browser.script(script, json!([])) == true
 }

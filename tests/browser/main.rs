@@ -10,10 +10,11 @@ mod webdriver;
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::command::SHORT;
+use common::command::{LONG, SHORT};
 use common::{FIRST_CELL, notebook, project};
-use jupyterlab::JupyterLab;
+use jupyterlab::{JupyterLab, Server, is_idle};
 use serde_json::{Value, json};
+use webdriver::Browser;
 
 /// The notebook that is gone through cell by cell.
 const FIRST: &str = "01-why-coroutines.ipynb";
@@ -23,6 +24,78 @@ const FIRST: &str = "01-why-coroutines.ipynb";
 fn alone() -> Option<MutexGuard<'static, ()>> {
     static ALONE: Mutex<()> = Mutex::new(());
     webdriver::is_there().then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[test]
+fn the_address_that_is_printed_leads_to_the_guide_and_to_nothing_else() {
+    let Some(_alone) = alone() else { return };
+    let server = Server::start();
+    let browser = Browser::start();
+    browser.open(&server.address);
+    browser.until("the guide has a kernel", LONG, || {
+        is_idle(&browser).then_some(())
+    });
+    browser.screenshot("0-first-page");
+    let tabs = "return [...document.querySelectorAll('#jp-main-dock-panel .lm-TabBar-tabLabel')]
+        .map(tab => tab.textContent)";
+    assert_eq!(browser.script(tabs, json!([])), json!(["00-guide.ipynb"]));
+    let heading = "return document.querySelector('.jp-Notebook h1').checkVisibility()";
+    assert_eq!(browser.script(heading, json!([])), true);
+    drop(browser);
+    server.close();
+}
+
+#[test]
+fn text_around_a_bar_stands_as_any_text_and_is_copied_as_it_was_written() {
+    let Some(_alone) = alone() else { return };
+    const WRITTEN: [&str; 4] = [
+        "下载国旗",
+        "答案是四十二",
+        "（全角）：「标点」",
+        "한국어 ひらがな",
+    ];
+    let bars = "use notebook::indicatif::ProgressStyle;\n\
+        let bars = notebook::multi_progress();\n\
+        for text in TEXTS {\n    \
+            let bar = bars.add(notebook::progress_bar(2)).with_message(text);\n    \
+            bar.set_style(ProgressStyle::with_template(\"{bar:8.blue} 第 {pos} 个 {msg:.red}\").unwrap());\n    \
+            bar.inc(2);\n    \
+            bar.finish();\n\
+        }"
+    .replace("TEXTS", &format!("{WRITTEN:?}"));
+    let lab = JupyterLab::open(&notebook(&[(FIRST_CELL, false), (&bars, false)]));
+    for number in 0..2 {
+        lab.shift_enter();
+        lab.until_cell(number, "has run", |cell| cell.is_done());
+    }
+    // The same text in an element of its own, in the same font, is just as wide.
+    let script = "const drawn = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[1]
+            .querySelector('.jp-OutputArea-output pre');
+        getSelection().selectAllChildren(drawn);
+        const copied = getSelection().toString();
+        getSelection().removeAllRanges();
+        const widths = [...drawn.querySelectorAll('span')].map(span => {
+            const range = document.createRange();
+            range.selectNodeContents(span);
+            const plain = document.createElement('span');
+            plain.textContent = span.textContent;
+            drawn.append(plain);
+            const widths = [range, plain].map(it => it.getBoundingClientRect().width);
+            plain.remove();
+            return [span.textContent, ...widths];
+        });
+        return [copied, widths]";
+    let seen = lab.browser.script(script, json!([]));
+    lab.browser.screenshot("8-bars");
+    let lines = WRITTEN.map(|text| format!("████████ 第 2 个 {text}"));
+    assert_eq!(seen[0], lines.join("\n"));
+    let stretches = seen[1].as_array().unwrap();
+    assert_eq!(stretches.len(), 2 * WRITTEN.len());
+    for stretch in stretches {
+        let [drawn, plain] = [1, 2].map(|at| stretch[at].as_f64().unwrap());
+        assert!((drawn - plain).abs() < 0.5, "{stretch}");
+    }
+    lab.close();
 }
 
 #[test]
