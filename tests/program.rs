@@ -106,9 +106,15 @@ impl Sandbox {
     }
 }
 
+/// This machine's toolchain, whole even where nothing has been set up yet.
+fn toolchain() -> Toolchain {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(Toolchain::find_or_complete()).unwrap()
+}
+
 /// The real compiler, not rustup's proxy, which needs more on its path.
 fn rustc() -> PathBuf {
-    Toolchain::find().unwrap().sysroot.join("bin/rustc")
+    toolchain().sysroot.join("bin/rustc")
 }
 
 // ---- From nothing to a book ----
@@ -733,7 +739,7 @@ struct Rustup<'a> {
 impl Rustup<'_> {
     /// `None` where rustup does not own this machine's toolchain.
     fn new(sandbox: &Sandbox) -> Option<Rustup<'_>> {
-        let machine = Toolchain::find().unwrap();
+        let machine = toolchain();
         let rustlib = machine.sysroot.join("lib/rustlib");
         let path = std::env::var_os("PATH").unwrap();
         let rustup = std::env::split_paths(&path).map(|folder| folder.join("rustup"));
