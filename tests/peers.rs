@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-use common::{kernel, kernel_command, ok, run};
+use common::{kernel, kernel_command, ok, run, until};
 use jupyter_protocol::{
     ExecuteRequest, InputReply, JupyterMessage, JupyterMessageContent, KernelInfoRequest,
     ReplyStatus,
@@ -86,23 +86,29 @@ fn bad_visits(kernel: &Kernel) {
     ];
     for (port, socket_type) in channels {
         let [greeting, ready, message] = talk(socket_type);
-        let whole = [&greeting[..], &ready, &message].concat();
+        let handshake = [greeting, ready].concat();
+        let whole = [&handshake[..], &message].concat();
         for reset in [false, true] {
             for cut in [0, 1, 10, 63] {
                 visit(port, &whole[..cut], 0, reset);
             }
-            for cut in [64, 65, 64 + ready.len() - 1, 64 + ready.len(), whole.len()] {
+            for cut in [64, 65, handshake.len() - 1, handshake.len(), whole.len()] {
                 // What it is greeted with, and the beginning of the kernel's READY.
                 visit(port, &whole[..cut], 70, reset);
             }
             let half = &whole[..whole.len() - 1];
             visit(port, half, 70, reset);
             visit(port, &[0xa5; 200], 0, reset);
-            let handshake = [&greeting[..], &ready].concat();
             visit(port, &[&handshake[..], &[0xa5; 100]].concat(), 0, reset);
-            // More than there is memory in any machine.
-            let announced = [&handshake[..], b"\x02\x40\0\0\0\0\0\0\0", b"begin"].concat();
-            visit(port, &announced, 70, reset);
+        }
+        // More than there is memory in any machine: whoever says so is thrown out.
+        let announced = [&handshake[..], b"\x02\x40\0\0\0\0\0\0\0"].concat();
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.write_all(&announced).unwrap();
+        match stream.read_to_end(&mut Vec::new()) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
         }
     }
 }
@@ -207,5 +213,56 @@ fn nor_does_it_need_anybody_to_read_its_log() {
         // SAFETY: `dup2` is async-signal-safe.
         unsafe { command.pre_exec(redirect) };
         outlives(Kernel::start_with(command, |_| ()).await.unwrap()).await;
+    });
+}
+
+/// What the process has used of the processors, in seconds.
+fn processor_time(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // Behind the name, which may hold anything: user and system time are the 14th and the 15th field.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split(' ').collect();
+    let ticks: u64 = fields[12..14]
+        .iter()
+        .map(|t| t.parse::<u64>().unwrap())
+        .sum();
+    // SAFETY: asks for a number.
+    ticks as f64 / unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64
+}
+
+#[test]
+fn while_no_file_descriptor_is_left_a_kernel_rests_and_then_lets_clients_in_again() {
+    run(async {
+        let mut command = kernel_command();
+        let few = libc::rlimit {
+            rlim_cur: 200,
+            rlim_max: 200,
+        };
+        // SAFETY: one valid record.
+        let limit = move || match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &few) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
+        // SAFETY: `setrlimit` is a system call and no more.
+        unsafe { command.pre_exec(limit) };
+        let mut kernel = Kernel::start_with(command, |_| ()).await.unwrap();
+        ok(&mut kernel, "let before = 41;").await;
+        let process = kernel.id().unwrap();
+        let ports = kernel.connection();
+        let ports = [ports.hb_port, ports.iopub_port, ports.shell_port];
+        let crowd = (0..300).map(|number| TcpStream::connect(("127.0.0.1", ports[number % 3])));
+        let crowd: Vec<TcpStream> = crowd.collect::<io::Result<_>>().unwrap();
+        let open = || fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+        until("it has used what it may", || open() > 160).await;
+        let used = processor_time(process);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let used = processor_time(process) - used;
+        assert!(used < 0.5, "{used} s of a processor in 2 s of rest");
+        // Who was there before is not concerned.
+        assert_eq!(ok(&mut kernel, "before + 1").await.result(), Some("42"));
+        drop(crowd);
+        timeout(LIMIT, answers_everywhere(&kernel))
+            .await
+            .expect("a client that comes now gets its answers");
+        kernel.shutdown().await.unwrap();
     });
 }
