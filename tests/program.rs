@@ -742,8 +742,8 @@ impl Rustup<'_> {
         let machine = toolchain();
         let rustlib = machine.sysroot.join("lib/rustlib");
         let path = std::env::var_os("PATH").unwrap();
-        let rustup = std::env::split_paths(&path).map(|folder| folder.join("rustup"));
-        let Some(rustup) = { rustup }.find(|program| program.is_file()) else {
+        let mut folders = std::env::split_paths(&path);
+        let Some(folder) = folders.find(|folder| folder.join("rustup").is_file()) else {
             writeln!(std::io::stderr(), "SKIPPED: there is no rustup").unwrap();
             return None;
         };
@@ -754,7 +754,7 @@ impl Rustup<'_> {
         // In the place of rustc it starts the one that was chosen.
         fs::remove_file(sandbox.path("bin/rustc")).unwrap();
         for name in ["rustup", "rustc"] {
-            symlink(&rustup, sandbox.path("bin").join(name)).unwrap();
+            symlink(folder.join("rustup"), sandbox.path("bin").join(name)).unwrap();
         }
         let rustup = Rustup {
             sandbox,
