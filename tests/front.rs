@@ -345,8 +345,8 @@ fn the_place_of_a_panic_is_right_or_not_said() {
             ),
             // std says which line of the cell led there, where the compiler lets it.
             (
-                "let shared = std::cell::RefCell::new(1);\nlet first = shared.borrow_mut();\nlet second = shared.borrow_mut();",
-                Some("单元格 [10] 第 3 行第 21 列"),
+                "let shared = std::cell::RefCell::new(1);\n{\n    let first = shared.borrow_mut();\n    let second = shared.borrow_mut();\n}",
+                Some("单元格 [10] 第 4 行第 25 列"),
             ),
             // The same cell once more, and the same line in another.
             (
@@ -391,10 +391,7 @@ fn the_place_of_a_panic_is_right_or_not_said() {
             "{message}"
         );
         let shown = format!("{:?}", execution.outputs);
-        assert!(
-            !shown.contains(".rs"),
-            "{shown}"
-        );
+        assert!(!shown.contains(".rs"), "{shown}");
     });
 }
 
