@@ -442,13 +442,15 @@ fn a_caught_panic_and_one_of_a_background_task_are_text_and_no_error() {
             "let caught = std::panic::catch_unwind(|| panic!(\"caught\")).is_err();",
         )
         .await;
-        assert!(caught.stream("stderr").contains("caught"));
+        let place = "panicked at 单元格 [2] 第 1 行第 46 列:\ncaught\n";
+        assert!(caught.stream("stderr").contains(place), "{caught:?}");
         let task = ok(
             &mut kernel,
             "let failed = tokio::spawn(async { panic!(\"in a task\") }).await.is_err();",
         )
         .await;
-        assert!(task.stream("stderr").contains("in a task"));
+        let place = "thread 'tokio-rt-worker' panicked at 单元格 [3] 第 1 行第 35 列:\nin a task\n";
+        assert!(task.stream("stderr").contains(place), "{task:?}");
     });
 }
 

@@ -162,24 +162,24 @@ fn line(message_type: &str, content: &Value) -> String {
     format!("{MESSAGE}{message}\n")
 }
 
-/// A panic of a cell is the cell's error: its message goes to the front instead of to stderr.
-/// Panics on other threads are reported as ever.
+/// A panic of a cell is the cell's error: its message goes to the front instead of to stderr. So
+/// do those of other threads, which it reports as std would; only it knows from which cell they came.
 fn report_panics() {
     let cells = thread::current().id(); // evcxr loads us on the thread that runs the cells
-    let others = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if thread::current().id() == cells {
-            // Not through std's buffer: it may be what panics.
-            let _ = write_directly(line("panic", &describe(panic)).as_bytes());
-        } else {
-            others(panic);
-        }
+        let kind = match thread::current().id() == cells {
+            true => "panic",
+            false => "panic_elsewhere",
+        };
+        // Not through std's buffer: it may be what panics.
+        let _ = write_directly(line(kind, &describe(panic)).as_bytes());
     }));
 }
 
 fn describe(panic: &PanicHookInfo<'_>) -> Value {
     let place = panic.location();
     json!({
+        "thread": thread::current().name().unwrap_or("<unnamed>"),
         "message": panic.payload_as_str().unwrap_or("（panic 的值不是文字）"),
         "file": place.map(|place| place.file()),
         "line": place.map(|place| place.line()),

@@ -365,9 +365,7 @@ impl Front {
         self.read_waiting();
         self.output.lose_source();
         if let Some(panic) = self.cell().and_then(|cell| cell.panic.take()) {
-            self.output
-                .batch
-                .add(Stream::Stderr, panic.as_std_prints().as_bytes());
+            self.report(&panic);
         }
         self.link = None;
     }
@@ -429,9 +427,7 @@ impl Front {
             && let Some(panic) = cell.panic.take()
         {
             // Somebody has caught it: then it is a text, as in any program.
-            self.output
-                .batch
-                .add(Stream::Stderr, panic.as_std_prints().as_bytes());
+            self.report(&panic);
         }
         let errors = self.errors_of(&cell);
         self.send_text(true);

@@ -10,10 +10,11 @@ use super::source_map::{GENERATED, Place, SourceMap};
 /// What stands in the names of the standard library's files: without its sources, and with them.
 const OF_STD: [&str; 2] = ["/rustc/", "/rustlib/src/rust/library/"];
 
-/// A panic on the thread that runs the cells.
+/// A panic, on the thread that runs the cells unless another is said.
 #[derive(Clone, Debug, Default)]
 pub struct Panic {
     pub message: String,
+    thread: Option<String>,
     file: String,
     line: usize,
     column: usize,
@@ -28,6 +29,7 @@ impl Panic {
         let number = |key: &str| content[key].as_u64().unwrap_or_default() as usize;
         Panic {
             message: text("message"),
+            thread: content["thread"].as_str().map(str::to_owned),
             file: text("file"),
             line: number("line"),
             column: number("column"),
@@ -51,6 +53,7 @@ impl Panic {
         };
         let panic = Panic {
             message: message.to_owned(),
+            thread: None,
             file: place.next()?.to_owned(),
             line,
             column,
@@ -68,12 +71,21 @@ impl Panic {
             .flatten()
     }
 
-    /// As std prints it: for a panic that somebody caught.
-    pub fn as_std_prints(&self) -> String {
-        format!(
-            "\nthread 'main' panicked at {}:{}:{}:\n{}\n",
-            self.file, self.line, self.column, self.message
-        )
+    /// Whether its place says nothing to anybody: it is in no file, in one that nobody has seen, or
+    /// in std's own.
+    fn is_nowhere(&self) -> bool {
+        ["", GENERATED].contains(&&*self.file) || OF_STD.iter().any(|part| self.file.contains(part))
+    }
+
+    /// As std prints it, but with the place in a cell: for a panic that is no error of a cell.
+    pub fn report(&self, map: &SourceMap) -> String {
+        let place = match self.place(map) {
+            Some(place) => format!(" at {place}"),
+            None if self.is_nowhere() => String::new(),
+            None => format!(" at {}:{}:{}", self.file, self.line, self.column),
+        };
+        let thread = self.thread.as_deref().unwrap_or("main");
+        format!("\nthread '{thread}' panicked{place}:\n{}\n", self.message)
     }
 }
 
@@ -91,19 +103,14 @@ pub fn error(name: &str, message: &str, details: &[String]) -> Value {
 pub fn of_panic(panic: &Panic, place: Option<&Place>) -> Value {
     let details = match place {
         Some(place) => vec![
-            format!(
-                "  单元格 [{}] 第 {} 行第 {} 列：",
-                place.count, place.line, place.column
-            ),
+            format!("  {place}："),
             format!("    {}", place.text),
             format!(
                 "    {}\u{1b}[31m^\u{1b}[0m",
                 " ".repeat(width(&place.text, place.column))
             ),
         ],
-        // A line of a file that nobody has seen helps nobody.
-        None if ["", GENERATED].contains(&&*panic.file) => vec![],
-        None if OF_STD.iter().any(|part| panic.file.contains(part)) => vec![],
+        None if panic.is_nowhere() => vec![],
         None => vec![format!("  {}:{}:{}", panic.file, panic.line, panic.column)],
     };
     let message = match &*panic.message {
@@ -197,6 +204,22 @@ mod tests {
             Panic::printed(other, 77).map(|(panic, _)| panic.message),
             None
         );
+    }
+
+    #[test]
+    fn a_panic_that_is_no_error_names_its_place_only_where_somebody_can_find_it() {
+        let report = |file: &str| {
+            let panic =
+                json!({ "message": "m", "thread": "t", "file": file, "line": 7, "column": 5 });
+            Panic::new(&panic).report(&SourceMap::default())
+        };
+        let nowhere = "\nthread 't' panicked:\nm\n";
+        assert_eq!(report("src/lib.rs"), nowhere);
+        assert_eq!(report("/rustc/5980/library/core/src/option.rs"), nowhere);
+        let sources = "/root/toolchain/lib/rustlib/src/rust/library/core/src/option.rs";
+        assert_eq!(report(sources), nowhere);
+        let elsewhere = "\nthread 't' panicked at /crates/a.rs:7:5:\nm\n";
+        assert_eq!(report("/crates/a.rs"), elsewhere);
     }
 
     #[test]

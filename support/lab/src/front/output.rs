@@ -241,11 +241,10 @@ impl Front {
                     None => Some(panic),
                 };
                 if let Some(caught) = earlier {
-                    self.output
-                        .batch
-                        .add(Stream::Stderr, caught.as_std_prints().as_bytes());
+                    self.report(&caught);
                 }
             }
+            Some("panic_elsewhere") => self.report(&Panic::new(content)),
             Some(kind @ ("display_data" | "update_display_data" | "clear_output")) => {
                 self.show();
                 self.send_text(false);
@@ -253,6 +252,12 @@ impl Front {
             }
             _ => {}
         }
+    }
+
+    /// Shows a panic that is no error of a cell.
+    pub(super) fn report(&mut self, panic: &Panic) {
+        let report = panic.report(&self.map);
+        self.output.batch.add(Stream::Stderr, report.as_bytes());
     }
 
     /// Shows what is held back as a display of its own.

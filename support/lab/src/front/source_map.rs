@@ -8,6 +8,7 @@
 //! none.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -29,6 +30,18 @@ pub struct Place {
     pub column: usize,
     /// The line.
     pub text: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place {
+            count,
+            line,
+            column,
+            ..
+        } = self;
+        write!(f, "单元格 [{count}] 第 {line} 行第 {column} 列")
+    }
 }
 
 /// The cells, and the libraries that were made of them.
