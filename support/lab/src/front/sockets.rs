@@ -3,12 +3,13 @@
 
 pub mod door;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jupyter_protocol::{ConnectionInfo, Transport};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -214,11 +215,25 @@ async fn listen(connection: &ConnectionInfo, port: u16) -> Result<Listener> {
         Transport::TCP => TcpListener::bind((&*connection.ip, port))
             .await
             .map(Listener::Tcp),
-        Transport::IPC => {
-            UnixListener::bind(format!("{}-{port}", connection.ip)).map(Listener::Ipc)
-        }
+        Transport::IPC => in_a_folder(&format!("{}-{port}", connection.ip))
+            .await
+            .map(Listener::Ipc),
     };
     bound.with_context(|| format!("不能在 {} 上监听", address(connection, port)))
+}
+
+/// Listens at `path`, also if a kernel that has ended has left its socket there.
+async fn in_a_folder(path: &str) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse
+                && UnixStream::connect(path).await.is_err() =>
+        {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        bound => bound,
+    }
 }
 
 fn address(connection: &ConnectionInfo, port: u16) -> String {

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use serde_json::json;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use zeromq::{ReqSocket, SocketSend};
@@ -24,16 +24,20 @@ struct Open {
 
 impl Open {
     async fn new() -> Open {
-        let folder = tempfile::tempdir().unwrap();
         let connection = client::connection().await.unwrap();
+        Open::at(connection).await.unwrap()
+    }
+
+    async fn at(connection: ConnectionInfo) -> Result<Open> {
+        let folder = tempfile::tempdir()?;
         let (sender, events) = channel(100);
-        let outer = Outer::open(&connection, "session", folder.path(), &sender).await;
-        Open {
-            outer: outer.unwrap(),
+        let outer = Outer::open(&connection, "session", folder.path(), &sender).await?;
+        Ok(Open {
+            outer,
             connection,
             events,
             _folder: folder,
-        }
+        })
     }
 
     /// The channels' ports, the type of socket that connects to each, and a message in frames that
@@ -341,10 +345,28 @@ async fn the_last_answer_has_left_when_a_channel_is_closed() {
     let mut heard = Vec::new();
     let mut peer = peer.into_std().unwrap();
     let end = peer.read_to_end(&mut heard).map_err(|error| error.kind());
-    assert_ne!(end, Err(ErrorKind::WouldBlock), "{} bytes", heard.len());
+    assert_ne!(end, Err(io::ErrorKind::WouldBlock), "{} bytes", heard.len());
     assert!(
         heard.ends_with(b"}") && heard.len() > 100_000,
         "{}",
         heard.len()
     );
+}
+
+#[tokio::test]
+async fn sockets_in_a_folder_are_taken_over_from_a_kernel_that_has_ended_and_from_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = client::connection().await.unwrap();
+    connection.transport = Transport::IPC;
+    connection.ip = folder.path().join("kernel").display().to_string();
+    let ports = &connection;
+    for port in [ports.shell_port, ports.iopub_port, ports.hb_port] {
+        let path = format!("{}-{port}", connection.ip);
+        drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+    }
+    let mut open = Open::at(connection.clone()).await.unwrap();
+    open.works().await;
+    let error = Open::at(connection).await.err().unwrap().to_string();
+    assert!(error.contains("上监听"), "{error}");
+    open.works().await;
 }
