@@ -2,6 +2,8 @@
 //! of the standard library, without which evcxr cannot infer the types of variables.
 
 use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -194,6 +196,15 @@ impl Owner {
 
 /// Lets rustup, whose home is `home`, add the library's sources to its toolchain `name`.
 async fn add_sources(home: &Path, name: &str) -> Result<()> {
+    // What root adds to somebody else's, they could not change any more.
+    let owner = fs::metadata(home).map(|home| home.uid());
+    // SAFETY: always succeeds.
+    if owner.is_ok_and(|owner| owner != unsafe { libc::geteuid() }) {
+        bail!(
+            "{} 属于别的用户，不改动它：请用那个用户运行 `rustup component add rust-src --toolchain {name}`，然后重试",
+            home.display()
+        );
+    }
     let mut rustup = Command::new("rustup");
     rustup
         .args(["component", "add", "rust-src", "--toolchain", name])
@@ -270,7 +281,6 @@ fn find_sources(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn the_minor_version_is_read() {
