@@ -348,18 +348,22 @@ fn the_place_of_a_panic_is_right_or_not_said() {
                 "let shared = std::cell::RefCell::new(1);\n{\n    let first = shared.borrow_mut();\n    let second = shared.borrow_mut();\n}",
                 Some("单元格 [10] 第 4 行第 25 列"),
             ),
-            // The same cell once more, and the same line in another.
             (
-                "let x: Result<u8, u8> = Err(1);\nx.unwrap();",
-                Some("单元格 [11] 第 2 行第 3 列"),
+                "let zero = 5 - \"5\".parse::<i32>()?;\n10 / zero",
+                Some("单元格 [11] 第 2 行第 1 列"),
             ),
+            // The same cell once more, and the same line in another.
             (
                 "let x: Result<u8, u8> = Err(1);\nx.unwrap();",
                 Some("单元格 [12] 第 2 行第 3 列"),
             ),
             (
+                "let x: Result<u8, u8> = Err(1);\nx.unwrap();",
+                Some("单元格 [13] 第 2 行第 3 列"),
+            ),
+            (
                 "let y = 0;\n\nlet x: Result<u8, u8> = Err(1);\nx.unwrap();",
-                Some("单元格 [13] 第 4 行第 3 列"),
+                Some("单元格 [14] 第 4 行第 3 列"),
             ),
         ];
         for (code, place) in course {

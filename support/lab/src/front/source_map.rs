@@ -19,6 +19,9 @@ use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxKind, SyntaxNode};
 /// What every generated file is called in the messages of rustc and in panics.
 pub const GENERATED: &str = "src/lib.rs";
 
+/// What evcxr writes before the last expression, which it shows.
+const BRACKET: &str = "(\n";
+
 /// Where in which cell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -111,6 +114,16 @@ impl SourceMap {
 
     fn find_in(&self, build: &Build, generated: &str, line: usize, column: usize) -> Option<Place> {
         let at = offset(generated, line, column)?;
+        self.find_at(build, generated, at).or_else(|| {
+            // The brackets that evcxr puts around the last expression are a part of it to rustc.
+            let inside = generated[at..]
+                .starts_with(BRACKET)
+                .then(|| at + BRACKET.len())?;
+            self.find_at(build, generated, inside)
+        })
+    }
+
+    fn find_at(&self, build: &Build, generated: &str, at: usize) -> Option<Place> {
         let own = build.cell.count;
         let mut found: Option<(usize, Place)> = None;
         // The newest first: an item that is defined again replaces the earlier one.
@@ -337,6 +350,8 @@ mod tests {
         assert_eq!(course.find(3, "unwrap"), Some((3, 1, column)));
         assert_eq!(course.find(2, "5;"), Some((2, 1, 9)));
         assert_eq!(course.find(2, "n\n)"), Some((2, 2, 1)));
+        // What fails is the whole expression, which for rustc begins at the bracket.
+        assert_eq!(course.find(2, "(\nn"), Some((2, 2, 1)));
     }
 
     #[test]
