@@ -13,6 +13,7 @@ use std::io::{self, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -21,6 +22,7 @@ use tokio::net::unix::pipe;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::Sender;
+use tokio::time::sleep;
 
 use super::Event;
 use super::processes;
@@ -39,6 +41,8 @@ const FRAME: usize = 9;
 pub const INPUT: [u8; FRAME] = [b'R'; FRAME];
 /// How long the two numbers are.
 pub const ANSWER: usize = 8;
+/// How long nobody is let in after somebody was not.
+const PAUSE: Duration = Duration::from_millis(20);
 /// More than this is not sent at once: it always fits into a socket that is empty.
 const LONGEST_INPUT: usize = 64 << 10;
 const WELCOME: u8 = b'W';
@@ -228,8 +232,12 @@ pub fn bind(path: &Path) -> Result<UnixListener> {
 pub fn listen(listener: UnixListener, evcxr: u32, events: Sender<Event>) {
     tokio::spawn(async move {
         let mut number = 0;
-        while let Ok((stream, _)) = listener.accept().await {
-            match receive(stream, evcxr).await {
+        loop {
+            let received = async {
+                let (stream, _) = listener.accept().await?;
+                receive(stream, evcxr).await
+            };
+            match received.await {
                 Ok((guest, reader)) => {
                     number += 1;
                     if events.send(Event::Linked(number, guest)).await.is_err() {
@@ -237,7 +245,10 @@ pub fn listen(listener: UnixListener, evcxr: u32, events: Sender<Event>) {
                     }
                     tokio::spawn(listen_to(reader, number, events.clone()));
                 }
-                Err(error) => eprintln!("[front] a process was not let in: {error:#}"),
+                Err(error) => {
+                    eprintln!("[front] a process was not let in: {error:#}");
+                    sleep(PAUSE).await; // if no file descriptor is left, it is not the last
+                }
             }
         }
     });
