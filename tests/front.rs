@@ -446,7 +446,7 @@ fn a_caught_panic_and_one_of_a_background_task_are_text_and_no_error() {
             "let caught = std::panic::catch_unwind(|| panic!(\"caught\")).is_err();",
         )
         .await;
-        let place = "panicked at 单元格 [2] 第 1 行第 46 列:\ncaught\n";
+        let place = "thread 'main' panicked at 单元格 [2] 第 1 行第 42 列:\ncaught\n";
         assert!(caught.stream("stderr").contains(place), "{caught:?}");
         let task = ok(
             &mut kernel,

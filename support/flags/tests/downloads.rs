@@ -201,11 +201,12 @@ async fn a_full_disk_is_an_error_for_each_flag_that_has_no_room_and_leaves_no_ha
             .unwrap();
         let [saved, _, errors, _] = counts(&report);
         assert!(errors > 10 && saved + errors == 20, "{report:?}");
-        for record in &report.records {
-            match &record.reason {
-                Some(reason) => assert!(reason.ends_with("磁盘已满"), "{reason}"),
-                None => {}
-            }
+        let reasons = report
+            .records
+            .iter()
+            .filter_map(|record| record.reason.as_ref());
+        for reason in reasons {
+            assert!(reason.ends_with("磁盘已满"), "{reason}");
         }
         let files: Vec<_> = std::fs::read_dir(disk.0.path())
             .unwrap()

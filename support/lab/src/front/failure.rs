@@ -29,11 +29,19 @@ impl Panic {
         let number = |key: &str| content[key].as_u64().unwrap_or_default() as usize;
         Panic {
             message: text("message"),
-            thread: content["thread"].as_str().map(str::to_owned),
+            thread: None,
             file: text("file"),
             line: number("line"),
             column: number("column"),
             library: content["library"].as_str().map(PathBuf::from),
+        }
+    }
+
+    /// The same for a panic on another thread.
+    pub fn elsewhere(content: &Value) -> Panic {
+        Panic {
+            thread: content["thread"].as_str().map(str::to_owned),
+            ..Panic::new(content)
         }
     }
 
@@ -211,7 +219,7 @@ mod tests {
         let report = |file: &str| {
             let panic =
                 json!({ "message": "m", "thread": "t", "file": file, "line": 7, "column": 5 });
-            Panic::new(&panic).report(&SourceMap::default())
+            Panic::elsewhere(&panic).report(&SourceMap::default())
         };
         let nowhere = "\nthread 't' panicked:\nm\n";
         assert_eq!(report("src/lib.rs"), nowhere);

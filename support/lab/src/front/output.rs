@@ -244,7 +244,7 @@ impl Front {
                     self.report(&caught);
                 }
             }
-            Some("panic_elsewhere") => self.report(&Panic::new(content)),
+            Some("panic_elsewhere") => self.report(&Panic::elsewhere(content)),
             Some(kind @ ("display_data" | "update_display_data" | "clear_output")) => {
                 self.show();
                 self.send_text(false);
