@@ -15,6 +15,8 @@ const STARTS: usize = 3;
 const CELLS: usize = 15;
 /// Compile errors of each kind after the first.
 const ERRORS: usize = 5;
+/// How long a student looks at what the first cell shows, at the least.
+const READING: Duration = Duration::from_secs(3);
 
 pub async fn bench(setting: &Setting<'_>) -> Result<()> {
     let ours = || setting.ours();
@@ -73,21 +75,27 @@ pub async fn bench(setting: &Setting<'_>) -> Result<()> {
     of_ours.shutdown().await?;
     of_stock.shutdown().await?;
 
-    println!("编译错误：每种在一个新内核里，第一个与以后的（以后的取 {ERRORS} 次的中位数）");
+    println!(
+        "编译错误，第一个与以后的（每种在一个新内核里，以后的取 {ERRORS} 次的中位数；:dep 单元格以后立刻执行，或者先读 {READING:?}）"
+    );
     for (kind, mistake) in [
         ("推断不出类型", "let nope = no_such_function(1);"),
         ("写明了类型", "let wrong: i32 = \"\";"),
     ] {
-        for (name, command) in [("本课程的内核", ours()), ("原版 evcxr", stock(warm.path()))]
-        {
+        for (name, command, reading) in [
+            ("本课程的内核，立刻", ours(), Duration::ZERO),
+            ("本课程的内核，先读", ours(), READING),
+            ("原版 evcxr，立刻", stock(warm.path()), Duration::ZERO),
+        ] {
             let mut kernel = setting.open(command).await?;
+            tokio::time::sleep(reading).await;
             let first_error = run(&mut kernel, mistake, false).await?;
             let mut later = Vec::new();
             for _ in 0..ERRORS {
                 later.push(run(&mut kernel, mistake, false).await?);
             }
-            row(&format!("{name}，{kind}，第一个"), first_error, None);
-            row(&format!("{name}，{kind}，以后的"), median(later), None);
+            row(&format!("{kind}，{name}，第一个"), first_error, None);
+            row(&format!("{kind}，{name}，以后的"), median(later), None);
             kernel.shutdown().await?;
         }
     }
