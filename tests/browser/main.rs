@@ -14,7 +14,7 @@ use common::command::{LONG, SHORT};
 use common::{FIRST_CELL, notebook, project};
 use jupyterlab::{JupyterLab, Server, is_idle};
 use serde_json::{Value, json};
-use webdriver::Browser;
+use webdriver::{Browser, ENTER};
 
 /// The notebook that is gone through cell by cell.
 const FIRST: &str = "01-why-coroutines.ipynb";
@@ -293,6 +293,37 @@ fn the_stop_button_ends_the_cell_and_keeps_what_there_is() {
     let next = lab.until_cell(3, "has run", |cell| cell.is_done());
     lab.browser.screenshot("5-stopped");
     assert_eq!(next.text, "kept: 42\n");
+    lab.close();
+}
+
+#[test]
+fn what_a_cell_reads_is_typed_into_the_box_below_it() {
+    let Some(_alone) = alone() else { return };
+    let reads = "let mut line = String::new();\n\
+        print!(\"你叫什么？\");\n\
+        std::io::stdin().read_line(&mut line)?;\n\
+        println!(\"你好，{}\", line.trim_end());";
+    let cells = [(FIRST_CELL, false), (reads, false), ("line.len()", false)];
+    let lab = JupyterLab::open(&notebook(&cells));
+    lab.shift_enter();
+    lab.until_cell(0, "has run", |cell| cell.is_done());
+    lab.shift_enter();
+    lab.browser.click(".jp-Stdin-input");
+    for key in "ann".chars() {
+        lab.browser.press(&[key]);
+    }
+    lab.browser.screenshot("9-input");
+    lab.browser.press(&[ENTER]);
+    let done = lab.until_cell(1, "has run", |cell| cell.is_done());
+    assert!(!done.failed, "{done:?}");
+    assert!(
+        done.text.starts_with("你叫什么？") && done.text.ends_with("你好，ann\n"),
+        "{done:?}"
+    );
+    lab.select(":last-child");
+    lab.shift_enter();
+    let next = lab.until_cell(2, "has run", |cell| cell.is_done());
+    assert_eq!(next.text.trim(), "4", "{next:?}");
     lab.close();
 }
 
