@@ -621,7 +621,6 @@ const MANY_THINGS: Exercises = Exercises {
         "rows",
         "ask",
         "busy",
-        "pub-sub",
         "tags",
         "layer",
         "tree",
@@ -695,14 +694,14 @@ const MANY_THINGS: Exercises = Exercises {
                     }"#,
                 ),
                 (
-                    "只有 1 步",
+                    "做完了 1 步",
                     r#"#[instrument]
                     async fn visit() {
                         let _ = tokio::spawn(chore("读").in_current_span()).await;
                     }"#,
                 ),
                 (
-                    "应有 visit",
+                    "visit 应是一个 span",
                     r#"async fn visit() {
                         let reading = tokio::spawn(chore("读").in_current_span());
                         let writing = tokio::spawn(chore("写").in_current_span());
