@@ -838,8 +838,10 @@ async fn verdict(kernel: &mut Kernel, answer: &str, check: &str) -> String {
             return message.clone();
         }
     }
+    // A spinner may have been there before: what follows a `\r` stands in its place.
     let printed = checked.stream("stdout");
-    printed.lines().last().unwrap_or_default().to_owned()
+    let last = printed.trim_end().rsplit(['\n', '\r']).next();
+    last.unwrap_or_default().to_owned()
 }
 
 /// The text of the cell with this id.
