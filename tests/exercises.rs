@@ -745,7 +745,7 @@ const MANY_THINGS: Exercises = Exercises {
                     }"#,
                 ),
                 (
-                    "还把剩下的都做了",
+                    "取消以后又做了 2 条",
                     r#"async fn drain(mut inbox: mpsc::Receiver<u32>, token: CancellationToken, timeline: Timeline) -> usize {
                         let mut done = 0;
                         while let Some(Some(message)) = token.run_until_cancelled(inbox.recv()).await {
@@ -779,6 +779,7 @@ const MANY_THINGS: Exercises = Exercises {
                         let mut done = 0;
                         loop {
                             let message: u32 = tokio::select! {
+                                biased;
                                 () = token.cancelled() => return done,
                                 Some(message) = inbox.recv() => message,
                             };
