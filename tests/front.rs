@@ -429,6 +429,22 @@ fn a_notebook_without_any_dep_has_live_output_errors_and_kills_too() {
         );
         assert_eq!(execution.stream("stdout"), "before\n");
         assert_eq!(execution.stream("stderr"), "");
+        // One that std reports in pieces, and one that comes late to its end.
+        let long = failure(&mut kernel, "panic!(\"{}\", \"长\".repeat(3000));").await;
+        assert_eq!(long.matches('长').count(), 3000, "{long}");
+        let slow = "struct Slow;\nimpl Drop for Slow {\n    fn drop(&mut self) {\n        std::thread::sleep(std::time::Duration::from_millis(200));\n    }\n}\nlet slow = Slow;\npanic!(\"after the report\");";
+        let execution = kernel.execute(slow, LIMIT).await.unwrap();
+        assert!(
+            matches!(&execution.outcome, Outcome::Failed(said) if said.contains("after the report")),
+            "{execution:?}"
+        );
+        assert_eq!(execution.stream("stderr"), "");
+        let caught = "let caught = std::panic::catch_unwind(|| panic!(\"caught\")).is_err();";
+        let execution = ok(&mut kernel, caught).await;
+        assert!(
+            execution.stream("stderr").contains("caught"),
+            "{execution:?}"
+        );
         let message = failure(&mut kernel, "\"x\".parse::<u8>()?;").await;
         assert!(message.contains("invalid digit"), "{message}");
         let death = failure(&mut kernel, "std::process::exit(3);").await;

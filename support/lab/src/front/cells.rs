@@ -387,6 +387,7 @@ impl Front {
     pub(super) fn end_code(&mut self) {
         self.read_waiting();
         self.output.release();
+        self.output.release_report();
         self.output.ending = None;
         if let Some((_, link)) = &mut self.link {
             link.tell_evcxr("EVCXR_EXECUTION_COMPLETE");

@@ -45,14 +45,19 @@ impl Panic {
         }
     }
 
-    /// From the end of what a process has written to stderr, where std has reported it: how one
-    /// without the `notebook` crate tells. Also gives the text of the report.
-    pub fn printed(stderr: &str, process: u32) -> Option<(Panic, &str)> {
-        // Cells run on the process's first thread, which has the same number.
-        let mark = format!(" ({process}) panicked at ");
-        let at = stderr.rfind(&mark)?;
-        let start = stderr[..at].rfind('\n').map_or(0, |newline| newline + 1);
-        let (place, text) = stderr[at + mark.len()..].split_once(":\n")?;
+    /// Where, in what a process has written to stderr, std's report of a panic on the thread of the
+    /// cells begins: how one without the `notebook` crate tells.
+    pub fn reported(stderr: &[u8], process: u32) -> Option<usize> {
+        let at = memchr::memmem::find(stderr, mark(process).as_bytes())?;
+        Some(start_of_report(stderr, at))
+    }
+
+    /// From the last of these reports. Also gives where it begins.
+    pub fn printed(stderr: &[u8], process: u32) -> Option<(Panic, usize)> {
+        let mark = mark(process);
+        let at = memchr::memmem::rfind(stderr, mark.as_bytes())?;
+        let report = String::from_utf8_lossy(&stderr[at + mark.len()..]);
+        let (place, text) = report.split_once(":\n")?;
         let mut place = place.rsplitn(3, ':');
         let (column, line) = (place.next()?.parse().ok()?, place.next()?.parse().ok()?);
         let message = match text.split_once("\nnote: run with `RUST_BACKTRACE") {
@@ -67,8 +72,7 @@ impl Panic {
             column,
             library: None,
         };
-        let empty_line = stderr[..start].ends_with('\n');
-        Some((panic, &stderr[start - usize::from(empty_line)..]))
+        Some((panic, start_of_report(stderr, at)))
     }
 
     /// The place in a cell, if it is certain.
@@ -95,6 +99,18 @@ impl Panic {
         let thread = self.thread.as_deref().unwrap_or("main");
         format!("\nthread '{thread}' panicked{place}:\n{}\n", self.message)
     }
+}
+
+/// What std writes of a panic between the thread's name and the place. Cells run on the process's
+/// first thread, which has the same number.
+fn mark(process: u32) -> String {
+    format!(" ({process}) panicked at ")
+}
+
+/// The beginning of the line that has something at `at`, with the empty line before it.
+fn start_of_report(stderr: &[u8], at: usize) -> usize {
+    let start = memchr::memrchr(b'\n', &stderr[..at]).map_or(0, |newline| newline + 1);
+    start - usize::from(stderr[..start].ends_with(b"\n"))
 }
 
 /// The content of an `error` message.
@@ -199,8 +215,9 @@ mod tests {
         ];
         for report in reports {
             let written = format!("before\n{report}");
-            let (panic, text) = Panic::printed(&written, 77).unwrap();
-            assert_eq!(text, report);
+            let (panic, start) = Panic::printed(written.as_bytes(), 77).unwrap();
+            assert_eq!(&written[start..], report);
+            assert_eq!(Panic::reported(written.as_bytes(), 77), Some(start));
             assert_eq!(panic.message, "first\nsecond");
             assert_eq!(
                 (&*panic.file, panic.line, panic.column),
@@ -209,7 +226,7 @@ mod tests {
         }
         let other = "\nthread 'worker' (78) panicked at a.rs:1:1:\nb\n";
         assert_eq!(
-            Panic::printed(other, 77).map(|(panic, _)| panic.message),
+            Panic::printed(other.as_bytes(), 77).map(|(panic, _)| panic.message),
             None
         );
     }

@@ -116,10 +116,22 @@ impl Pipe {
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> usize {
-        match self.receiver.try_read(buffer) {
+        let read = self.receiver.try_read(buffer);
+        self.take(read)
+    }
+
+    /// Asks the system, not tokio, which may not have heard yet of what has just been written.
+    fn read_now(&mut self, buffer: &mut [u8]) -> usize {
+        let read = rustix::io::read(&self.receiver, buffer);
+        self.take(read.map_err(io::Error::from))
+    }
+
+    fn take(&mut self, read: io::Result<usize>) -> usize {
+        match read {
             Ok(0) => self.open = false,
             Ok(read) => return read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.open = false,
         }
         0
@@ -138,6 +150,12 @@ impl Link {
     /// Reads what is there, without waiting.
     pub fn read(&mut self, stream: Stream, buffer: &mut [u8]) -> usize {
         self.pipe(stream).read(buffer)
+    }
+
+    /// Reads what has been written up to now, without waiting; [`Link::read`] may not see what was
+    /// written a moment ago.
+    pub fn read_now(&mut self, stream: Stream, buffer: &mut [u8]) -> usize {
+        self.pipe(stream).read_now(buffer)
     }
 
     /// How many bytes are there.

@@ -15,6 +15,9 @@ use super::stream::{Batch, Pace, Stream};
 /// representation may be added.
 const HOLD: Duration = Duration::from_millis(10);
 
+/// How long std's report of a panic is held back that may turn out to be the cell's error.
+const REPORT: Duration = Duration::from_millis(500);
+
 /// What has been read and not been sent.
 pub struct Output {
     pub batch: Batch,
@@ -23,6 +26,10 @@ pub struct Output {
     pub shown: Option<Map<String, Value>>,
     /// Since when something is held back.
     held_since: Option<Instant>,
+    /// What std reports of a panic on the thread of the cells, and what is written to stderr behind
+    /// it; and since when that is held back.
+    report: Vec<u8>,
+    report_since: Option<Instant>,
     /// The last text of an `eprintln!`: what a failed `?` says about its error.
     last_eprintln: String,
     /// Set while a cell's code has ended and its output has not all been read.
@@ -40,6 +47,8 @@ impl Default for Output {
             scanner: Scanner::default(),
             shown: None,
             held_since: None,
+            report: Vec::new(),
+            report_since: None,
             last_eprintln: String::new(),
             ending: None,
             flushes: 0,
@@ -57,10 +66,35 @@ impl Output {
         }
     }
 
+    /// Lets the report of a panic out after all: somebody has caught it.
+    pub fn release_report(&mut self) {
+        let report = std::mem::take(&mut self.report);
+        self.batch.add(Stream::Stderr, &report);
+        self.report_since = None;
+    }
+
+    /// Takes what is written to stderr by a process that has not loaded the `notebook` crate.
+    fn take_errors(&mut self, bytes: &[u8], process: u32) {
+        if self.report_since.is_some() {
+            return self.report.extend(bytes);
+        }
+        // std writes a long one in pieces.
+        let begun = self.batch.last_errors().unwrap_or_default();
+        let written = [begun.as_bytes(), bytes].concat();
+        let Some(start) = Panic::reported(&written, process) else {
+            return self.batch.add(Stream::Stderr, bytes);
+        };
+        self.batch.take_back(&begun);
+        self.batch.add(Stream::Stderr, &written[..start]);
+        self.report.extend(&written[start..]);
+        self.report_since = Some(Instant::now());
+    }
+
     /// Nothing more comes from the process that has written so far.
     pub fn lose_source(&mut self) {
         let text = self.scanner.finish();
         self.batch.add(Stream::Stdout, &text);
+        self.release_report();
         self.ending = None;
     }
 }
@@ -111,7 +145,7 @@ impl Front {
             let Some((_, link)) = &mut self.link else {
                 return;
             };
-            let read = link.read(stream, &mut bytes[..most]);
+            let read = link.read_now(stream, &mut bytes[..most]);
             if read == 0 {
                 return;
             }
@@ -125,8 +159,11 @@ impl Front {
             return;
         }
         if stream == Stream::Stderr {
-            self.output.batch.add(stream, bytes);
-            return;
+            let link = self.link.as_ref().map(|(_, link)| link);
+            return match link.filter(|link| link.notebook().is_none()) {
+                Some(link) => self.output.take_errors(bytes, link.process),
+                None => self.output.batch.add(stream, bytes),
+            };
         }
         for piece in self.output.scanner.feed(bytes) {
             self.take_piece(piece);
@@ -184,10 +221,12 @@ impl Front {
         let link = self.link.as_ref().map(|(_, link)| link);
         let process = link.filter(|link| link.notebook().is_none())?.process;
         self.read_all(Stream::Stderr);
-        let written = self.output.batch.last_errors()?;
-        let (panic, report) = Panic::printed(&written, process)?;
-        self.output.batch.take_back(report);
-        Some(panic)
+        let report = std::mem::take(&mut self.output.report);
+        self.output.report_since = None;
+        let printed = Panic::printed(&report, process);
+        let before = printed.as_ref().map_or(report.len(), |(_, start)| *start);
+        self.output.batch.add(Stream::Stderr, &report[..before]);
+        printed.map(|(panic, _)| panic)
     }
 
     fn tell_evcxr(&mut self, line: &str) {
@@ -284,10 +323,11 @@ impl Front {
     /// When something has to be done without an event.
     pub(super) fn next_moment(&mut self) -> Option<Instant> {
         let held = self.output.held_since.map(|since| since + HOLD);
+        let report = self.output.report_since.map(|since| since + REPORT);
         let ending = self.output.ending.as_ref().map(|ending| ending.deadline);
         let interruption = self.cell().and_then(|cell| cell.interruption.next_moment());
         let due = self.output.batch.due();
-        [held, ending, interruption, due, self.tidy]
+        [held, report, ending, interruption, due, self.tidy]
             .into_iter()
             .flatten()
             .min()
@@ -302,6 +342,9 @@ impl Front {
             if !self.may_be_result() {
                 self.show();
             }
+        }
+        if has_come(self.output.report_since.map(|since| since + REPORT)) {
+            self.output.release_report();
         }
         if has_come(self.output.ending.as_ref().map(|ending| ending.deadline)) {
             self.end_code();
