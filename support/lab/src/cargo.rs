@@ -5,12 +5,13 @@
 //! **cargo** gives cells the versions of the workspace's lock file (`pinned.rs`), and does not
 //! call the real one where it can do without:
 //!
-//! - A cell, to compile or only to check. Most of what a student waits for after a small one is cargo finding out that nothing
-//!   has changed: 80 of 140 ms. So the call of rustc that cargo makes for one cell is made again for
+//! - A cell, to compile or only to check. Most of what a student waits for after a small one is cargo
+//!   finding out that nothing has changed: 80 of 140 ms. So the call of rustc that cargo makes for one cell is made again for
 //!   the next, as long as everything that cargo would look at is as it was: its own command line and
 //!   environment, manifest, lock file, and the sources of path dependencies (`cell.rs`). rustc then
 //!   calls the linker itself, without gcc in between (`linker.rs`).
 //! - A question (`questions.rs`): evcxr and rust-analyzer ask some twenty at each start.
+//!   What it depends on is in more than one manifest (`manifests.rs`).
 
 mod cell;
 mod linker;

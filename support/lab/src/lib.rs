@@ -10,7 +10,7 @@
 //! | `cargo.rs`, `cargo/` | the `cargo` and the `rustc` that evcxr finds: a cell without cargo, known answers, the lock file's versions |
 //! | `kernel.rs` | `lab kernel`: evcxr with what it needs around it |
 //! | `front/` | what Jupyter talks to: a relay to evcxr that does what evcxr falls short of |
-//! | `cells.rs` | the process that runs the cells |
+//! | `cells.rs`, `cells/` | the process that runs the cells, and what they read |
 //! | `client.rs` | a Jupyter client: starts kernels, runs cells |
 //! | `outputs.rs` | what a cell has shown, as a notebook stores it |
 //! | `ipynb.rs` | notebook files |

@@ -79,8 +79,8 @@ impl Output {
             return self.report.extend(bytes);
         }
         // std writes a long one in pieces.
-        let begun = self.batch.last_errors().unwrap_or_default();
-        let written = [begun.as_bytes(), bytes].concat();
+        let begun = self.batch.last_errors().unwrap_or_default().to_vec();
+        let written = [&begun, bytes].concat();
         let Some(start) = Panic::reported(&written, process) else {
             return self.batch.add(Stream::Stderr, bytes);
         };
@@ -199,7 +199,7 @@ impl Front {
                     false => known,
                 };
                 // It stands in the `error` message.
-                self.output.batch.take_back(&text);
+                self.output.batch.take_back(text.as_bytes());
                 if let Some(cell) = self.cell() {
                     cell.failed = Some(Failed::Returned(text));
                 }

@@ -130,10 +130,10 @@ impl Batch {
     }
 
     /// Removes `text` from the end of what has been written to stderr, if that is how it ends.
-    pub fn take_back(&mut self, text: &str) -> bool {
+    pub fn take_back(&mut self, text: &[u8]) -> bool {
         let mut chunks = self.chunks.iter_mut().rev();
         let stderr = chunks.find(|(stream, _)| *stream == Stream::Stderr);
-        let Some((_, bytes)) = stderr.filter(|(_, bytes)| bytes.ends_with(text.as_bytes())) else {
+        let Some((_, bytes)) = stderr.filter(|(_, bytes)| bytes.ends_with(text)) else {
             return false;
         };
         bytes.truncate(bytes.len() - text.len());
@@ -141,15 +141,15 @@ impl Batch {
     }
 
     /// What has last been written to stderr and not been sent.
-    pub fn last_errors(&self) -> Option<String> {
+    pub fn last_errors(&self) -> Option<&[u8]> {
         let mut chunks = self.chunks.iter().rev();
         let (_, bytes) = chunks.find(|(stream, _)| *stream == Stream::Stderr)?;
-        Some(String::from_utf8_lossy(bytes).into_owned())
+        Some(bytes)
     }
 
     /// The last line of it, with its newline.
     pub fn last_error_line(&self) -> Option<String> {
-        let text = self.last_errors()?;
+        let text = String::from_utf8_lossy(self.last_errors()?);
         text.split_inclusive('\n').next_back().map(str::to_owned)
     }
 }
@@ -241,8 +241,8 @@ mod tests {
         batch.add(Stderr, b"before\nParseIntError\n");
         batch.add(Stdout, b"out");
         assert_eq!(batch.last_error_line().as_deref(), Some("ParseIntError\n"));
-        assert!(!batch.take_back("other\n"));
-        assert!(batch.take_back("ParseIntError\n"));
+        assert!(!batch.take_back(b"other\n"));
+        assert!(batch.take_back(b"ParseIntError\n"));
         assert_eq!(
             batch.take(true),
             owned(&[(Stderr, "before\n"), (Stdout, "out")])
