@@ -7,8 +7,9 @@
 //! cells are run ahead that do nothing but name crates and imports: nobody may want the others.
 //!
 //! The rehearsal then makes evcxr do once what it is slow at the first time, as long as nobody
-//! asks for anything; of a kernel that somebody has started, too, once a cell has named crates. It
-//! leaves neither a variable nor an item behind:
+//! asks for anything; of a kernel that somebody has started, too, while they read what they are
+//! about to execute, and once a cell has named crates. It leaves neither a variable nor an item
+//! behind:
 //! - a completion, for which the analyser infers types. A cell with a `let` would do it, too, and
 //!   leave the variable; one that does not compile would be what `:explain` explains;
 //! - an await. From the first one on, evcxr compiles each cell as async code, until `:clear`.
@@ -80,8 +81,8 @@ impl Ahead {
         }
     }
 
-    /// For a kernel whose first cell its clients have run: the analyser infers its first type, which
-    /// takes it more than a second, while they read what they see.
+    /// For a kernel that its clients use, or are about to: the analyser infers its first type, which
+    /// takes it more than two seconds, while they read what they see.
     pub fn rehearsal() -> Ahead {
         Ahead {
             steps: VecDeque::from([Step::Completion]),

@@ -18,6 +18,8 @@ use super::{Front, complete};
 const FLUSH: Duration = Duration::from_secs(1);
 /// After a cell's end, the time for its last messages to have gone out to the clients.
 const REST: Duration = Duration::from_millis(200);
+/// After its start, the time that a kernel gives to who knows already what to execute.
+const UNUSED: Duration = Duration::from_secs(1);
 
 const NOBODY_TO_ASK: &str = "[不能输入] 没有单元格在执行，后台任务读不到标准输入。\n";
 const NO_INPUT_BOX: &str =
@@ -162,6 +164,7 @@ impl Front {
         let store_history = !silent && content["store_history"] != false;
         self.count += u64::from(store_history);
         self.latest = request.header.clone();
+        self.unused = None;
         self.publish_state("busy", &request.header);
         if !silent {
             let input = json!({ "code": code, "execution_count": self.count });
@@ -217,7 +220,10 @@ impl Front {
 
     /// What evcxr publishes.
     pub(super) fn take_published(&mut self, message: Message) {
-        self.is_heard = true;
+        if !self.is_heard {
+            self.is_heard = true;
+            self.unused = self.ahead.is_none().then(|| Instant::now() + UNUSED);
+        }
         match &mut self.current {
             Some(Current::Cell(cell)) if cell.request.id == message.parent_id => {
                 let mut content = message.content();

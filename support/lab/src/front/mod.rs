@@ -157,6 +157,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
         link: None,
         output: Output::default(),
         tidy: None,
+        unused: None,
         end: None,
     };
     let mut interrupts = signal(SignalKind::interrupt())?;
@@ -316,6 +317,8 @@ struct Front {
     output: Output,
     /// When what has come to rest since the last cell is tidied up.
     tidy: Option<Instant>,
+    /// When a kernel in which nothing has been executed yet rehearses.
+    unused: Option<Instant>,
     /// Set when the kernel is to end; with the reply to who wanted it.
     end: Option<Option<Message>>,
 }

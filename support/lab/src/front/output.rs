@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Duration, Instant};
 
 use super::Front;
+use super::ahead::Ahead;
 use super::cells::{self, Current, Ending, Failed};
 use super::failure::Panic;
 use super::scanner::{Piece, Scanner};
@@ -327,7 +328,7 @@ impl Front {
         let ending = self.output.ending.as_ref().map(|ending| ending.deadline);
         let interruption = self.cell().and_then(|cell| cell.interruption.next_moment());
         let due = self.output.batch.due();
-        [held, report, ending, interruption, due, self.tidy]
+        [held, report, ending, interruption, due, self.tidy, self.unused]
             .into_iter()
             .flatten()
             .min()
@@ -355,6 +356,10 @@ impl Front {
         if has_come(self.tidy) {
             self.tidy = None;
             give_memory_back();
+        }
+        if has_come(self.unused) {
+            self.unused = None;
+            self.ahead = Some(Ahead::rehearsal());
         }
         self.go_on_interrupting(now);
     }
