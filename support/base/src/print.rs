@@ -1,7 +1,7 @@
 //! What this program prints. Nobody may be reading it any more: behind `| head`, or when Jupyter,
 //! which keeps a kernel's log, has been killed. std's macros panic then.
 //!
-//! These have the names of std's and hide them in all of this crate: what commands print to standard
+//! These have the names of std's, and a crate that says `#[macro_use] extern crate base;` gets these instead: what commands print to standard
 //! output ends the program quietly then; what anything says on standard error is lost.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::process::exit;
 
 /// The exit status that shells show for a program which SIGPIPE has ended.
-const NOBODY_READS: i32 = 128 + libc::SIGPIPE;
+const NOBODY_READS: i32 = 128 + rustix::process::Signal::PIPE.as_raw();
 
 #[doc(hidden)]
 #[macro_export]

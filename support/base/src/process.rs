@@ -1,29 +1,26 @@
 //! Programs that we start: how they end, and what is worth showing of them.
 
-use std::io::{self, Write};
-use std::os::fd::RawFd;
+use std::io::{self, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::Child;
+use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal, setsid};
 
 /// Lets the system kill the program when we are killed: a download or a compiler that nobody
 /// waits for would be in the next set-up's way, and a kernel without its front is an orphan.
 ///
-/// "We" is the thread that starts it: call it on the main thread, which lives longest.
+/// "We" is the thread that starts it: call it on a thread that lives as long as the program.
 pub fn end_with_us(command: &mut Command) {
-    get_when_we_end(command, libc::SIGKILL);
+    get_when_we_end(command, Signal::KILL);
 }
 
 /// Lets the system send the program `signal` when we are killed. See [`end_with_us`].
-pub fn get_when_we_end(command: &mut Command, signal: i32) {
-    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
+pub fn get_when_we_end(command: &mut Command, signal: Signal) {
+    // SAFETY: a system call that touches no memory of ours.
     unsafe {
-        command.pre_exec(move || {
-            libc::prctl(libc::PR_SET_PDEATHSIG, signal);
-            Ok(())
-        });
+        command.pre_exec(move || Ok(set_parent_process_death_signal(Some(signal))?));
     }
 }
 
@@ -31,98 +28,103 @@ pub fn get_when_we_end(command: &mut Command, signal: i32) {
 /// reach it, nor what it starts; all of that can be ended as a group, and has a share of the
 /// processors of its own.
 pub fn in_its_own_session(command: &mut Command) {
-    // SAFETY: `setsid` is async-signal-safe and touches no memory.
+    // SAFETY: a system call that touches no memory.
     unsafe {
         command.pre_exec(|| {
-            libc::setsid();
+            let _ = setsid(); // it fails only for who leads a session already
             Ok(())
         });
     }
 }
 
-/// Ends this process once the other end of `pipe` is closed: for the process that runs the cells,
-/// which evcxr sends commands through it. One that is busy would outlive a kernel that was killed,
-/// since it notices only when it next reads a command. ([`end_with_us`] is not for it: evcxr starts
-/// it on a thread of its own that ends.)
-pub fn end_with(pipe: RawFd) {
-    let watch = move || {
-        if has_hung_up(pipe) {
-            // SAFETY: always sound. No destructor must run: a cell may hold any lock.
-            unsafe { libc::_exit(0) };
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().spawn(watch) {
-        let _ = writeln!(
-            io::stderr(),
-            "没有线程可用（{error}）：内核被强行终止时，单元格的进程要到空闲时才结束。"
-        );
-    }
+/// The programs that [`finish`] waits for: each leads a process group.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+fn running() -> MutexGuard<'static, Vec<Pid>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until the other end of a pipe is closed. False if this is nothing that can be waited for.
-fn has_hung_up(fd: RawFd) -> bool {
-    let mut pipe = libc::pollfd {
-        fd,
-        events: 0, // POLLHUP is always reported
-        revents: 0,
-    };
-    loop {
-        // SAFETY: one valid pollfd.
-        match unsafe { libc::poll(&mut pipe, 1, -1) } {
-            // A signal, of which a cell may have any number.
-            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-            1 => return pipe.revents & libc::POLLHUP != 0,
-            _ => return false,
-        }
+/// Kills all that [`finish`] waits for, with all that they have started, and lets nothing more be
+/// started: for who is about to end this process.
+pub fn end_all() {
+    let running = running();
+    for group in running.iter() {
+        let _ = kill_process_group(*group, Signal::KILL);
     }
+    std::mem::forget(running); // stays locked
 }
 
-/// A program that is killed, with all that it started, when nobody waits for it any longer.
-struct Group(Child);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(id) = self.0.id() {
-            // SAFETY: no memory is involved. The group's leader is not yet reaped, so the number
-            // is still its own.
-            unsafe { libc::killpg(id as i32, libc::SIGKILL) };
-        }
-    }
+/// Which of its outputs a program wrote to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
 
-/// Runs `command`, with nothing to read, to its end, and ends it with all that it started when
-/// nobody waits any longer. `listener` gets each line of its stdout.
+/// Runs `command`, with nothing to read, to its end. `listener` gets each line of what it writes,
+/// on this thread; a line ends with a carriage return as well, as progress bars have it.
 ///
 /// # Errors
-/// When it cannot be started or its output cannot be read.
-pub async fn finish(mut command: Command, mut listener: impl FnMut(&str)) -> io::Result<Output> {
+/// When it cannot be started.
+pub fn finish(mut command: Command, mut listener: impl FnMut(Stream, &str)) -> io::Result<Output> {
     command
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     end_with_us(&mut command);
-    let mut group = Group(tokio::process::Command::from(command).spawn()?);
-    let pipes = (group.0.stdout.take(), group.0.stderr.take());
-    let (Some(stdout), Some(mut stderr)) = pipes else {
-        return Err(io::Error::other("stdout and stderr are piped"));
-    };
-    let mut lines = BufReader::new(stdout).lines();
+    let mut running = running();
+    let mut child = command.spawn()?;
+    let group = Pid::from_child(&child);
+    running.push(group);
+    drop(running);
+    let (sender, chunks) = mpsc::channel();
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let readers = [
+        stdout.map(|pipe| read(Stream::Stdout, pipe, sender.clone())),
+        stderr.map(|pipe| read(Stream::Stderr, pipe, sender)),
+    ];
     let (mut text, mut errors) = (Vec::new(), Vec::new());
-    let read_lines = async {
-        while let Some(line) = lines.next_line().await? {
-            listener(&line);
-            text.extend(line.into_bytes());
-            text.push(b'\n');
-        }
-        Ok(())
-    };
-    tokio::try_join!(read_lines, stderr.read_to_end(&mut errors))?;
-    let status = group.0.wait().await?;
+    for (stream, line) in chunks {
+        let all = match stream {
+            Stream::Stdout => &mut text,
+            Stream::Stderr => &mut errors,
+        };
+        all.extend_from_slice(&line);
+        let line = String::from_utf8_lossy(&line);
+        listener(stream, line.trim_end_matches(['\r', '\n']));
+    }
+    for reader in readers.into_iter().flatten() {
+        let _ = reader.join();
+    }
+    let status = child.wait()?;
+    self::running().retain(|other| *other != group);
     Ok(Output {
         status,
         stdout: text,
         stderr: errors,
+    })
+}
+
+/// Reads a pipe line by line, on a thread of its own.
+fn read(
+    stream: Stream,
+    pipe: impl Read + Send + 'static,
+    lines: mpsc::Sender<(Stream, Vec<u8>)>,
+) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let mut line = Vec::new();
+        for byte in BufReader::new(pipe).bytes().map_while(Result::ok) {
+            line.push(byte);
+            if matches!(byte, b'\n' | b'\r') {
+                let _ = lines.send((stream, std::mem::take(&mut line)));
+            }
+        }
+        if !line.is_empty() {
+            let _ = lines.send((stream, line));
+        }
     })
 }
 
@@ -142,37 +144,19 @@ pub fn last_lines(output: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsRawFd;
-    use std::os::unix::thread::JoinHandleExt;
-    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
-    fn signals_do_not_end_the_watch_and_the_end_of_the_pipe_does() {
-        static HANDLED: AtomicU32 = AtomicU32::new(0);
-        extern "C" fn handle(_: libc::c_int) {
-            HANDLED.fetch_add(1, Ordering::SeqCst);
-        }
-        let handler = handle as extern "C" fn(libc::c_int) as libc::sighandler_t;
-        // SAFETY: the handler does nothing but count.
-        unsafe { libc::signal(libc::SIGUSR2, handler) };
-        let (reader, writer) = io::pipe().unwrap();
-        let watch = std::thread::spawn(move || has_hung_up(reader.as_raw_fd()));
-        // Soon they come while it waits.
-        for sent in 1..=200 {
-            // SAFETY: the thread has not been joined.
-            unsafe { libc::pthread_kill(watch.as_pthread_t(), libc::SIGUSR2) };
-            while HANDLED.load(Ordering::SeqCst) < sent {
-                assert!(!watch.is_finished(), "ended by signal {sent}");
-                std::thread::yield_now();
-            }
-        }
-        drop(writer);
-        assert!(watch.join().unwrap());
-    }
-
-    #[test]
-    fn what_is_no_pipe_is_not_watched() {
-        assert!(!has_hung_up(1 << 20)); // not open
+    fn a_listener_gets_each_line_while_the_program_runs() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf 'one\\ntwo\\rthree'; printf 'four\\n' >&2; exit 3"]);
+        let mut lines = Vec::new();
+        let output = finish(shell, |stream, line| lines.push((stream, line.to_owned()))).unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(output.stdout, b"one\ntwo\rthree");
+        assert_eq!(output.stderr, b"four\n");
+        lines.retain(|(stream, _)| *stream == Stream::Stdout);
+        let lines: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
+        assert_eq!(lines, ["one", "two", "three"]);
     }
 
     #[test]

@@ -53,14 +53,14 @@ impl Toolchain {
     ///
     /// # Errors
     /// As there; and when rustup cannot add them, without network for one.
-    pub async fn find_or_complete() -> Result<Toolchain> {
+    pub fn find_or_complete() -> Result<Toolchain> {
         let compiler = Compiler::find()?;
         let owner = Owner::of(&compiler.sysroot);
         if let Owner::Rustup { home, name } = &owner
             && compiler.sources().is_none()
         {
             println!("  标准库的源码还没有：用 rustup 给工具链 {name} 添加 rust-src");
-            add_sources(home, name).await?;
+            add_sources(home, name)?;
             let sources = compiler.sources().with_context(|| {
                 format!(
                     "rustup 说 rust-src 已经装好，{} 里却没有：请运行 `rustup component remove rust-src --toolchain {name}`，然后重试",
@@ -195,11 +195,10 @@ impl Owner {
 }
 
 /// Lets rustup, whose home is `home`, add the library's sources to its toolchain `name`.
-async fn add_sources(home: &Path, name: &str) -> Result<()> {
+fn add_sources(home: &Path, name: &str) -> Result<()> {
     // What root adds to somebody else's, they could not change any more.
     let owner = fs::metadata(home).map(|home| home.uid());
-    // SAFETY: always succeeds.
-    if owner.is_ok_and(|owner| owner != unsafe { libc::geteuid() }) {
+    if owner.is_ok_and(|owner| owner != rustix::process::geteuid().as_raw()) {
         bail!(
             "{} 属于别的用户，不改动它：请用那个用户运行 `rustup component add rust-src --toolchain {name}`，然后重试",
             home.display()
@@ -209,7 +208,7 @@ async fn add_sources(home: &Path, name: &str) -> Result<()> {
     rustup
         .args(["component", "add", "rust-src", "--toolchain", name])
         .env("RUSTUP_HOME", home);
-    let output = finish(rustup, |_| ()).await.with_context(|| {
+    let output = finish(rustup, |_, _| ()).with_context(|| {
         format!(
             "工具链 {name} 是 rustup 装的，却运行不了 rustup：请把它加进 PATH（通常在 ~/.cargo/bin），然后重试"
         )

@@ -3,26 +3,19 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use base::caches;
 
-/// Names the project's folder to a kernel, which Jupyter starts anywhere.
+/// Names the project's folder, instead of the one that the working directory lies in.
 pub const PROJECT_ENV: &str = "LAB_PROJECT";
-/// Overrides the folder in which caches are kept.
-pub const CACHE_ENV: &str = "LAB_CACHE";
-/// Names a folder with warmed build folders that several users share: only set-up, run by its
-/// owner, writes to it. Without it they lie in the cache folder.
-pub const WARM_ENV: &str = "LAB_WARM";
 
 /// A clone of this repository and its cache.
 #[derive(Clone, Debug)]
 pub struct Project {
     root: PathBuf,
     cache: PathBuf,
-    warm: PathBuf,
 }
 
 impl Project {
@@ -66,32 +59,15 @@ impl Project {
         let root = root
             .canonicalize()
             .with_context(|| format!("找不到项目文件夹 {}", root.display()))?;
-        let cache = cache_for(&root)?;
-        let shared = std::env::var_os(WARM_ENV).filter(|folder| !folder.is_empty());
-        let warm = shared.map_or_else(|| cache.join("warm"), PathBuf::from);
-        Ok(Project { root, cache, warm })
+        let mut hasher = DefaultHasher::new();
+        root.hash(&mut hasher);
+        let cache = caches::folder()?.join(format!("{:016x}", hasher.finish()));
+        Ok(Project { root, cache })
     }
 
     /// Makes the cache folder if it is missing, readable by the user alone.
     fn with_cache(self) -> Result<Project> {
-        let folder = &self.cache;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .with_context(|| {
-                format!(
-                    "建不了缓存文件夹 {}：请检查权限和磁盘空间，或用 {CACHE_ENV} 另指一处",
-                    folder.display()
-                )
-            })?;
-        // SAFETY: always succeeds.
-        if fs::metadata(folder)?.uid() != unsafe { libc::getuid() } {
-            bail!(
-                "缓存文件夹 {} 属于别的用户：请用 {CACHE_ENV} 另指一处",
-                folder.display()
-            );
-        }
+        caches::make(&self.cache)?;
         Ok(self)
     }
 
@@ -162,17 +138,9 @@ impl Project {
         choose(word, &self.all()?)
     }
 
-    /// The folder for what can be made anew: warmed build folders and those of kernels.
-    ///
-    /// It is outside of the project, since cargo would take a build folder in there for a member
-    /// of the workspace, and its path has no space, since evcxr cannot handle one.
+    /// The folder for what this program notes for its next run: everything in it can be made anew.
     pub fn cache(&self) -> &Path {
         &self.cache
-    }
-
-    /// The folder with the warmed build folders; perhaps another user's, and then only read.
-    pub fn warm(&self) -> &Path {
-        &self.warm
     }
 }
 
@@ -208,114 +176,9 @@ fn choose(word: &str, notebooks: &[PathBuf]) -> Result<PathBuf> {
     }
 }
 
-/// The cache folder of the project at `root`.
-fn cache_for(root: &Path) -> Result<PathBuf> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let usual = [
-        variable("XDG_CACHE_HOME"),
-        std::env::home_dir().map(|home| home.join(".cache")),
-    ];
-    let base = match cache_base(variable(CACHE_ENV), usual)? {
-        Some(base) => base,
-        // SAFETY: always succeeds.
-        None => shared_base(Path::new("/tmp"), unsafe { libc::getuid() })?,
-    };
-    let mut hasher = DefaultHasher::new();
-    root.hash(&mut hasher);
-    Ok(base
-        .join("rust-async-notebooks")
-        .join(format!("{:016x}", hasher.finish())))
-}
-
-/// The folder for caches that the user named, or else the first of the `usual` ones that can be
-/// used. Evcxr cannot handle a path with a space.
-fn cache_base(
-    named: Option<PathBuf>,
-    usual: impl IntoIterator<Item = Option<PathBuf>>,
-) -> Result<Option<PathBuf>> {
-    let usable = |path: &PathBuf| path.is_absolute() && !path.to_string_lossy().contains(' ');
-    match named.filter(|path| !path.as_os_str().is_empty()) {
-        Some(named) if usable(&named) => Ok(Some(named)),
-        Some(named) => bail!(
-            "{CACHE_ENV}={} 不能用作缓存文件夹：请换成没有空格的绝对路径，或者不设它",
-            named.display()
-        ),
-        None => Ok(usual.into_iter().flatten().find(usable)),
-    }
-}
-
-/// A folder of the user's own in one in which anybody may have put something under its name.
-fn shared_base(shared: &Path, user: u32) -> Result<PathBuf> {
-    let folder = shared.join(format!("cache-{user}"));
-    let made = fs::DirBuilder::new().mode(0o700).create(&folder);
-    let safe = fs::symlink_metadata(&folder)
-        .is_ok_and(|found| found.is_dir() && found.uid() == user && found.mode() & 0o022 == 0);
-    match made {
-        _ if safe => Ok(folder),
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).with_context(|| {
-            format!(
-                "建不了缓存文件夹 {}：请检查权限和磁盘空间，或用 {CACHE_ENV} 另指一处",
-                folder.display()
-            )
-        }),
-        _ => bail!(
-            "缓存文件夹 {} 别人也能改动，或者不是文件夹：请删除它，或用 {CACHE_ENV} 另指一处",
-            folder.display()
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    #[test]
-    fn the_first_usable_cache_folder_is_taken_whichever_others_are_not() {
-        let path = |text| Some(PathBuf::from(text));
-        let usual = || [path("/with space"), path("/home/x/.cache")];
-        assert_eq!(cache_base(path("/named"), usual()).unwrap(), path("/named"));
-        assert_eq!(cache_base(None, usual()).unwrap(), path("/home/x/.cache"));
-        assert_eq!(
-            cache_base(path(""), usual()).unwrap(),
-            path("/home/x/.cache")
-        );
-        assert_eq!(cache_base(None, [path("relative"), None]).unwrap(), None);
-    }
-
-    #[test]
-    fn a_named_cache_folder_that_cannot_be_used_is_refused() {
-        for named in ["relative", "/with space"] {
-            let refusal = cache_base(Some(named.into()), []).unwrap_err().to_string();
-            assert!(
-                refusal.contains(&format!("{CACHE_ENV}={named}")),
-                "{refusal}"
-            );
-        }
-    }
-
-    #[test]
-    fn in_a_shared_folder_only_the_users_own_is_trusted() {
-        let shared = tempfile::tempdir().unwrap();
-        // SAFETY: always succeeds.
-        let user = unsafe { libc::getuid() };
-        let folder = shared_base(shared.path(), user).unwrap();
-        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
-        assert_eq!(shared_base(shared.path(), user).unwrap(), folder);
-
-        let refused = || {
-            let refusal = shared_base(shared.path(), user).unwrap_err().to_string();
-            assert!(refusal.contains(CACHE_ENV), "{refusal}");
-        };
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-        refused();
-        fs::remove_dir(&folder).unwrap();
-        symlink(shared.path(), &folder).unwrap();
-        refused();
-        fs::remove_file(&folder).unwrap();
-        fs::write(&folder, "").unwrap();
-        refused();
-    }
 
     fn course() -> Vec<PathBuf> {
         ["01-why.ipynb", "02-define.ipynb", "02-design.ipynb"]

@@ -22,6 +22,11 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use link::marker::FAILURE;
+use link::variable;
+use rustix::process::Signal;
+
+use crate::kernelspec::KernelSpec;
 use crate::outputs::Outputs;
 
 /// How long a kernel may take to answer for the first time.
@@ -31,10 +36,6 @@ const START: Duration = Duration::from_secs(120);
 const SILENCE: Duration = Duration::from_millis(100);
 /// The longest time for which more of it is expected.
 const LATEST: Duration = Duration::from_secs(10);
-
-/// The MIME type by which the `notebook` crate says that a cell failed although a stock kernel
-/// reports success: a panic, or a `?` that returned an error.
-pub const FAILURE: &str = "application/x-notebook-failure+json";
 
 /// How a cell ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,12 +90,12 @@ const STARTS: usize = 3;
 /// What a kernel says that has met with this.
 const TAKEN: &str = "Address already in use";
 
-/// A running kernel. Killed, with all its processes, when dropped.
+/// A kernel that this client has started. Killed, with all its processes, when dropped.
 pub struct Kernel {
     process: Child,
     /// Its process group. Kept, since a process that has been waited for has no number any more,
     /// while its children may live.
-    group: i32,
+    group: u32,
     /// Removed with the kernel.
     _connection_file: Arc<tempfile::NamedTempFile>,
     connection: ConnectionInfo,
@@ -146,33 +147,23 @@ impl Log {
 }
 
 impl Kernel {
-    /// Starts `lab kernel` from the program file `lab`, for a notebook, in the notebook's folder.
+    /// Starts a kernel for a notebook, in the notebook's folder.
     ///
     /// # Errors
     /// When it does not start, or does not answer within two minutes.
-    pub async fn start(lab: &Path, notebook: &Path) -> Result<Kernel> {
-        Kernel::start_with(Kernel::command(lab, notebook, &[])?, |_| ()).await
+    pub async fn start(spec: &KernelSpec, notebook: &Path) -> Result<Kernel> {
+        Kernel::start_with(spec.command_for(notebook)?, |_| ()).await
     }
 
-    /// The same, for a notebook whose turn comes later: its first cell is run already, behind
-    /// whatever else there is to do.
+    /// The same, for a notebook whose turn comes later: a kernel of ours runs its first cell already,
+    /// behind whatever else there is to do.
     ///
     /// # Errors
     /// When it does not start, or does not answer within two minutes.
-    pub async fn start_early(lab: &Path, notebook: &Path) -> Result<Kernel> {
-        Kernel::start_with(Kernel::command(lab, notebook, &["--early"])?, |_| ()).await
-    }
-
-    fn command(lab: &Path, notebook: &Path, options: &[&str]) -> Result<std::process::Command> {
-        let mut command = std::process::Command::new(lab);
-        let notebook = std::path::absolute(notebook)?;
-        command
-            .arg("kernel")
-            .args(options)
-            .env(crate::kernel::NOTEBOOK_ENV, &notebook)
-            .env_remove(crate::spare::SPARES_ENV)
-            .current_dir(notebook.parent().context("a notebook has a folder")?);
-        Ok(command)
+    pub async fn start_early(spec: &KernelSpec, notebook: &Path) -> Result<Kernel> {
+        let mut command = spec.command_for(notebook)?;
+        command.env(variable::EARLY, "1");
+        Kernel::start_with(command, |_| ()).await
     }
 
     /// Starts the kernel that `command` runs, with the connection file as its last argument.
@@ -191,9 +182,9 @@ impl Kernel {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         // Which is interrupted and killed as a whole.
-        crate::process::in_its_own_session(&mut command);
+        base::process::in_its_own_session(&mut command);
         // Nor does it outlive us when nothing of ours is run any more.
-        crate::process::end_with_us(&mut command);
+        base::process::end_with_us(&mut command);
         let mut command = Command::from(command);
         let listener = Arc::new(Mutex::new(listener));
         let mut starts = 1;
@@ -245,7 +236,7 @@ impl Kernel {
             control,
             group: process
                 .id()
-                .context("the process has not been waited for")? as i32,
+                .context("the process has not been waited for")?,
             process,
             _connection_file: file.clone(),
             connection,
@@ -411,9 +402,9 @@ impl Kernel {
         Ok(())
     }
 
-    fn signal(&self, signal: i32) {
-        // SAFETY: no memory is involved. A group's number is not given away while it has members.
-        unsafe { libc::killpg(self.group, signal) };
+    fn kill(&self) {
+        // A group's number is not given away while it has members.
+        base::processes::signal_group(self.group, Signal::KILL);
     }
 
     /// Where more clients can connect.
@@ -442,7 +433,7 @@ impl Kernel {
             .await
             .is_err()
         {
-            self.signal(libc::SIGKILL);
+            self.kill();
         }
         Ok(())
     }
@@ -450,7 +441,7 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        self.signal(libc::SIGKILL);
+        self.kill();
     }
 }
 
@@ -500,7 +491,7 @@ fn reason(stderr: &str) -> String {
 }
 
 /// Five free ports on loopback and a key.
-pub(crate) async fn connection() -> Result<ConnectionInfo> {
+async fn connection() -> Result<ConnectionInfo> {
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let ports = peek_ports(ip, 5).await.context("找不到空闲的端口")?;
     Ok(ConnectionInfo {

@@ -1,4 +1,4 @@
-//! `lab export`: executed notebooks as a book of HTML pages that need nothing but a browser.
+//! Executed notebooks as a book of HTML pages that need nothing but a browser.
 //!
 //! - `about`: what a notebook says of itself;
 //! - `page`: a notebook becomes a page, by nbconvert and a template of ours (`assets/book`);
@@ -21,9 +21,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::project::Project;
-use crate::run::{self, Runner};
-use crate::setup::setup_or_warn;
+use crate::kernelspec::KernelSpec;
+use crate::run::Runner;
 use index::index;
 use page::{Rendered, render};
 
@@ -49,22 +48,19 @@ const CREDIT: &str = r#"改写自 <a href="https://github.com/StdioA/fluent-pyth
 const CSS: &str = include_str!("../assets/book/book.css");
 const SCRIPT: &str = include_str!("../assets/book/book.js");
 
-/// `lab export [NOTEBOOK…]`: executes the notebooks and renders them into `out`.
+/// Executes the notebooks and renders them into `out`, with the Python `python`.
 ///
 /// # Errors
-/// When set-up fails, at the first cell that fails, and see [`book`].
-pub async fn command(
-    project: &Project,
-    names: &[String],
+/// At the first cell that fails, and see [`book`].
+pub async fn export(
+    spec: &KernelSpec,
+    notebooks: &[PathBuf],
     limit: Duration,
+    python: &Path,
     out: &Path,
 ) -> Result<()> {
-    let notebooks = project.select(names)?;
-    run::check(&notebooks)?;
     refuse_foreign_files(&absolute(out)?)?;
-    let environment = setup_or_warn(project, "照样执行").await?;
-    let lab = std::env::current_exe()?;
-    let mut runner = Runner::new(&lab, limit, BACKGROUND);
+    let mut runner = Runner::new(spec, limit, BACKGROUND);
     let mut executed = Vec::new();
     for (index, path) in notebooks.iter().enumerate() {
         executed.push(runner.run(path, notebooks.get(index + 1)).await?);
@@ -84,7 +80,7 @@ pub async fn command(
             executed: saved,
         });
     }
-    book(&pages, &environment.python(), out)?;
+    book(&pages, python, out)?;
     println!(
         "已导出 {} 页：{}",
         pages.len(),

@@ -1,4 +1,4 @@
-//! `lab run`: executes notebooks without a browser, and stops at the first cell that fails.
+//! Executes notebooks without a browser, and stops at the first cell that fails.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use base::ipynb::{Cell, Notebook};
+use base::memory::is_short;
+
 use crate::client::{Execution, Kernel, Outcome};
-use crate::ipynb::{Cell, Notebook};
-use crate::project::Project;
-use crate::setup::setup_or_warn;
-use crate::spare;
+use crate::kernelspec::KernelSpec;
 
 /// Silence after which background tasks are taken to have said everything: longer than the waits
 /// in the course, and no longer than a reader of `lab export` likes to wait for nothing.
@@ -19,8 +19,7 @@ const SILENCE: Duration = Duration::from_secs(4);
 /// Executes notebooks, one after the other, each in a kernel of its own. While one is executed, the
 /// kernel for the next starts.
 pub struct Runner<'a> {
-    /// This program.
-    lab: &'a Path,
+    spec: &'a KernelSpec,
     /// What a single cell may take.
     limit: Duration,
     /// How long tasks that go on after the last cell are waited for at most, until they fall
@@ -31,9 +30,9 @@ pub struct Runner<'a> {
 
 impl<'a> Runner<'a> {
     /// With nothing started yet.
-    pub fn new(lab: &'a Path, limit: Duration, background: Duration) -> Runner<'a> {
+    pub fn new(spec: &'a KernelSpec, limit: Duration, background: Duration) -> Runner<'a> {
         Runner {
-            lab,
+            spec,
             limit,
             background,
             early: None,
@@ -56,14 +55,14 @@ impl<'a> Runner<'a> {
         let early = self.early.take().filter(|(started, _)| started == path);
         let kernel = match early {
             Some((_, kernel)) => kernel,
-            None => Kernel::start(self.lab, path)
+            None => Kernel::start(self.spec, path)
                 .await
                 .with_context(|| format!("{name}：内核没有启动"))?,
         };
         // Without it, the next one starts when its turn comes, and says what is wrong.
         let early = async {
-            let next = next.filter(|_| !spare::is_short())?;
-            let kernel = Kernel::start_early(self.lab, next).await.ok()?;
+            let next = next.filter(|_| !is_short())?;
+            let kernel = Kernel::start_early(self.spec, next).await.ok()?;
             Some((next.clone(), kernel))
         };
         let executed = execute(&name, notebook, kernel, self.limit, self.background);
@@ -174,33 +173,18 @@ fn bar(name: &str, cells: usize) -> ProgressBar {
     bar
 }
 
-/// Finds a file that is no notebook before anything else has been waited for.
+/// Executes notebooks, `repeat` times.
 ///
 /// # Errors
-/// When one of them cannot be read.
-pub fn check(notebooks: &[PathBuf]) -> Result<()> {
-    for path in notebooks {
-        Notebook::load(path)?;
-    }
-    Ok(())
-}
-
-/// `lab run [NOTEBOOK…]`.
-///
-/// # Errors
-/// See [`Runner::run`] and [`check`]; when a name names no notebook, and when set-up fails.
-pub async fn command(
-    project: &Project,
-    names: &[String],
+/// See [`Runner::run`].
+pub async fn run_all(
+    spec: &KernelSpec,
+    notebooks: &[PathBuf],
     limit: Duration,
     repeat: u32,
 ) -> Result<()> {
-    let lab = std::env::current_exe()?;
-    let notebooks = project.select(names)?;
-    check(&notebooks)?;
-    setup_or_warn(project, "照样执行").await?;
     // Nobody would read what background tasks say later.
-    let mut runner = Runner::new(&lab, limit, Duration::ZERO);
+    let mut runner = Runner::new(spec, limit, Duration::ZERO);
     for round in 1..=repeat {
         if repeat > 1 {
             println!("第 {round} 遍，共 {repeat} 遍");

@@ -11,8 +11,8 @@ use super::about::About;
 use super::addresses::{loaded_from_outside, with_links_between_pages};
 use super::outline::Outline;
 use super::{BOOK_TITLE, CREDIT, CSS, Page, SCRIPT};
-use crate::ipynb::Notebook;
-use crate::process::last_lines;
+use base::ipynb::Notebook;
+use base::process::last_lines;
 
 /// The nbconvert template, file by file: the program must run without its sources at hand.
 pub(super) const TEMPLATE: [(&str, &str); 2] = [

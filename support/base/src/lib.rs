@@ -1,0 +1,28 @@
+//! What several of our programs need. None of it knows the course, Jupyter or evcxr.
+//!
+//! | module | idea |
+//! |---|---|
+//! | `print` | what is printed, whether anybody reads it or not |
+//! | `files` | files that are written whole or not at all |
+//! | `caches` | where caches are kept |
+//! | `process` | programs that are started: how they end, what they said |
+//! | `processes` | what runs on this machine, and what it takes |
+//! | `memory` | whether there is memory for one more |
+//! | `environment` | clean environments: what any program needs, how the network is reached |
+//! | `cli` | command lines in Chinese |
+//! | `toolchain` | the Rust toolchain that cells are compiled with |
+//! | `ipynb` | notebook files |
+
+// First, since its macros are for all others.
+#[macro_use]
+pub mod print;
+
+pub mod caches;
+pub mod cli;
+pub mod environment;
+pub mod files;
+pub mod ipynb;
+pub mod memory;
+pub mod process;
+pub mod processes;
+pub mod toolchain;

@@ -1,0 +1,34 @@
+//! What both ends of a connection must agree on, and nothing else: a kernel and what runs in its
+//! cells, a kernel and who starts it. No dependencies.
+//!
+//! | module | who agrees |
+//! |---|---|
+//! | [`marker`] | evcxr, the kernel's front, and the `notebook` crate: lines in what a cell writes |
+//! | [`frame`] | the front, and the process that runs the cells: what goes over their socket |
+//! | [`variable`] | names of environment variables |
+
+pub mod frame;
+pub mod marker;
+
+/// Names of environment variables.
+pub mod variable {
+    /// Where the front listens for the process that runs its cells: the path of a socket.
+    pub const FRONT: &str = "NOTEBOOK_FRONT";
+    /// The folder in which caches are kept, instead of the user's usual one.
+    pub const CACHE: &str = "LAB_CACHE";
+    /// A second cache that several users share: only its owner writes to it.
+    pub const SHARED_CACHE: &str = "LAB_WARM";
+    /// The most that the sets in a cache may take, in bytes.
+    pub const CACHE_LIMIT: &str = "LAB_CACHE_LIMIT";
+    /// The lock file whose versions cells get.
+    pub const LOCK: &str = "LAB_LOCK";
+    /// The folder with the sockets of spare kernels, if there are any.
+    pub const SPARES: &str = "LAB_SPARES";
+    /// Set for a kernel that nobody waits for yet: it runs its notebook's first cell before anybody
+    /// asks, and everything else goes first.
+    pub const EARLY: &str = "LAB_EARLY";
+    /// Set for a kernel behind which everything else goes first, to its end.
+    pub const BEHIND: &str = "LAB_BEHIND";
+    /// The notebook that a kernel is started for; Jupyter sets it.
+    pub const NOTEBOOK: &str = "JPY_SESSION_NAME";
+}
