@@ -11,8 +11,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{finish, last_lines};
 
-/// Oldest minor version of Rust that the notebooks and the support crates compile with.
-const OLDEST: u32 = 95;
+/// Oldest version of Rust that the notebooks and the support crates compile with: `1.95`, as the
+/// workspace's manifest says it.
+const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
 /// Where all this has been run and measured.
 const TRIED: &str = "x86_64-unknown-linux-gnu";
 
@@ -117,8 +118,8 @@ impl Compiler {
         let host = host
             .context("`rustc -vV` 没有说出它的目标平台：请重装 Rust")?
             .to_owned();
-        if minor(&version).is_some_and(|minor| minor < OLDEST) {
-            bail!("{version} 太旧：请运行 `rustup update stable`（需要 1.{OLDEST} 或更新）");
+        if too_old(&version) {
+            bail!("{version} 太旧：请运行 `rustup update stable`（需要 {OLDEST} 或更新）");
         }
         let sysroot = PathBuf::from(ask("--print=sysroot")?);
         Ok(Compiler {
@@ -237,6 +238,12 @@ fn ask(argument: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Whether this compiler is older than the workspace allows. One that is not 1.x is new enough.
+fn too_old(version: &str) -> bool {
+    let oldest = minor(&format!("rustc {OLDEST}"));
+    minor(version).is_some_and(|minor| Some(minor) < oldest)
+}
+
 /// The 95 of "rustc 1.95.0 (…)"; none for versions that are not 1.x.
 fn minor(version: &str) -> Option<u32> {
     version
@@ -289,6 +296,16 @@ mod tests {
             Some(97)
         );
         assert_eq!(minor("rustc 2.0.0"), None);
+    }
+
+    #[test]
+    fn what_the_workspace_says_is_the_oldest_is_not_too_old_and_anything_before_it_is() {
+        let oldest = minor(&format!("rustc {OLDEST}")).unwrap();
+        for (minor, old) in [(oldest - 1, true), (oldest, false), (oldest + 1, false)] {
+            let version = format!("rustc 1.{minor}.0 (59807616e 2026-04-14)");
+            assert_eq!(too_old(&version), old, "{version}");
+        }
+        assert!(!too_old("rustc 2.0.0"));
     }
 
     #[test]
