@@ -12,11 +12,13 @@
 //! | `cli` | command lines in Chinese |
 //! | `toolchain` | the Rust toolchain that cells are compiled with |
 //! | `ipynb` | notebook files |
+//! | `book` | folders with an exported book |
 
 // First, since its macros are for all others.
 #[macro_use]
 pub mod print;
 
+pub mod book;
 pub mod caches;
 pub mod cli;
 pub mod environment;

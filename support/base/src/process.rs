@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal, setsid};
 
@@ -108,6 +109,31 @@ pub fn finish(mut command: Command, mut listener: impl FnMut(Stream, &str)) -> i
     })
 }
 
+/// Runs `command`, with nothing to read, for at most `limit`. None if it took longer, or cannot be
+/// started: for questions whose answer is not worth more.
+pub fn finish_within(mut command: Command, limit: Duration) -> Option<Output> {
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    end_with_us(&mut command);
+    let child = command.spawn().ok()?;
+    let group = Pid::from_child(&child);
+    running().push(group);
+    let (sender, answer) = mpsc::channel();
+    let waiting = thread::spawn(move || {
+        let _ = sender.send(child.wait_with_output());
+    });
+    let output = answer.recv_timeout(limit).ok();
+    if output.is_none() {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = waiting.join();
+    running().retain(|other| *other != group);
+    output?.ok()
+}
+
 /// Reads a pipe line by line, on a thread of its own.
 fn read(
     stream: Stream,
@@ -148,7 +174,10 @@ mod tests {
     #[test]
     fn a_listener_gets_each_line_while_the_program_runs() {
         let mut shell = Command::new("sh");
-        shell.args(["-c", "printf 'one\\ntwo\\rthree'; printf 'four\\n' >&2; exit 3"]);
+        shell.args([
+            "-c",
+            "printf 'one\\ntwo\\rthree'; printf 'four\\n' >&2; exit 3",
+        ]);
         let mut lines = Vec::new();
         let output = finish(shell, |stream, line| lines.push((stream, line.to_owned()))).unwrap();
         assert_eq!(output.status.code(), Some(3));
@@ -157,6 +186,19 @@ mod tests {
         lines.retain(|(stream, _)| *stream == Stream::Stdout);
         let lines: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!(lines, ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn who_does_not_answer_in_time_is_ended() {
+        let shell = |script: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", script]);
+            shell
+        };
+        let answered = finish_within(shell("echo yes"), Duration::from_secs(60)).unwrap();
+        assert_eq!(answered.stdout, b"yes\n");
+        let silent = finish_within(shell("sleep 600 & sleep 600"), Duration::from_millis(50));
+        assert!(silent.is_none());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use proc_macro2::{TokenStream, TokenTree};
 use serde_json::{Map, Value, json};
 
-use crate::ipynb::{Cell, Notebook};
+use base::ipynb::{Cell, Notebook};
 
 /// Brings the notebooks into their stored form, or with `check` only says what would change.
 ///

@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::files;
-use crate::project::{CACHE_ENV, PROJECT_ENV, Project, WARM_ENV};
+use base::files;
+use link::variable;
+
+use crate::project::Project;
 use crate::python::Environment;
 
 /// As a stock evcxr kernel is called, so that the notebooks open with either.
@@ -22,22 +24,22 @@ pub fn folder(environment: &Environment) -> PathBuf {
 
 /// The program that Jupyter starts.
 pub fn program(environment: &Environment) -> PathBuf {
-    folder(environment).join("lab")
+    folder(environment).join("kernel")
 }
 
-/// Writes the entry, with a copy of this program: one in `target/` is gone after `cargo clean`.
+/// Writes the entry, with a copy of the program `kernel`: one in `target/` is gone after `cargo clean`.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn install(project: &Project, environment: &Environment) -> Result<()> {
+pub fn install(project: &Project, environment: &Environment, kernel: &Path) -> Result<()> {
     let folder = folder(environment);
     fs::create_dir_all(&folder)
         .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", folder.display()))?;
     files::remove_leftovers(&folder);
     let program = program(environment);
-    let here = std::env::current_exe().context("找不到自己的程序文件")?;
-    if !same(&here, &program) {
-        let mut source = File::open(&here).context("读不了自己的程序文件")?;
+    if !same(kernel, &program) {
+        let mut source =
+            File::open(kernel).with_context(|| format!("读不了程序 {}", kernel.display()))?;
         files::replace(&program, |file| {
             io::copy(&mut source, file)?;
             let original = source.metadata()?;
@@ -54,28 +56,41 @@ pub fn install(project: &Project, environment: &Environment) -> Result<()> {
     })
 }
 
-/// Whether the entry is there, complete, and for this project and this program.
+/// Whether the entry is there, complete, and for this project.
 pub fn is_installed(project: &Project, environment: &Environment) -> bool {
     let folder = folder(environment);
     let program = program(environment);
     let found: Option<Value> = fs::read(folder.join("kernel.json"))
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    found == Some(spec(project, &program))
-        && std::env::current_exe().is_ok_and(|here| same(&here, &program))
+    found == Some(spec(project, &program)) && program.is_file()
+}
+
+/// Whether the entry's program is this one.
+pub fn is_of(environment: &Environment, kernel: &Path) -> bool {
+    same(kernel, &program(environment))
+}
+
+/// What the kernel finds in its environment: all that it knows of the course.
+pub fn variables(project: &Project) -> Vec<(String, String)> {
+    let lock = project.root().join("Cargo.lock");
+    let mut variables = vec![(variable::LOCK.to_owned(), lock.display().to_string())];
+    // Where several users share a cache, each has another of their own.
+    let caches = [variable::SHARED_CACHE, variable::CACHE];
+    let named = caches
+        .iter()
+        .find_map(|name| Some((*name, std::env::var_os(name)?)));
+    variables.extend(named.map(|(name, folder)| (name.to_owned(), folder.display().to_string())));
+    variables
 }
 
 fn spec(project: &Project, program: &Path) -> Value {
-    let mut environment = json!({ PROJECT_ENV: project.root() });
-    // Where several users share what is warmed, each has a cache of their own.
-    for name in [WARM_ENV, CACHE_ENV] {
-        if let Some(folder) = std::env::var_os(name) {
-            environment[name] = json!(folder.to_string_lossy());
-            break;
-        }
-    }
+    let environment: Map<String, Value> = variables(project)
+        .into_iter()
+        .map(|(name, value)| (name, Value::String(value)))
+        .collect();
     json!({
-        "argv": [program, "kernel", "{connection_file}"],
+        "argv": [program, "{connection_file}"],
         "display_name": "Rust",
         "language": "rust",
         // The front knows whom to interrupt.

@@ -4,17 +4,24 @@ use std::io::IsTerminal;
 use std::net::{IpAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use base::process::{get_when_we_end, in_its_own_session};
+use base::processes;
 use clap::value_parser;
-use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
+use link::variable;
+use rustix::process::Signal;
+use signal_hook::consts::SIGINT;
 
-use crate::process::get_when_we_end;
 use crate::project::Project;
-use crate::setup::setup_or_warn;
-use crate::spare::Keeper;
+use crate::setup::{Notebooks, Ready, setup_or_warn};
+use crate::{kernelspec, sets, signals};
+
+/// How long the spare kernels may take to end.
+const END: Duration = Duration::from_secs(7);
 
 /// Where a reader begins.
 const FIRST: &str = "00-guide.ipynb";
@@ -39,23 +46,52 @@ pub struct Options {
     spares: u8,
 }
 
-/// JupyterLab, ready to be opened.
-pub struct Jupyter {
-    command: std::process::Command,
-    project: Project,
-    spares: u8,
-    folder: PathBuf,
-}
-
-/// Sets up.
+/// Sets up, opens JupyterLab, and keeps spare kernels until it ends. Returns its exit status.
 ///
 /// # Errors
 /// When set-up fails, the port is in use, or the address is not loopback and that was not
 /// allowed.
-pub async fn prepare(project: &Project, options: &Options) -> Result<Jupyter> {
+pub fn open(project: &Project, options: &Options) -> Result<ExitCode> {
     check(options)?;
-    let environment = setup_or_warn(project, "笔记本照样打开").await?;
-    let mut jupyter = std::process::Command::new(environment.python());
+    let ready = setup_or_warn(project, Notebooks::First, "笔记本照样打开")?;
+    println!("打开 JupyterLab……（按两次 Ctrl-C 退出）");
+    // Closed to others.
+    let folder = tempfile::Builder::new().prefix("lab").tempdir();
+    let folder = folder.context("建不了临时文件夹：请检查 TMPDIR 和磁盘空间")?;
+    let mut command = jupyter(project, options, &ready);
+    command.env(variable::SPARES, folder.path());
+    // Before it runs, so that no signal is lost.
+    let jupyter = command.spawn().with_context(|| {
+        format!(
+            "运行不了 JupyterLab：请删除 {} 后重试",
+            ready.environment.folder().display()
+        )
+    })?;
+    let process = jupyter.id();
+    signals::handle(Box::new(move |signal| {
+        // A terminal sends Ctrl-C to Jupyter, too, which asks whether it is meant.
+        if (signal != SIGINT || !std::io::stdin().is_terminal())
+            && let Some(signal) = Signal::from_named_raw(signal)
+        {
+            processes::signal(process, signal);
+        }
+    }));
+    let keeper = keep_spares(project, options, &ready, folder.path());
+    let keeper = keeper.inspect_err(|error| {
+        eprintln!("没有备用的内核：{error:#}。笔记本照样能用，只是打开时要多等几秒。");
+    });
+    let behind = behind(&ready);
+    let mut jupyter = jupyter;
+    let status = jupyter.wait()?;
+    for child in [keeper.ok().flatten(), behind].into_iter().flatten() {
+        end(child);
+    }
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    Ok(ExitCode::from(code.unwrap_or(1) as u8))
+}
+
+fn jupyter(project: &Project, options: &Options, ready: &Ready) -> Command {
+    let mut jupyter = Command::new(ready.environment.python());
     jupyter
         .args(["-m", "jupyterlab"])
         .arg(format!(
@@ -77,64 +113,69 @@ pub async fn prepare(project: &Project, options: &Options) -> Result<Jupyter> {
         jupyter.arg("--no-browser");
     }
     // As root, in a container for example, Jupyter asks for this; we listen on loopback only.
-    // SAFETY: always succeeds.
-    if unsafe { libc::geteuid() } == 0 {
+    if rustix::process::geteuid().is_root() {
         jupyter.arg("--allow-root");
     }
     // Then it ends its kernels.
-    get_when_we_end(&mut jupyter, libc::SIGTERM);
-    Ok(Jupyter {
-        command: jupyter,
-        project: project.clone(),
-        spares: options.spares,
-        folder: environment.folder().to_owned(),
-    })
+    get_when_we_end(&mut jupyter, Signal::TERM);
+    jupyter
 }
 
-impl Jupyter {
-    /// Opens it, and keeps spare kernels until it ends. Returns its exit status.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub async fn open(self) -> Result<ExitCode> {
-        println!("打开 JupyterLab……（按两次 Ctrl-C 退出）");
-        let keeper = Keeper::new(&self.project)?;
-        let (name, folder) = keeper.environment();
-        let mut command = Command::from(self.command);
-        let mut jupyter = command.env(name, folder).spawn().with_context(|| {
-            format!(
-                "运行不了 JupyterLab：请删除 {} 后重试",
-                self.folder.display()
-            )
-        })?;
-        let id = jupyter.id();
-        let pass_on = |signal| {
-            if let Some(id) = id {
-                // SAFETY: no memory is involved; it has not been waited for.
-                unsafe { libc::kill(id as i32, signal) };
-            }
-        };
-        let mut interrupts = signal(SignalKind::interrupt())?;
-        let mut terminations = signal(SignalKind::terminate())?;
-        let mut hang_ups = signal(SignalKind::hangup())?;
-        let status = {
-            let mut keeping = std::pin::pin!(keeper.keep(self.spares.into()));
-            loop {
-                tokio::select! {
-                    status = jupyter.wait() => break status?,
-                    () = &mut keeping => {}
-                    // A terminal sends Ctrl-C to Jupyter, too, which asks whether it is meant.
-                    _ = interrupts.recv() => if !std::io::stdin().is_terminal() {
-                        pass_on(libc::SIGINT);
-                    },
-                    _ = terminations.recv() => pass_on(libc::SIGTERM),
-                    _ = hang_ups.recv() => pass_on(libc::SIGHUP),
-                }
-            }
-        };
-        keeper.end().await;
-        let code = status.code().or(status.signal().map(|signal| 128 + signal));
-        Ok(ExitCode::from(code.unwrap_or(1) as u8))
+/// Lets the kernel's program keep spares for the notebooks that begin as the course does.
+fn keep_spares(
+    project: &Project,
+    options: &Options,
+    ready: &Ready,
+    folder: &std::path::Path,
+) -> Result<Option<Child>> {
+    if options.spares == 0 {
+        return Ok(None);
+    }
+    let notebook: PathBuf = project.course()?.swap_remove(0);
+    let mut keeper = Command::new(kernelspec::program(&ready.environment));
+    keeper
+        .arg("--keep")
+        .arg(options.spares.to_string())
+        .arg(folder)
+        .arg(notebook)
+        .envs(kernelspec::variables(project))
+        .current_dir(project.notebooks())
+        .stdin(Stdio::null());
+    // What a terminal sends is not for it; it ends its kernels when it is told to end.
+    in_its_own_session(&mut keeper);
+    get_when_we_end(&mut keeper, Signal::TERM);
+    let program = kernelspec::program(&ready.environment);
+    let started = keeper
+        .spawn()
+        .with_context(|| format!("运行不了 {}", program.display()))?;
+    Ok(Some(started))
+}
+
+/// Compiles the other sets while JupyterLab is open already.
+fn behind(ready: &Ready) -> Option<Child> {
+    if ready.later.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = ready.later.iter().map(sets::Set::name).collect();
+    println!(
+        "{} 等笔记本的依赖在后台编译；先打开它们也可以，第一格会说它在等什么。",
+        names.join("、")
+    );
+    let behind = sets::warm_behind(&ready.programs, &ready.environment, &ready.later);
+    behind
+        .inspect_err(|error| eprintln!("警告：{error:#}"))
+        .ok()
+}
+
+/// Tells a program to end, and ends it, with all that it has started, if it does not.
+fn end(mut child: Child) {
+    processes::signal(child.id(), Signal::TERM);
+    let deadline = Instant::now() + END;
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() > deadline {
+            processes::signal_group(child.id(), Signal::KILL);
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

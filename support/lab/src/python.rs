@@ -9,8 +9,10 @@ use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
-use crate::files;
-use crate::process::{finish, last_lines};
+use base::files;
+use base::process::{Stream, last_lines};
+
+use crate::log;
 use crate::project::Project;
 
 /// What is installed. `environment.yml` names the same versions; a test compares them.
@@ -38,6 +40,8 @@ pub const HUB_PACKAGES: [(&str, &str); 4] = [
 const CONFIGURATION: &str = include_str!("../assets/jupyter_config.py");
 /// With which that file begins, whichever version of this program wrote it.
 const WRITTEN_BY_US: &str = "# Written by `lab setup`";
+
+const NO_VENV: &str = "（Debian/Ubuntu 上需要先 `apt install python3-venv`；也可以激活 environment.yml 里的 conda 环境）";
 
 /// Oldest minor version of Python 3 that these run on.
 const OLDEST: u32 = 10;
@@ -93,6 +97,35 @@ impl Environment {
         }
     }
 
+    /// Whether everything is there to install into it: an interpreter that is new enough, and, for one
+    /// of ours that is not there yet, `venv`. What it is, if so.
+    ///
+    /// # Errors
+    /// Which of that is missing, and how to get it.
+    pub fn check(&self) -> Result<String> {
+        if self.python().is_file() || !self.own {
+            return version_of(&self.python()).with_context(|| {
+                format!(
+                    "激活的环境里没有可用的 {}：请重新激活环境，或先 deactivate",
+                    self.python().display()
+                )
+            });
+        }
+        let version = version_of(&self.maker)?;
+        let asked = Command::new(&self.maker)
+            .args(["-c", "import ensurepip, venv"])
+            .stdin(Stdio::null())
+            .output()
+            .context("运行不了 python3")?;
+        if !asked.status.success() {
+            bail!(
+                "{version} 没有 venv：{}\n  {NO_VENV}",
+                last_lines(&asked.stderr)
+            );
+        }
+        Ok(format!("{version}，有 venv"))
+    }
+
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -101,6 +134,14 @@ impl Environment {
     /// Its interpreter.
     pub fn python(&self) -> PathBuf {
         self.folder.join("bin/python")
+    }
+
+    /// The one that answers now: its own, or that which it will be made with.
+    pub fn interpreter(&self) -> PathBuf {
+        match self.python() {
+            python if python.is_file() => python,
+            _ => self.maker.clone(),
+        }
     }
 
     /// Where Jupyter looks for its data in this environment.
@@ -141,14 +182,13 @@ impl Environment {
     ///
     /// # Errors
     /// Without a usable Python, without network, or on a full disk.
-    pub async fn install(&self, packages: &[(&str, &str)], bar: &ProgressBar) -> Result<()> {
+    pub fn install(&self, packages: &[(&str, &str)], bar: &ProgressBar) -> Result<()> {
         let missing = self.missing(packages);
         if !missing.is_empty() {
             if self.own {
-                self.make(bar).await?;
+                self.make(bar)?;
             }
-            println!("  安装 JupyterLab 到 {}，约需一分钟", self.folder.display());
-            self.pip(&missing, bar).await?;
+            self.pip(&missing, bar)?;
         }
         self.set_defaults()?;
         self.configure()
@@ -158,7 +198,7 @@ impl Environment {
         fs::read_to_string(&self.unfinished).is_ok_and(|folder| Path::new(&folder) == self.folder)
     }
 
-    async fn make(&self, bar: &ProgressBar) -> Result<()> {
+    fn make(&self, bar: &ProgressBar) -> Result<()> {
         let version = version_of(&self.maker)?;
         bar.set_message(format!("建立虚拟环境（{version}）"));
         let mut venv = Command::new(&self.maker);
@@ -166,10 +206,10 @@ impl Environment {
         if self.is_unfinished() {
             venv.arg("--clear");
         }
-        let output = finish(venv, |_| ()).await.context("运行不了 python3")?;
+        let output = log::finish(venv, |_, _| ()).context("运行不了 python3")?;
         if !output.status.success() {
             bail!(
-                "建不了虚拟环境 {}：{}\n（Debian/Ubuntu 上需要先 `apt install python3-venv`；也可以激活 environment.yml 里的 conda 环境）",
+                "建不了虚拟环境 {}：{}\n{NO_VENV}",
                 self.folder.display(),
                 last_lines(&[output.stdout, output.stderr].concat())
             );
@@ -177,7 +217,7 @@ impl Environment {
         Ok(())
     }
 
-    async fn pip(&self, packages: &[String], bar: &ProgressBar) -> Result<()> {
+    fn pip(&self, packages: &[String], bar: &ProgressBar) -> Result<()> {
         bar.set_message(format!("下载并安装 {}", packages.join("、")));
         let mut pip = Command::new(self.python());
         pip.args([
@@ -191,8 +231,9 @@ impl Environment {
         if self.is_unfinished() && !self.own {
             pip.arg("--force-reinstall");
         }
-        let output = finish(pip, |line| {
-            if let Some(package) = line.strip_prefix("Collecting ") {
+        let output = log::finish(pip, |stream, line| {
+            if stream == Stream::Stderr {
+            } else if let Some(package) = line.strip_prefix("Collecting ") {
                 bar.set_message(format!("下载 {package}"));
             } else if line.starts_with("Installing collected packages") {
                 bar.set_message("安装");
@@ -200,7 +241,7 @@ impl Environment {
                 let _ = fs::write(&self.unfinished, self.folder.as_os_str().as_encoded_bytes());
             }
         });
-        let output = output.await.with_context(|| match self.own {
+        let output = output.with_context(|| match self.own {
             true => format!(
                 "运行不了 {}：请删除 {} 后重试",
                 self.python().display(),
@@ -288,14 +329,6 @@ fn with_defaults(found: &str) -> Result<String> {
         }
     }
     Ok(format!("{merged:#}\n"))
-}
-
-/// What `python3 --version` prints.
-///
-/// # Errors
-/// When there is none or it is too old.
-pub fn python_version() -> Result<String> {
-    version_of(Path::new("python3"))
 }
 
 /// What this interpreter says with `--version`.

@@ -1,24 +1,53 @@
-//! `lab setup`: installs what is missing, step by step. What is there already is not touched.
+//! `lab setup`: what is missing, side by side as far as it goes. What is there already is not touched.
+//!
+//! ```text
+//! survey ─┬─ kernel and runner (cargo) ─┐
+//!         ├─ JupyterLab (pip) ──────────┼─ kernelspec ── sets of the notebooks
+//!         └─ crates of the sets (cargo) ┘
+//! ```
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use base::toolchain::Toolchain;
 
-use crate::build_folder::is_ready;
+use crate::programs::Programs;
 use crate::project::Project;
 use crate::python::{Environment, PACKAGES, TEST_PACKAGES};
-use crate::toolchain::Toolchain;
-use crate::{build_folder, kernelspec, warm};
+use crate::screen::Screen;
+use crate::sets::Set;
+use crate::survey::survey;
+use crate::{kernelspec, log, sets};
 
 /// What to set up.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Options {
     /// 再装上本项目自己的测试要用的 Python 包
     #[arg(long, hide = true)]
-    tests: bool,
+    pub tests: bool,
+}
+
+/// What has been set up.
+pub struct Ready {
+    /// The environment with JupyterLab.
+    pub environment: Environment,
+    /// The kernel and the runner.
+    pub programs: Programs,
+    /// The sets that are still to be compiled.
+    pub later: Vec<Set>,
+}
+
+/// Which notebooks must be ready to be executed in the end.
+pub enum Notebooks {
+    /// All of the course.
+    All,
+    /// Those with which a reader begins; the others are left for later.
+    First,
+    /// These.
+    These(Vec<PathBuf>),
 }
 
 /// Sets up everything that the notebooks need. Safe to interrupt, and to start twice at once:
@@ -27,10 +56,10 @@ pub struct Options {
 /// # Errors
 /// When something is missing that only the user can install, without network, on a full disk, or
 /// when a notebook of the course is broken; everything else is then set up all the same.
-pub async fn setup(project: &Project, options: &Options) -> Result<Environment> {
-    let (environment, warmed) = attempt(project, options).await?;
+pub fn setup(project: &Project, options: &Options) -> Result<Ready> {
+    let (ready, warmed) = attempt(project, options, Notebooks::All)?;
     warmed?;
-    Ok(environment)
+    Ok(ready)
 }
 
 /// Sets up as [`setup`] does, but where only waiting would be saved, a failure is no more than a
@@ -40,54 +69,207 @@ pub async fn setup(project: &Project, options: &Options) -> Result<Environment> 
 ///
 /// # Errors
 /// When JupyterLab or the kernel cannot be installed.
-pub async fn setup_or_warn(project: &Project, regardless: &str) -> Result<Environment> {
-    let (environment, warmed) = attempt(project, &Options::default()).await?;
+pub fn setup_or_warn(project: &Project, notebooks: Notebooks, regardless: &str) -> Result<Ready> {
+    let (ready, warmed) = attempt(project, &Options::default(), notebooks)?;
     if let Err(error) = warmed {
         eprintln!(
             "警告：{error:#}\n{regardless}，但没有预热的笔记本，第一个单元格要等它的依赖编译完"
         );
     }
-    Ok(environment)
+    Ok(ready)
 }
 
-/// Sets up what nothing works without; the second result is that of warming the build folders.
-async fn attempt(project: &Project, options: &Options) -> Result<(Environment, Result<()>)> {
-    let _lock = lock(project).await?;
-    let bar = spinner("Rust");
-    let toolchain = Toolchain::find_or_complete().await;
-    bar.finish_and_clear();
-    let toolchain = toolchain?;
-    done(&format!("Rust：{}", toolchain.version));
-    if let Some(remark) = toolchain.remark() {
-        println!("  {remark}");
-    }
-
+/// Sets up what nothing works without; the second result is that of compiling the sets.
+fn attempt(
+    project: &Project,
+    options: &Options,
+    notebooks: Notebooks,
+) -> Result<(Ready, Result<()>)> {
+    let _lock = lock(project)?;
+    log::begin(&log::path(project));
     let environment = Environment::find(project);
-    let bar = spinner("Python");
+    let programs = Programs::beside_us()?;
     let mut packages = PACKAGES.to_vec();
     if options.tests {
         packages.extend(TEST_PACKAGES);
     }
-    let installed = environment.install(&packages, &bar).await;
-    bar.finish_and_clear();
-    installed?;
-    done(&format!("JupyterLab：{}", environment.folder().display()));
-
-    if !kernelspec::is_installed(project, &environment) {
-        kernelspec::install(project, &environment)?;
+    let lacks_packages = !environment.missing(&packages).is_empty();
+    let is_first = !programs.are_there() || lacks_packages;
+    let found = survey(project, &environment, is_first)?;
+    let toolchain = found.toolchain;
+    let screen = Screen::new();
+    for line in &found.well {
+        screen.say(&format!("✓ {line}"));
     }
-    done(&format!(
-        "内核 Rust：{}",
+    let chosen = match &notebooks {
+        Notebooks::All | Notebooks::First => project.course()?,
+        Notebooks::These(these) => these.clone(),
+    };
+    let (all, troubles) = sets::survey(&chosen);
+    if is_first {
+        screen.say(&plan(project, programs.are_there(), lacks_packages));
+    }
+    side_by_side(
+        project,
+        &toolchain,
+        &programs,
+        is_first,
+        &screen,
+        &all,
+        || {
+            let step = screen.begin("JupyterLab");
+            let step = match lacks_packages {
+                true => step.announce("下载和安装，约一分钟"),
+                false => step,
+            };
+            environment.install(&packages, step.bar())?;
+            step.done(&format!("JupyterLab：{}", environment.folder().display()));
+            Ok(())
+        },
+    )?;
+    if !kernelspec::is_installed(project, &environment)
+        || !kernelspec::is_of(&environment, &programs.kernel())
+    {
+        kernelspec::install(project, &environment, &programs.kernel())?;
+    }
+    screen.say(&format!(
+        "✓ 内核 Rust：{}",
         kernelspec::folder(&environment).display()
     ));
+    let mut ready = Ready {
+        environment,
+        programs,
+        later: Vec::new(),
+    };
+    let warmed = warm(project, &mut ready, all, &notebooks, &screen);
+    let warmed = match (warmed, troubles.is_empty()) {
+        (warmed, true) => warmed,
+        (warmed, false) => {
+            let mut troubles: Vec<String> =
+                troubles.iter().map(|error| format!("{error:#}")).collect();
+            troubles.extend(warmed.err().map(|error| format!("{error:#}")));
+            Err(anyhow::anyhow!("{}", troubles.join("\n")))
+        }
+    };
+    Ok((ready, warmed))
+}
 
-    let kernel = kernelspec::program(&environment);
-    let warmed = warm_all(project, &toolchain, &kernel).await;
-    Ok((environment, warmed))
+/// What a first set-up will do.
+fn plan(project: &Project, has_programs: bool, lacks_packages: bool) -> String {
+    let cores = thread::available_parallelism().map_or(2, |cores| cores.get().min(8)) as u64;
+    let minutes = |seconds: u64| (seconds / cores).div_ceil(60).max(1);
+    let mut text = String::from(
+        "\n第一次要准备的，下面会自己做完，以后几秒就绪；Ctrl-C 随时可以停，再运行就接着做。\n",
+    );
+    if !has_programs {
+        text += &format!(
+            "  · 编译内核和 runner：约 {} 分钟，target/ 占 3 GB\n",
+            minutes(COMPILING)
+        );
+    }
+    if lacks_packages {
+        text += "  · 安装 JupyterLab：约 1 分钟，占 0.5 GB\n";
+    }
+    text += &format!(
+        "  · 下载笔记本用到的 crate，编译 00 到 04 的：约 {} 分钟，占 0.4 GB\n    前几步同时进行；这一步一好就能打开 00，其余笔记本的依赖（约 {} 分钟，1 GB）在后台接着编译。\n",
+        minutes(LIGHT),
+        minutes(HEAVY)
+    );
+    text += &format!("  完整的经过记在 {}\n", log::path(project).display());
+    text
+}
+
+/// Processor seconds, as measured: the programs, the first set, the others.
+const COMPILING: u64 = 900;
+const LIGHT: u64 = 120;
+const HEAVY: u64 = 480;
+
+/// Compiles the programs, lets `python` be installed, downloads crates.
+fn side_by_side(
+    project: &Project,
+    toolchain: &Toolchain,
+    programs: &Programs,
+    is_first: bool,
+    screen: &Screen,
+    all: &[Set],
+    python: impl FnOnce() -> Result<()> + Send,
+) -> Result<()> {
+    thread::scope(|scope| {
+        let compiling = scope.spawn(|| {
+            let step = screen.begin("内核和 runner");
+            let step = match programs.are_there() {
+                true => step,
+                false => step.announce("编译，要几分钟"),
+            };
+            programs.build(project, toolchain, &step)?;
+            step.done("内核和 runner 是新的");
+            Ok(())
+        });
+        let installing = scope.spawn(python);
+        let downloading = scope.spawn(|| {
+            if is_first && Programs::named().is_none() {
+                let step = screen.begin("crate").announce("下载笔记本用到的");
+                sets::download(project, toolchain, all, &step)?;
+                step.done("笔记本用到的 crate 都在");
+            }
+            Ok(())
+        });
+        let results = [compiling.join(), installing.join(), downloading.join()];
+        let mut troubles = Vec::new();
+        for result in results {
+            match result {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => troubles.push(format!("{error:#}")),
+                Err(_) => troubles.push("这一步自己出了错，请把上面的输出报告给我们".to_owned()),
+            }
+        }
+        match troubles.is_empty() {
+            true => Ok(()),
+            false => bail!("{}", troubles.join("\n")),
+        }
+    })
+}
+
+/// Compiles the sets that must be ready.
+fn warm(
+    project: &Project,
+    ready: &mut Ready,
+    all: Vec<Set>,
+    notebooks: &Notebooks,
+    screen: &Screen,
+) -> Result<()> {
+    let mut missing = sets::missing(
+        &all,
+        &ready.programs.kernel(),
+        &kernelspec::variables(project),
+    )?;
+    if let Notebooks::First = notebooks
+        && let Some(first) = all.first()
+    {
+        ready.later = missing;
+        missing = Vec::new();
+        if let Some(at) = ready
+            .later
+            .iter()
+            .position(|set| set.notebook == first.notebook)
+        {
+            missing.push(ready.later.remove(at));
+        }
+    }
+    if !missing.is_empty() {
+        let step = screen
+            .begin("依赖")
+            .announce("编译笔记本用到的，只有这一次");
+        sets::warm(&ready.programs, &ready.environment, &missing, &step)?;
+        step.clear();
+    }
+    let count = all.len() - ready.later.len();
+    screen.say(&format!("✓ 笔记本的依赖：{count} 组，已编译好"));
+    Ok(())
 }
 
 /// Waits until no other set-up of this project runs.
-async fn lock(project: &Project) -> Result<File> {
+fn lock(project: &Project) -> Result<File> {
     let lock = File::create(project.cache().join("setup.lock")).with_context(|| {
         format!(
             "写不了缓存文件夹 {}：请检查权限和磁盘空间",
@@ -95,55 +277,13 @@ async fn lock(project: &Project) -> Result<File> {
         )
     })?;
     let mut told = false;
-    // Not `File::lock`, which would keep Ctrl-C waiting too.
+    // Not `File::lock`, so that it can be said.
     while let Err(TryLockError::WouldBlock) = lock.try_lock() {
         if !told {
             println!("另一个 lab 正在准备环境，等它结束……");
             told = true;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        thread::sleep(Duration::from_millis(100));
     }
     Ok(lock)
-}
-
-async fn warm_all(project: &Project, toolchain: &Toolchain, kernel: &Path) -> Result<()> {
-    build_folder::configuration(project).with_context(|| {
-        format!(
-            "写不了缓存文件夹 {}：请检查权限和磁盘空间",
-            project.cache().display()
-        )
-    })?;
-    let (wanted, mut troubles) = warm::survey(project, toolchain)?;
-    for (folder, notebook) in &wanted {
-        if !is_ready(folder) {
-            println!("  预热构建文件夹：笔记本用到的依赖只在这里编译一次，约需一两分钟");
-            let bar = spinner("预热");
-            let mut folders = wanted.iter().map(|(folder, _)| folder.as_path());
-            let base = folders.find(|folder| is_ready(folder));
-            let warmed = warm::warm(project, kernel, folder, base, notebook, &bar).await;
-            bar.finish_and_clear();
-            troubles.extend(warmed.err());
-        }
-    }
-    if !troubles.is_empty() {
-        let troubles: Vec<String> = troubles.iter().map(|error| format!("{error:#}")).collect();
-        bail!("{}", troubles.join("\n"));
-    }
-    warm::forget_others(&wanted);
-    done(&format!("构建文件夹：{} 个，已预热", wanted.len()));
-    Ok(())
-}
-
-fn done(what: &str) {
-    println!("✓ {what}");
-}
-
-fn spinner(prefix: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("  {spinner} {prefix}（{elapsed}）{wide_msg}")
-        .expect("the template is well-formed");
-    let bar = ProgressBar::new_spinner()
-        .with_style(style)
-        .with_prefix(prefix.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
 }

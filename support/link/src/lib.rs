@@ -29,6 +29,8 @@ pub mod variable {
     pub const EARLY: &str = "LAB_EARLY";
     /// Set for a kernel behind which everything else goes first, to its end.
     pub const BEHIND: &str = "LAB_BEHIND";
+    /// The folder with the programs `kernel` and `runner`, which are then not compiled at set-up.
+    pub const PROGRAMS: &str = "LAB_PROGRAMS";
     /// The notebook that a kernel is started for; Jupyter sets it.
     pub const NOTEBOOK: &str = "JPY_SESSION_NAME";
 }

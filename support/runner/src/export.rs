@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use base::book::{absolute, refuse_foreign_files};
 
 use crate::kernelspec::KernelSpec;
 use crate::run::Runner;
@@ -39,9 +40,6 @@ const BOOK_TITLE: &str = "异步 Rust：对照《流畅的 Python》";
 
 /// How long tasks that go on after a notebook's last cell may add to its page. `--help` says so.
 const BACKGROUND: Duration = Duration::from_secs(30);
-
-/// Stands in the head of every page, so that a later export knows the files it may replace.
-const MARK: &str = r#"content="lab export" name="generator""#;
 
 const CREDIT: &str = r#"改写自 <a href="https://github.com/StdioA/fluent-python-notes">StdioA/fluent-python-notes</a>，原笔记所读的书是 Luciano Ramalho 的《流畅的 Python》（<cite lang="en">Fluent Python</cite>）。本课程以 <a rel="license" href="https://creativecommons.org/licenses/by-sa/4.0/deed.zh-hans">CC BY-SA 4.0</a> 许可发布。"#;
 
@@ -104,36 +102,6 @@ pub fn book(pages: &[Page], jupyter_python: &Path, out: &Path) -> Result<()> {
     let rendered = render(pages, jupyter_python)?;
     write_book(pages, &rendered, &out)
         .with_context(|| format!("写不了 {}：请检查磁盘空间和写权限", out.display()))
-}
-
-/// With links followed, as far as it exists: a book replaces what a link leads to, not the link.
-fn absolute(out: &Path) -> Result<PathBuf> {
-    fs::canonicalize(out)
-        .or_else(|_| std::path::absolute(out))
-        .context("导出文件夹的名字不能是空的：请用 --out 给出一个")
-}
-
-/// Refuses an `out` in which anything is not a page of an earlier export.
-fn refuse_foreign_files(out: &Path) -> Result<()> {
-    if !out.exists() {
-        return Ok(());
-    }
-    let entries =
-        fs::read_dir(out).with_context(|| format!("导出文件夹 {} 读不了", out.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        let is_ours = path
-            .extension()
-            .is_some_and(|extension| extension == "html")
-            && fs::read_to_string(&path).is_ok_and(|page| page.contains(MARK));
-        ensure!(
-            is_ours,
-            "导出文件夹 {} 里有不是导出生成的文件 {}：请用 --out 换一个空文件夹，或先移走它",
-            out.display(),
-            path.file_name().unwrap_or_default().display()
-        );
-    }
-    Ok(())
 }
 
 /// Writes the book beside `out` and puts it in place when it is complete.

@@ -28,7 +28,12 @@ impl KernelSpec {
     /// When there is none, or it is not as Jupyter has it.
     pub fn load(folder: &Path) -> Result<KernelSpec> {
         let file = folder.join("kernel.json");
-        let advice = || format!("内核的登记 {} 读不了：请运行 `cargo run -- setup`", file.display());
+        let advice = || {
+            format!(
+                "内核的登记 {} 读不了：请运行 `cargo run -- setup`",
+                file.display()
+            )
+        };
         let text = fs::read_to_string(&file).with_context(advice)?;
         let spec: Value = serde_json::from_str(&text).with_context(advice)?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -42,7 +47,8 @@ impl KernelSpec {
             file.display()
         );
         let environment = spec["env"].as_object().into_iter().flatten();
-        let environment = environment.filter_map(|(name, value)| Some((name.clone(), text(value)?)));
+        let environment =
+            environment.filter_map(|(name, value)| Some((name.clone(), text(value)?)));
         Ok(KernelSpec {
             environment: environment.collect(),
             argv,
@@ -86,13 +92,19 @@ mod tests {
     fn a_kernel_is_started_as_its_entry_says() {
         let folder = tempfile::tempdir().unwrap();
         let write = |text: &str| fs::write(folder.path().join("kernel.json"), text).unwrap();
-        write(r#"{"argv": ["/k", "-x", "{connection_file}"], "env": {"A": "b"}, "language": "rust"}"#);
+        write(
+            r#"{"argv": ["/k", "-x", "{connection_file}"], "env": {"A": "b"}, "language": "rust"}"#,
+        );
         let spec = KernelSpec::load(folder.path()).unwrap();
         let command = spec.command_for(Path::new("/notebooks/01.ipynb")).unwrap();
         assert_eq!(spec.program(), Path::new("/k"));
         assert_eq!(command.get_args().collect::<Vec<_>>(), ["-x"]);
         assert_eq!(command.get_current_dir(), Some(Path::new("/notebooks")));
-        assert!(command.get_envs().any(|(name, value)| name == "A" && value == Some("b".as_ref())));
+        assert!(
+            command
+                .get_envs()
+                .any(|(name, value)| name == "A" && value == Some("b".as_ref()))
+        );
         for wrong in ["{", r#"{"argv": []}"#, r#"{"argv": ["/k"]}"#] {
             write(wrong);
             let refusal = KernelSpec::load(folder.path()).unwrap_err().to_string();

@@ -55,7 +55,9 @@ mod tests {
     #[test]
     fn every_notebook_of_the_course_says_what_the_index_tells() {
         let notebooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../notebooks");
-        let course = fs::read_dir(notebooks).unwrap().map(|entry| entry.unwrap().path());
+        let course = fs::read_dir(notebooks)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         for path in course.filter(|path| path.extension().is_some_and(|end| end == "ipynb")) {
             let about = About::of(&Notebook::load(&path).unwrap(), "");
             assert!(!about.title.is_empty(), "{}", path.display());

@@ -58,10 +58,10 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::MARK;
     use super::super::addresses::loaded_from_outside;
     use super::super::tests::{pages, rendered};
     use super::*;
+    use base::book::MARK;
 
     #[test]
     fn the_index_lists_the_pages_in_order_with_credit_and_licence() {

@@ -140,9 +140,9 @@ fn nbconvert(pages: &[Page], python: &Path, work: &Path) -> Result<Output> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::MARK;
     use super::super::tests::{abouts, pages};
     use super::*;
+    use base::book::MARK;
 
     #[test]
     fn pages_know_their_neighbours() {

@@ -1,0 +1,141 @@
+//! The kernel and the runner are compiled: by cargo, from the workspace that this program is of, so
+//! that features, and with them the largest crates, are the same for all.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use base::process::last_lines;
+use base::toolchain::Toolchain;
+use link::variable;
+
+use crate::log;
+use crate::project::Project;
+use crate::screen::Step;
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// The folder with programs that somebody has compiled already, if one is named.
+    pub fn named() -> Option<Programs> {
+        let folder = std::env::var_os(variable::PROGRAMS).filter(|folder| !folder.is_empty())?;
+        Some(Programs {
+            folder: folder.into(),
+        })
+    }
+
+    /// Where they are or will be: beside this program.
+    ///
+    /// # Errors
+    /// When it does not know where it is itself.
+    pub fn beside_us() -> Result<Programs> {
+        let here = std::env::current_exe().context("找不到自己的程序文件")?;
+        let folder = here.parent().context("a program has a folder")?.to_owned();
+        Ok(Programs::named().unwrap_or(Programs { folder }))
+    }
+
+    /// Jupyter's kernel.
+    pub fn kernel(&self) -> PathBuf {
+        self.folder.join("kernel")
+    }
+
+    /// What runs notebooks without a browser.
+    pub fn runner(&self) -> PathBuf {
+        self.folder.join("runner")
+    }
+
+    /// Whether they are there, up to date or not.
+    pub fn are_there(&self) -> bool {
+        self.kernel().is_file() && self.runner().is_file()
+    }
+
+    /// Compiles what is missing or out of date.
+    ///
+    /// # Errors
+    /// When cargo cannot, without network or on a full disk.
+    pub fn build(&self, project: &Project, toolchain: &Toolchain, step: &Step) -> Result<()> {
+        if Programs::named().is_some() {
+            return match self.are_there() {
+                true => Ok(()),
+                false => bail!(
+                    "{} 里没有 kernel 和 runner：请检查环境变量 {}",
+                    self.folder.display(),
+                    variable::PROGRAMS
+                ),
+            };
+        }
+        let mut cargo = Command::new(toolchain.cargo());
+        cargo
+            .args(["build", "--locked", "--bin=kernel", "--bin=runner"])
+            .current_dir(project.root());
+        // Where this program was put, and as it was compiled, in whichever way cargo was told.
+        if let (Some(target), Some(profile)) = (self.folder.parent(), self.folder.file_name()) {
+            let profile = match profile.to_str() {
+                Some("debug") => "dev".as_ref(),
+                _ => profile,
+            };
+            cargo.arg("--target-dir").arg(target);
+            cargo.arg("--profile").arg(profile);
+        }
+        let output = run(cargo, step).context("运行不了 cargo")?;
+        if !output.status.success() {
+            bail!(
+                "编译内核失败：{}\n（请检查网络和磁盘空间，然后重试；编译好的不会丢失。完整的输出在 {}）",
+                last_lines(&output.stderr),
+                log::path(project).display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Runs cargo, and shows how far it is.
+pub fn run(mut cargo: Command, step: &Step) -> std::io::Result<std::process::Output> {
+    cargo
+        .env("CARGO_TERM_PROGRESS_WHEN", "always")
+        .env("CARGO_TERM_PROGRESS_WIDTH", "100")
+        .env("CARGO_TERM_COLOR", "never");
+    log::finish(cargo, |_, line| {
+        if let Some((done, all, what)) = progress(line) {
+            step.advance(done, all, what.to_owned());
+        }
+    })
+}
+
+/// How far cargo says it is, in its bar: `    Building [====>    ] 12/345: serde, syn(build)`.
+fn progress(line: &str) -> Option<(u64, u64, &str)> {
+    let (_, behind) = line.split_once(']')?;
+    let (numbers, what) = behind.split_once(':').unwrap_or((behind, ""));
+    let (done, all) = numbers.split_once('/')?;
+    Some((
+        done.trim().parse().ok()?,
+        all.trim().parse().ok()?,
+        what.trim(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargos_bar_is_understood_and_nothing_else_is_taken_for_it() {
+        for (line, expected) in [
+            (
+                "    Building [=====>      ] 123/456: syn, serde_derive(build)",
+                Some((123, 456, "syn, serde_derive(build)")),
+            ),
+            ("    Building [>   ] 0/3", Some((0, 3, ""))),
+            (" Downloading [===>  ] 7 / 30", Some((7, 30, ""))),
+            ("   Compiling serde v1.0.0", None),
+            ("warning: [x] 1/2a", None),
+            ("", None),
+        ] {
+            assert_eq!(progress(line), expected, "{line}");
+        }
+    }
+}
