@@ -65,13 +65,7 @@ pub fn start_reading(command: &mut Command, input: impl Into<Stdio>) -> Running 
 
 /// Starts a command that is told to end when the test is killed: a server would go on for ever.
 pub fn start_server(command: &mut Command) -> Running {
-    // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-            Ok(())
-        });
-    }
+    base::process::get_when_we_end(command, rustix::process::Signal::TERM);
     start(command)
 }
 

@@ -9,10 +9,12 @@ use std::process::Command;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use lab::client::{Execution, Kernel, Outcome};
-use lab::kernel::NOTEBOOK_ENV;
+use base::toolchain::Toolchain;
 use lab::project::Project;
-use lab::toolchain::Toolchain;
+use lab::python::Environment;
+use link::variable;
+use runner::client::{Execution, KernelClient, Outcome};
+use runner::kernelspec::KernelSpec;
 use serde_json::{Value, json};
 
 /// What a single cell may take here: a stock kernel compiles everything in its first one.
@@ -27,9 +29,27 @@ pub const FIRST_CELL: &str = r#":dep tokio = { package = "nest-tokio", path = ".
 :dep rayon = "1"
 use notebook::{eprintln, print, println};"#;
 
-/// The program under test.
-pub fn lab() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_lab"))
+/// The folder with our programs: cargo puts them above the tests.
+pub fn programs() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let programs = test.parent().and_then(Path::parent);
+    programs.expect("a test lies in target/PROFILE/deps").to_owned()
+}
+
+/// One of our programs.
+pub fn program(name: &str) -> PathBuf {
+    let program = programs().join(name);
+    assert!(
+        program.is_file(),
+        "{} is missing: `cargo build` makes it",
+        program.display()
+    );
+    program
+}
+
+/// The program of the course.
+pub fn lab() -> PathBuf {
+    program("lab")
 }
 
 /// This clone.
@@ -38,10 +58,12 @@ pub fn project() -> Project {
 }
 
 /// A command in a clean environment: `cargo test` sets variables that would hide faults. In whichever
-/// terminal it is run, programs show the same.
+/// terminal it is run, programs show the same. What cargo has just compiled is not compiled again.
 pub fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = lab::environment::clean(program);
-    command.env_remove("TERM");
+    let mut command = base::environment::clean(program);
+    command
+        .env_remove("TERM")
+        .env(variable::PROGRAMS, programs());
     command
 }
 
@@ -106,28 +128,38 @@ pub fn run_within(limit: Duration, test: impl Future<Output = ()>) {
         .unwrap_or_else(|_| panic!("the test ends within {limit:?}"));
 }
 
+/// The entry by which Jupyter finds our kernel.
+pub fn kernelspec() -> KernelSpec {
+    set_up();
+    let environment = Environment::at(project().root().join(".venv"), PathBuf::new());
+    KernelSpec::load(&lab::kernelspec::folder(&environment)).unwrap()
+}
+
 /// The command of our kernel, in the notebooks' folder.
 pub fn kernel_command() -> Command {
-    set_up();
-    let mut command = clean(lab());
-    command.arg("kernel").current_dir(project().notebooks());
+    let spec = kernelspec();
+    let mut command = clean(&spec.argv[0]);
+    command
+        .args(&spec.argv[1..])
+        .envs(&spec.environment)
+        .current_dir(project().notebooks());
     command
 }
 
 /// Our kernel, in the notebooks' folder, its first cell not yet run.
-pub async fn kernel() -> Kernel {
-    Kernel::start_with(kernel_command(), |_| ()).await.unwrap()
+pub async fn kernel() -> KernelClient {
+    KernelClient::start_with(kernel_command(), |_| ()).await.unwrap()
 }
 
 /// Our kernel for this notebook: it begins with what was warmed for its first cell.
-pub async fn kernel_for(notebook: &Path) -> Kernel {
+pub async fn kernel_for(notebook: &Path) -> KernelClient {
     let mut command = kernel_command();
-    command.env(NOTEBOOK_ENV, notebook);
-    Kernel::start_with(command, |_| ()).await.unwrap()
+    command.env(variable::NOTEBOOK, notebook);
+    KernelClient::start_with(command, |_| ()).await.unwrap()
 }
 
 /// Our kernel with the first cell run.
-pub async fn notebook_kernel() -> Kernel {
+pub async fn notebook_kernel() -> KernelClient {
     let mut kernel = kernel().await;
     ok(&mut kernel, FIRST_CELL).await;
     kernel
@@ -135,9 +167,9 @@ pub async fn notebook_kernel() -> Kernel {
 
 /// A stock kernel: the same program as plain evcxr, with nothing of ours around it. It builds in
 /// `build`, and can find the standard library's sources.
-pub async fn stock_kernel(build: &Path) -> Kernel {
+pub async fn stock_kernel(build: &Path) -> KernelClient {
     let toolchain = Toolchain::find().unwrap();
-    let stock = lab::kernel::stock(lab(), &toolchain, build);
+    let stock = runner::stock::stock(&kernelspec().program(), &toolchain, build);
     let mut command = clean(lab());
     command
         .args(stock.get_args())
@@ -147,7 +179,7 @@ pub async fn stock_kernel(build: &Path) -> Kernel {
                 .filter_map(|(name, value)| Some((name, value?))),
         )
         .current_dir(project().notebooks());
-    Kernel::start_with(command, |_| ()).await.unwrap()
+    KernelClient::start_with(command, |_| ()).await.unwrap()
 }
 
 /// A folder for a stock kernel that is still warm the next time.
@@ -168,7 +200,7 @@ pub fn assert_in_order(cell: &str, text: &str, pieces: &[&str]) {
 }
 
 /// Runs a cell that must succeed.
-pub async fn ok(kernel: &mut Kernel, code: &str) -> Execution {
+pub async fn ok(kernel: &mut KernelClient, code: &str) -> Execution {
     let execution = kernel.execute(code, LIMIT).await.unwrap();
     assert_eq!(
         execution.outcome,
@@ -180,7 +212,7 @@ pub async fn ok(kernel: &mut Kernel, code: &str) -> Execution {
 }
 
 /// Runs a cell that must fail, and returns its message.
-pub async fn failure(kernel: &mut Kernel, code: &str) -> String {
+pub async fn failure(kernel: &mut KernelClient, code: &str) -> String {
     match kernel.execute(code, LIMIT).await.unwrap().outcome {
         Outcome::Failed(message) => message,
         other => panic!("{other:?} instead of a failure: {code}"),
@@ -197,7 +229,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Runs `code`, and interrupts the kernel, as Jupyter does, once the cell has begun.
-pub async fn interrupted(kernel: &mut Kernel, code: &str) -> Execution {
+pub async fn interrupted(kernel: &mut KernelClient, code: &str) -> Execution {
     let folder = tempfile::tempdir().unwrap();
     let begun = folder.path().join("begun");
     let code = format!("{{ std::fs::write({begun:?}, \"\").unwrap(); }}\n{code}");

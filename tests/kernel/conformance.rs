@@ -1,5 +1,6 @@
 //! The public conformance suite for kernels, `jupyter_kernel_test`, with every sample filled in.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::fs;
@@ -8,7 +9,7 @@ use std::process::Command;
 
 use common::command::{LONG, SHORT, all_gone, start};
 use common::{FIRST_CELL, clean, lab, project, python};
-use lab::toolchain::Toolchain;
+use base::toolchain::Toolchain;
 use serde_json::{Map, Value, json};
 
 /// Tests in the suite, as of the version that set-up installs: twelve of a kernel, and one of the

@@ -1,6 +1,7 @@
 //! What our kernel promises to every Jupyter client: live output, displays, errors that stop,
 //! interrupts that cancel, and a life and death without remains.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::fs;
@@ -20,8 +21,8 @@ use jupyter_zmq_client::{
     create_client_shell_connection_with_identity, create_client_stdin_connection_with_identity,
     peer_identity_for_session,
 };
-use lab::client::{Kernel, Outcome};
-use lab::ipynb::Notebook;
+use runner::client::{KernelClient, Outcome};
+use base::ipynb::Notebook;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -34,7 +35,7 @@ struct Client {
 }
 
 impl Client {
-    async fn new(kernel: &Kernel) -> Client {
+    async fn new(kernel: &KernelClient) -> Client {
         let (connection, session) = (kernel.connection(), "second");
         let identity = peer_identity_for_session(session).unwrap();
         let mut client = Client {

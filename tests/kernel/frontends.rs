@@ -1,5 +1,6 @@
 //! Jupyter's own programs with our kernel: they see what JupyterLab sees.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::fs;

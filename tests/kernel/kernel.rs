@@ -1,5 +1,6 @@
 //! Our kernel, alive: output, interrupts, failures, versions, build folders.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::collections::BTreeSet;
@@ -9,8 +10,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use common::{LIMIT, failure, interrupted, notebook_kernel, ok, project, run, until};
-use lab::client::{Kernel, Outcome};
-use lab::toolchain::Toolchain;
+use runner::client::{KernelClient, Outcome};
+use base::toolchain::Toolchain;
 use walkdir::WalkDir;
 
 #[test]
@@ -317,7 +318,7 @@ fn starting_a_kernel_changes_no_file_of_the_users() {
                 command.env("LAB_CACHE", cache);
             }
             command.envs(variables.iter().copied());
-            let mut kernel = Kernel::start_with(command, |_| ()).await.unwrap();
+            let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
             let said = ok(&mut kernel, "std::env::var(\"JUPYTER_PATH\").ok()").await;
             let expected = variables.iter().find(|(name, _)| *name == "JUPYTER_PATH");
             let expected = format!("{:?}", expected.map(|(_, value)| *value));
@@ -374,7 +375,7 @@ fn packages(lock: &str) -> Vec<String> {
 }
 
 /// Where the kernel builds its cells.
-fn build_folder(kernel: &Kernel) -> PathBuf {
+fn build_folder(kernel: &KernelClient) -> PathBuf {
     let evcxr = child(kernel.id().unwrap()).expect("evcxr runs");
     let environment = fs::read(format!("/proc/{evcxr}/environ")).unwrap();
     let environment = String::from_utf8(environment).unwrap();
@@ -501,7 +502,7 @@ fn a_start_that_finds_a_port_taken_is_tried_again() {
         command
             .args(["-c", &script])
             .current_dir(common::project().notebooks());
-        let mut kernel = Kernel::start_with(command, |_| ()).await.unwrap();
+        let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
         common::ok(&mut kernel, "assert_eq!(6 * 7, 42);").await;
         assert!(once.exists());
     });

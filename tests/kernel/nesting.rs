@@ -1,9 +1,10 @@
 //! `nest-tokio`'s promises in live kernels: a stock evcxr kernel with the one line, and ours.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use common::{FIRST_CELL, failure, ok, run};
-use lab::client::Kernel;
+use runner::client::Kernel;
 
 /// The one line, and what the matrix itself uses.
 const ONE_LINE: &str = r#":dep tokio = { package = "nest-tokio", path = "../support/nest-tokio" }
@@ -25,7 +26,7 @@ const PLACES: [&str; 9] = [
 ];
 
 /// Tries every way in every place from a cell, which `before` makes a sync or an await cell.
-async fn try_matrix(kernel: &mut Kernel, before: &str) {
+async fn try_matrix(kernel: &mut KernelClient, before: &str) {
     for place in PLACES {
         let cell = format!(
             "{before}for (name, way) in WAYS {{\n    \
@@ -41,7 +42,7 @@ async fn try_matrix(kernel: &mut Kernel, before: &str) {
 }
 
 /// Tries the cases that are easy to get wrong from a cell.
-async fn try_cases(kernel: &mut Kernel, before: &str) {
+async fn try_cases(kernel: &mut KernelClient, before: &str) {
     let cell = format!(
         "{before}for (name, case) in CASES {{\n    \
              assert_eq!(case(), 42, \"{{name}}\");\n\
@@ -51,7 +52,7 @@ async fn try_cases(kernel: &mut Kernel, before: &str) {
 }
 
 /// What lives on from cell to cell, and what a sync cell may do.
-async fn try_session(kernel: &mut Kernel) {
+async fn try_session(kernel: &mut KernelClient) {
     ok(kernel, "let task = tokio::spawn(async { tokio::time::sleep(Duration::from_millis(50)).await; 42 });").await;
     ok(
         kernel,

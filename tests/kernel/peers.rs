@@ -1,6 +1,7 @@
 //! What breaks or talks nonsense on a kernel's ports harms nobody else. Here at a whole kernel;
 //! `support/lab/src/front/sockets/tests.rs` has every byte.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::fs;
@@ -20,7 +21,7 @@ use jupyter_zmq_client::{
     create_client_shell_connection_with_identity, create_client_stdin_connection_with_identity,
     peer_identity_for_session,
 };
-use lab::client::Kernel;
+use runner::client::Kernel;
 use tokio::time::timeout;
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 
@@ -75,7 +76,7 @@ fn visit(port: u16, bytes: &[u8], answer: usize, reset: bool) {
 }
 
 /// Everything that breaks, on all five channels.
-fn bad_visits(kernel: &Kernel) {
+fn bad_visits(kernel: &KernelClient) {
     let ports = kernel.connection();
     let channels = [
         (ports.shell_port, "DEALER"),
@@ -114,7 +115,7 @@ fn bad_visits(kernel: &Kernel) {
 }
 
 /// A client that comes now gets its answers on all channels.
-async fn answers_everywhere(kernel: &Kernel) {
+async fn answers_everywhere(kernel: &KernelClient) {
     let (connection, session) = (kernel.connection(), "later");
     let identity = peer_identity_for_session(session).unwrap();
     let mut heartbeat = ReqSocket::new();
@@ -176,7 +177,7 @@ fn memory(process: u32) -> u64 {
 }
 
 /// Lets everything happen to a kernel that might harm it.
-async fn outlives(mut kernel: Kernel) {
+async fn outlives(mut kernel: KernelClient) {
     ok(&mut kernel, "let before = 41;").await;
     let held = memory(kernel.id().unwrap());
     let visits = tokio::task::spawn_blocking(move || {
@@ -212,7 +213,7 @@ fn nor_does_it_need_anybody_to_read_its_log() {
         };
         // SAFETY: `dup2` is async-signal-safe.
         unsafe { command.pre_exec(redirect) };
-        outlives(Kernel::start_with(command, |_| ()).await.unwrap()).await;
+        outlives(KernelClient::start_with(command, |_| ()).await.unwrap()).await;
     });
 }
 
@@ -244,7 +245,7 @@ fn while_no_file_descriptor_is_left_a_kernel_rests_and_then_lets_clients_in_agai
         };
         // SAFETY: `setrlimit` is a system call and no more.
         unsafe { command.pre_exec(limit) };
-        let mut kernel = Kernel::start_with(command, |_| ()).await.unwrap();
+        let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
         ok(&mut kernel, "let before = 41;").await;
         let process = kernel.id().unwrap();
         let ports = kernel.connection();

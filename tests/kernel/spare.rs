@@ -1,6 +1,7 @@
 //! Spare kernels: one that is taken is like any other, one that does not fit is left alone, and
 //! none outlives its `lab open`.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::fs;
@@ -19,13 +20,14 @@ use common::{
     FIRST_CELL, LIMIT, clean, failure, free_port, interrupted, kernel_command, lab, notebook, ok,
     project, run, set_up, until,
 };
-use lab::client::{Kernel, Outcome};
-use lab::ipynb::Notebook;
-use lab::kernel::NOTEBOOK_ENV;
-use lab::process::{get_when_we_end, in_its_own_session};
-use lab::project::{CACHE_ENV, PROJECT_ENV};
+use runner::client::{KernelClient, Outcome};
+use base::ipynb::Notebook;
+use link::variable::NOTEBOOK as NOTEBOOK_ENV;
+use base::process::{get_when_we_end, in_its_own_session};
+use lab::project::PROJECT_ENV;
+use link::variable::CACHE as CACHE_ENV;
 use lab::python::PACKAGES;
-use lab::spare::SPARES_ENV;
+use link::variable::SPARES as SPARES_ENV;
 use serde_json::{Value, json};
 
 /// A spare kernel without its `lab open`.
@@ -85,8 +87,8 @@ impl Spare {
         command
     }
 
-    async fn taken(&self) -> Kernel {
-        let kernel = Kernel::start_with(self.command(&first()), |_| ()).await;
+    async fn taken(&self) -> KernelClient {
+        let kernel = KernelClient::start_with(self.command(&first()), |_| ()).await;
         assert!(!self.waits(), "it has been taken");
         kernel.unwrap()
     }
@@ -143,7 +145,7 @@ fn kill(process: u32) {
 }
 
 /// As in a kernel that has run the first cell and nothing else.
-async fn is_fresh_after_its_first_cell(kernel: &mut Kernel) {
+async fn is_fresh_after_its_first_cell(kernel: &mut KernelClient) {
     let execution = ok(kernel, FIRST_CELL).await;
     assert_eq!(execution.execution_count, Some(1));
     assert_eq!(execution.outputs, Vec::<Value>::new());
@@ -205,7 +207,7 @@ fn another_first_cell_finds_nothing_of_what_was_run_ahead() {
 fn a_kernel_that_starts_early_is_like_one_that_starts_when_its_turn_comes() {
     run(async {
         let first = first();
-        let start = || Kernel::start_early(lab(), &first);
+        let start = || KernelClient::start_early(lab(), &first);
         let (one, other) = tokio::join!(start(), start());
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
         is_fresh_after_its_first_cell(&mut one).await;
@@ -221,7 +223,7 @@ fn a_first_cell_that_does_something_is_run_once_and_one_that_fails_fails_when_it
         let start = async |cell: &str| {
             let path = folder.path().join("one.ipynb");
             fs::write(&path, notebook(&[(cell, false)])).unwrap();
-            Kernel::start_early(lab(), &path).await.unwrap()
+            KernelClient::start_early(lab(), &path).await.unwrap()
         };
         let mark = folder.path().join("mark");
         let does = format!(
@@ -303,7 +305,7 @@ fn a_taken_spare_has_let_go_of_its_ports_when_it_ends() {
 fn two_kernels_never_share_a_spare() {
     run(async {
         let spare = Spare::start();
-        let start = || Kernel::start_with(spare.command(&first()), |_| ());
+        let start = || KernelClient::start_with(spare.command(&first()), |_| ());
         let (one, other) = tokio::join!(start(), start());
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
         assert!(!spare.waits());
@@ -334,7 +336,7 @@ fn a_spare_that_is_not_just_right_is_left_alone() {
             elsewhere,
             unnamed,
         ] {
-            let mut kernel = Kernel::start_with(command, |_| ()).await.unwrap();
+            let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
             assert_eq!(ok(&mut kernel, "1 + 1").await.result(), Some("2"));
             assert!(spare.waits());
         }

@@ -2,6 +2,7 @@
 
 #[path = "browser/book.rs"]
 mod book;
+#[path = "../common/mod.rs"]
 mod common;
 #[path = "browser/webdriver.rs"]
 mod webdriver;
@@ -16,9 +17,10 @@ use std::time::Duration;
 
 use common::command::{Ended, LONG, Running, SHORT, all_gone, finish, start};
 use common::{FIRST_CELL, clean, free_port, lab, notebook, project};
-use lab::project::{CACHE_ENV, PROJECT_ENV};
+use lab::project::PROJECT_ENV;
+use link::variable::CACHE as CACHE_ENV;
 use lab::python::PACKAGES;
-use lab::toolchain::Toolchain;
+use base::toolchain::Toolchain;
 use serde_json::{Value, json};
 
 /// A project that has what set-up looks for and nothing to wait for.
@@ -108,8 +110,7 @@ impl Sandbox {
 
 /// This machine's toolchain, whole even where nothing has been set up yet.
 fn toolchain() -> Toolchain {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(Toolchain::find_or_complete()).unwrap()
+    Toolchain::find_or_complete().unwrap()
 }
 
 /// The real compiler, not rustup's proxy, which needs more on its path.
@@ -1081,7 +1082,7 @@ fn a_set_up_that_waits_for_another_says_so_and_can_be_interrupted() {
 #[test]
 fn commands_end_quietly_when_nobody_reads_what_they_print() {
     // As if the signal had ended them; or as they end anyway.
-    let piped = 128 + libc::SIGPIPE;
+    let piped = 128 + rustix::process::Signal::PIPE.as_raw();
     let commands: [(&[&str], i32); 6] = [
         (&["--help"], 0),
         (&["--version"], 0),

@@ -59,7 +59,7 @@ pub struct Execution {
     pub outputs: Vec<Value>,
     /// Its number, as the kernel counts.
     pub execution_count: Option<u64>,
-    /// Its place among the cells that this client has run, from 0: what [`Kernel::outputs`] wants.
+    /// Its place among the cells that this client has run, from 0: what [`KernelClient::outputs`] wants.
     pub index: usize,
     /// The time from the request to the kernel's reply.
     pub took: Duration,
@@ -91,7 +91,7 @@ const STARTS: usize = 3;
 const TAKEN: &str = "Address already in use";
 
 /// A kernel that this client has started. Killed, with all its processes, when dropped.
-pub struct Kernel {
+pub struct KernelClient {
     process: Child,
     /// Its process group. Kept, since a process that has been waited for has no number any more,
     /// while its children may live.
@@ -146,13 +146,13 @@ impl Log {
     }
 }
 
-impl Kernel {
+impl KernelClient {
     /// Starts a kernel for a notebook, in the notebook's folder.
     ///
     /// # Errors
     /// When it does not start, or does not answer within two minutes.
-    pub async fn start(spec: &KernelSpec, notebook: &Path) -> Result<Kernel> {
-        Kernel::start_with(spec.command_for(notebook)?, |_| ()).await
+    pub async fn start(spec: &KernelSpec, notebook: &Path) -> Result<KernelClient> {
+        KernelClient::start_with(spec.command_for(notebook)?, |_| ()).await
     }
 
     /// The same, for a notebook whose turn comes later: a kernel of ours runs its first cell already,
@@ -160,10 +160,10 @@ impl Kernel {
     ///
     /// # Errors
     /// When it does not start, or does not answer within two minutes.
-    pub async fn start_early(spec: &KernelSpec, notebook: &Path) -> Result<Kernel> {
+    pub async fn start_early(spec: &KernelSpec, notebook: &Path) -> Result<KernelClient> {
         let mut command = spec.command_for(notebook)?;
         command.env(variable::EARLY, "1");
-        Kernel::start_with(command, |_| ()).await
+        KernelClient::start_with(command, |_| ()).await
     }
 
     /// Starts the kernel that `command` runs, with the connection file as its last argument.
@@ -174,7 +174,7 @@ impl Kernel {
     pub async fn start_with(
         mut command: std::process::Command,
         listener: impl FnMut(&str) + Send + 'static,
-    ) -> Result<Kernel> {
+    ) -> Result<KernelClient> {
         let file = Arc::new(tempfile::Builder::new().suffix(".json").tempfile()?);
         command
             .arg(file.path())
@@ -189,7 +189,7 @@ impl Kernel {
         let listener = Arc::new(Mutex::new(listener));
         let mut starts = 1;
         loop {
-            match Kernel::try_start(&mut command, &file, &listener).await {
+            match KernelClient::try_start(&mut command, &file, &listener).await {
                 Err(error) if starts < STARTS && format!("{error:#}").contains(TAKEN) => {
                     starts += 1;
                 }
@@ -202,7 +202,7 @@ impl Kernel {
         command: &mut Command,
         file: &Arc<tempfile::NamedTempFile>,
         listener: &Arc<Mutex<impl FnMut(&str) + Send + 'static>>,
-    ) -> Result<Kernel> {
+    ) -> Result<KernelClient> {
         let session = uuid::Uuid::new_v4().to_string();
         let connection = connection().await?;
         std::fs::write(file.path(), serde_json::to_vec(&connection)?)?;
@@ -230,7 +230,7 @@ impl Kernel {
             connected = connect => connected?,
             status = process.wait() => bail!("内核启动失败（{}）：{}", status?, log.text()),
         };
-        let mut kernel = Kernel {
+        let mut kernel = KernelClient {
             shell,
             iopub,
             control,
@@ -439,7 +439,7 @@ impl Kernel {
     }
 }
 
-impl Drop for Kernel {
+impl Drop for KernelClient {
     fn drop(&mut self) {
         self.kill();
     }

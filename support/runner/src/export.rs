@@ -139,6 +139,7 @@ mod tests {
     use super::about::About;
     use super::outline::Outline;
     use super::*;
+    use base::book::MARK;
 
     pub(super) fn pages() -> Vec<Page> {
         let page = |name: &str| Page {

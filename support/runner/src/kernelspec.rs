@@ -18,7 +18,7 @@ pub struct KernelSpec {
     pub environment: BTreeMap<String, String>,
 }
 
-/// What stands for the connection file; [`Kernel`](crate::client::Kernel) adds that at the end.
+/// What stands for the connection file; [`KernelClient`](crate::client::KernelClient) adds that at the end.
 const CONNECTION_FILE: &str = "{connection_file}";
 
 impl KernelSpec {

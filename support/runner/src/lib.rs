@@ -9,6 +9,7 @@
 //! | `run` | notebooks, cell by cell |
 //! | `warm` | first cells, so that nobody has to wait for what they name |
 //! | `export` | pages of HTML |
+//! | `stock` | plain evcxr, for comparison |
 //! | `signals` | what ends a program |
 
 #[macro_use]
@@ -20,4 +21,5 @@ pub mod kernelspec;
 pub mod outputs;
 pub mod run;
 pub mod signals;
+pub mod stock;
 pub mod warm;

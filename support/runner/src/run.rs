@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use base::ipynb::{Cell, Notebook};
 use base::memory::is_short;
 
-use crate::client::{Execution, Kernel, Outcome};
+use crate::client::{Execution, KernelClient, Outcome};
 use crate::kernelspec::KernelSpec;
 
 /// Silence after which background tasks are taken to have said everything: longer than the waits
@@ -25,7 +25,7 @@ pub struct Runner<'a> {
     /// How long tasks that go on after the last cell are waited for at most, until they fall
     /// silent: some never do.
     background: Duration,
-    early: Option<(PathBuf, Kernel)>,
+    early: Option<(PathBuf, KernelClient)>,
 }
 
 impl<'a> Runner<'a> {
@@ -55,14 +55,14 @@ impl<'a> Runner<'a> {
         let early = self.early.take().filter(|(started, _)| started == path);
         let kernel = match early {
             Some((_, kernel)) => kernel,
-            None => Kernel::start(self.spec, path)
+            None => KernelClient::start(self.spec, path)
                 .await
                 .with_context(|| format!("{name}：内核没有启动"))?,
         };
         // Without it, the next one starts when its turn comes, and says what is wrong.
         let early = async {
             let next = next.filter(|_| !is_short())?;
-            let kernel = Kernel::start_early(self.spec, next).await.ok()?;
+            let kernel = KernelClient::start_early(self.spec, next).await.ok()?;
             Some((next.clone(), kernel))
         };
         let executed = execute(&name, notebook, kernel, self.limit, self.background);
@@ -76,7 +76,7 @@ impl<'a> Runner<'a> {
 async fn execute(
     name: &str,
     mut notebook: Notebook,
-    mut kernel: Kernel,
+    mut kernel: KernelClient,
     limit: Duration,
     background: Duration,
 ) -> Result<Notebook> {

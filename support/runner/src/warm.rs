@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use base::ipynb::Notebook;
 
-use crate::client::{Execution, Kernel, Outcome};
+use crate::client::{Execution, KernelClient, Outcome};
 use crate::kernelspec::KernelSpec;
 
 /// How long compiling everything may take, on a slow machine.
@@ -46,7 +46,7 @@ async fn warm_one(spec: &KernelSpec, notebook: &Path) -> Result<()> {
             println!("{}", line.trim_start());
         }
     };
-    let mut kernel = Kernel::start_with(spec.command_for(notebook)?, listener)
+    let mut kernel = KernelClient::start_with(spec.command_for(notebook)?, listener)
         .await
         .with_context(failed)?;
     let cause = match kernel.execute(&first.source, LIMIT).await {
@@ -63,7 +63,7 @@ async fn warm_one(spec: &KernelSpec, notebook: &Path) -> Result<()> {
 }
 
 /// Why a cell has failed, if it has.
-fn cause(outcome: &Outcome, kernel: &Kernel) -> Option<String> {
+fn cause(outcome: &Outcome, kernel: &KernelClient) -> Option<String> {
     match outcome {
         Outcome::Ok => None,
         Outcome::Failed(message) if message.trim().is_empty() => Some(kernel.log()),

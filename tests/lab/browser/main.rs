@@ -2,7 +2,7 @@
 //!
 //! Pictures are kept in `target/screenshots/`: worth a look after a change.
 
-#[path = "../common/mod.rs"]
+#[path = "../../common/mod.rs"]
 mod common;
 mod jupyterlab;
 mod webdriver;

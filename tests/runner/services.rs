@@ -1,6 +1,7 @@
 //! Notebook 06 against the real things: MariaDB, Redis, and a server that takes spans as Zipkin
 //! does. All of them live in temporary folders, on free ports of loopback, and end with the test.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::collections::{HashMap, HashSet};
@@ -13,9 +14,9 @@ use std::sync::{Arc, Mutex};
 
 use common::command::{LONG, Running, SHORT, finish, start_server};
 use common::{LIMIT, assert_in_order, clean, free_port, kernel_command, project, run};
-use lab::client::{Kernel, Outcome};
-use lab::ipynb::Notebook;
-use lab::kernel::NOTEBOOK_ENV;
+use runner::client::{KernelClient, Outcome};
+use base::ipynb::Notebook;
+use link::variable::NOTEBOOK as NOTEBOOK_ENV;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -93,7 +94,7 @@ fn mariadb() -> Service {
         |option: &str, name: &str| format!("--{option}={}", folder.path().join(name).display());
     // Servers refuse to run as root unless they are told to.
     // SAFETY: `geteuid` has no preconditions and cannot fail.
-    let is_root = unsafe { libc::geteuid() } == 0;
+    let is_root = rustix::process::geteuid().is_root();
     let user = is_root.then_some("--user=root");
     finish(
         clean(program("mariadb-install-db").unwrap())
@@ -238,7 +239,7 @@ fn spans(post: &Value) -> HashMap<&str, &Value> {
 }
 
 /// Runs all cells in order, and returns what each of them printed.
-async fn execute(kernel: &mut Kernel, notebook: &Notebook) -> HashMap<String, String> {
+async fn execute(kernel: &mut KernelClient, notebook: &Notebook) -> HashMap<String, String> {
     let mut printed = HashMap::new();
     for cell in notebook.code_cells() {
         let execution = kernel.execute(&cell.source, LIMIT).await.unwrap();
@@ -255,7 +256,7 @@ async fn execute(kernel: &mut Kernel, notebook: &Notebook) -> HashMap<String, St
 }
 
 /// Our kernel for this notebook, with these services in its environment.
-async fn kernel(notebook: &Path, mariadb: &Service, redis: &Service, zipkin: &str) -> Kernel {
+async fn kernel(notebook: &Path, mariadb: &Service, redis: &Service, zipkin: &str) -> KernelClient {
     let mut command = kernel_command();
     command
         .env(NOTEBOOK_ENV, notebook)
@@ -265,7 +266,7 @@ async fn kernel(notebook: &Path, mariadb: &Service, redis: &Service, zipkin: &st
         )
         .env("REDIS_URL", format!("redis://127.0.0.1:{}", redis.port))
         .env("ZIPKIN_URL", zipkin);
-    Kernel::start_with(command, |_| ()).await.unwrap()
+    KernelClient::start_with(command, |_| ()).await.unwrap()
 }
 
 #[test]

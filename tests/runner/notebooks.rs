@@ -1,6 +1,7 @@
 //! Every notebook, cell by cell, in a live kernel: in order, twice in one kernel, and from the top
 //! after an interrupt half-way. What the text around a cell says about its output is asserted.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::collections::HashMap;
@@ -8,8 +9,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use common::{LIMIT, assert_in_order, project, run, run_within};
-use lab::client::{Execution, Kernel, Outcome};
-use lab::ipynb::{Cell, CellKind, Notebook};
+use runner::client::{Execution, KernelClient, Outcome};
+use base::ipynb::{Cell, CellKind, Notebook};
 
 /// What the course says about a notebook's cells, by their ids.
 struct Expected {
@@ -642,7 +643,7 @@ fn load(name: &str) -> Notebook {
 }
 
 /// Runs a cell and checks how it ended.
-async fn execute(kernel: &mut Kernel, cell: &Cell, expected: &Expected) -> Execution {
+async fn execute(kernel: &mut KernelClient, cell: &Cell, expected: &Expected) -> Execution {
     // A stock kernel may have to compile everything that the first cell asks for.
     let limit = if cell.number == 1 { 4 * LIMIT } else { LIMIT };
     let execution = kernel.execute(&cell.source, limit).await.unwrap();
@@ -667,7 +668,7 @@ async fn execute(kernel: &mut Kernel, cell: &Cell, expected: &Expected) -> Execu
 }
 
 /// Runs all cells in order and checks what they print, and on our kernel what they show.
-async fn execute_all(kernel: &mut Kernel, notebook: &Notebook, expected: &Expected, ours: bool) {
+async fn execute_all(kernel: &mut KernelClient, notebook: &Notebook, expected: &Expected, ours: bool) {
     let mut prints: HashMap<&str, &[&str]> = expected.prints.iter().copied().collect();
     let mut shows: HashMap<&str, &[&str]> = match ours {
         true => expected.shows.iter().copied().collect(),

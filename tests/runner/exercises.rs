@@ -1,13 +1,14 @@
 //! The exercises: what a notebook says under 参考答案 passes its own check, and typical wrong answers do
 //! not: each is told what is wrong with it.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::path::PathBuf;
 
 use common::{LIMIT, ok, project, run};
-use lab::client::{Kernel, Outcome};
-use lab::ipynb::Notebook;
+use runner::client::{KernelClient, Outcome};
+use base::ipynb::Notebook;
 
 /// The exercises of a notebook.
 struct Exercises {
@@ -831,7 +832,7 @@ impl Exercises {
 }
 
 /// What the check says about an answer, or why a cell failed.
-async fn verdict(kernel: &mut Kernel, answer: &str, check: &str) -> String {
+async fn verdict(kernel: &mut KernelClient, answer: &str, check: &str) -> String {
     let answered = kernel.execute(answer, LIMIT).await.unwrap();
     let checked = kernel.execute(check, LIMIT).await.unwrap();
     for execution in [&answered, &checked] {
