@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::command::{LONG, SHORT, all_gone, start};
-use common::{FIRST_CELL, clean, lab, project, python};
+use common::{FIRST_CELL, clean, kernelspec, project, python};
 use base::toolchain::Toolchain;
 use serde_json::{Map, Value, json};
 
@@ -66,7 +66,8 @@ fn stock_evcxr_fails_where_the_front_helps() {
 /// A kernelspec for the same program without anything of ours around it.
 fn enter_stock(folder: &Path) {
     let build = folder.join("build");
-    let stock = lab::kernel::stock(lab(), &Toolchain::find().unwrap(), &build);
+    let program = kernelspec().program();
+    let stock = runner::stock::stock(&program, &Toolchain::find().unwrap(), &build);
     let environment: Map<String, Value> = stock
         .get_envs()
         .filter_map(|(name, value)| {
@@ -74,7 +75,7 @@ fn enter_stock(folder: &Path) {
         })
         .collect();
     let spec = json!({
-        "argv": [lab(), "--control_file", "{connection_file}"],
+        "argv": [program, "--control_file", "{connection_file}"],
         "display_name": "stock", "language": "rust",
         "interrupt_mode": "message", "env": environment,
     });

@@ -493,13 +493,13 @@ fn a_start_that_finds_a_port_taken_is_tried_again() {
         let once = folder.path().join("once");
         let script = format!(
             "[ -e {once} ] || {{ touch {once}; echo 'Address already in use' >&2; exit 1; }}\n\
-             exec {lab} kernel \"$0\"",
+             exec {kernel} \"$0\"",
             once = once.display(),
-            lab = common::lab().display(),
+            kernel = common::kernelspec().program().display(),
         );
-        common::set_up();
         let mut command = common::clean("sh");
         command
+            .envs(common::kernelspec().environment)
             .args(["-c", &script])
             .current_dir(common::project().notebooks());
         let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();

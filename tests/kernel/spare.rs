@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use common::command::{LONG, MARK, Running, SHORT, all_gone, start};
 use common::{
-    FIRST_CELL, LIMIT, clean, failure, free_port, interrupted, kernel_command, lab, notebook, ok,
+    FIRST_CELL, LIMIT, clean, failure, free_port, interrupted, kernel_command, kernelspec, lab, notebook, ok,
     project, run, set_up, until,
 };
 use runner::client::{KernelClient, Outcome};
@@ -30,6 +30,9 @@ use lab::python::PACKAGES;
 use link::variable::SPARES as SPARES_ENV;
 use serde_json::{Value, json};
 
+/// In the command line of a spare.
+const SPARE: &str = "kernel --spare ";
+
 /// A spare kernel without its `lab open`.
 struct Spare {
     process: Child,
@@ -41,11 +44,11 @@ impl Spare {
     fn start() -> Spare {
         set_up();
         let folder = tempfile::tempdir().unwrap();
-        let mut command = clean(lab());
+        let mut command = kernel_command();
         command
-            .arg("spare")
+            .arg("--spare")
             .arg(folder.path().join("0"))
-            .current_dir(project().notebooks())
+            .arg(first())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         in_its_own_session(&mut command);
@@ -206,8 +209,8 @@ fn another_first_cell_finds_nothing_of_what_was_run_ahead() {
 #[test]
 fn a_kernel_that_starts_early_is_like_one_that_starts_when_its_turn_comes() {
     run(async {
-        let first = first();
-        let start = || KernelClient::start_early(lab(), &first);
+        let (spec, first) = (kernelspec(), first());
+        let start = || KernelClient::start_early(&spec, &first);
         let (one, other) = tokio::join!(start(), start());
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
         is_fresh_after_its_first_cell(&mut one).await;
@@ -223,7 +226,7 @@ fn a_first_cell_that_does_something_is_run_once_and_one_that_fails_fails_when_it
         let start = async |cell: &str| {
             let path = folder.path().join("one.ipynb");
             fs::write(&path, notebook(&[(cell, false)])).unwrap();
-            KernelClient::start_early(lab(), &path).await.unwrap()
+            KernelClient::start_early(&kernelspec(), &path).await.unwrap()
         };
         let mark = folder.path().join("mark");
         let does = format!(
@@ -405,12 +408,11 @@ impl Open {
         kernel.unwrap()
     }
 
-    /// How many run `lab WORD`.
-    fn count(&self, word: &str) -> usize {
+    /// How many kernels run that Jupyter has started, and how many spares.
+    fn count(&self) -> (usize, usize) {
         let processes = Running::processes(&self.running.mark);
-        let wanted = format!("lab {word} ");
-        let found = processes.iter().filter(|line| line.contains(&wanted));
-        found.count()
+        let with = |words: &str| processes.iter().filter(|line| line.contains(words)).count();
+        (with("rust/kernel /"), with(SPARE))
     }
 
     /// The sockets of spares that can be taken.
@@ -433,8 +435,7 @@ impl Open {
             assert!(self.running.since.elapsed() < LONG, "it is taken");
             std::thread::sleep(Duration::from_millis(50));
         }
-        assert_eq!(self.count("kernel"), 1);
-        assert_eq!(self.count("spare"), 1);
+        assert_eq!(self.count(), (1, 1));
     }
 }
 
@@ -485,7 +486,7 @@ impl Terminal {
             .stdout(its.try_clone().unwrap())
             .stderr(its);
         in_its_own_session(command);
-        get_when_we_end(command, libc::SIGTERM);
+        get_when_we_end(command, rustix::process::Signal::TERM);
         // SAFETY: async-signal-safe, and no memory is involved.
         unsafe {
             command.pre_exec(|| match libc::ioctl(0, libc::TIOCSCTTY, 0) {
@@ -534,7 +535,7 @@ fn in_a_terminal_the_first_ctrl_c_asks_and_the_second_ends_everything() {
         terminal.until("token=").await;
         terminal.press("\u{3}");
         terminal.until("y/[n]").await;
-        let spares = |line: &&String| line.contains("lab spare ");
+        let spares = |line: &&String| line.contains(SPARE);
         assert_eq!(Running::processes(&mark).iter().filter(spares).count(), 1);
         terminal.press("\u{3}");
         until("it ends", || process.try_wait().unwrap().is_some()).await;
@@ -564,8 +565,7 @@ fn no_spare_is_kept_when_none_is_wanted() {
     let mut open = Open::start("0");
     let name = first().file_name().unwrap().to_string_lossy().into_owned();
     open.open(&name);
-    assert_eq!(open.count("spare"), 0);
-    assert_eq!(open.count("kernel"), 1);
+    assert_eq!(open.count(), (1, 0));
     let mark = open.running.mark.clone();
     open.running.signal("TERM");
     open.running.finish(SHORT);
@@ -609,7 +609,7 @@ fn a_spare_that_cannot_be_made_is_given_up_with_one_message_and_jupyter_stays_op
         let processes = Running::processes(&mark);
         processes.iter().filter(|line| line.contains(word)).count()
     };
-    running.until("no spare is left", SHORT, || count("lab spare ") == 0);
+    running.until("no spare is left", SHORT, || count(SPARE) == 0);
     assert_eq!(count("sleep"), 1, "Jupyter is open");
     running.signal("TERM");
     let ended = running.finish(SHORT);
