@@ -15,6 +15,7 @@ const BASICS: &[&str] = &[
     "CARGO_HOME",
     "HOME",
     "LAB_CACHE",
+    "LAB_PROGRAMS",
     "LANG",
     "LANGUAGE",
     "LC_ALL",

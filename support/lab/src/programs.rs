@@ -1,7 +1,7 @@
 //! The kernel and the runner are compiled: by cargo, from the workspace that this program is of, so
 //! that features, and with them the largest crates, are the same for all.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -38,6 +38,11 @@ impl Programs {
         Ok(Programs::named().unwrap_or(Programs { folder }))
     }
 
+    /// The folder that they are in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Jupyter's kernel.
     pub fn kernel(&self) -> PathBuf {
         self.folder.join("kernel")
@@ -68,9 +73,24 @@ impl Programs {
                 ),
             };
         }
+        let cargo = self.cargo(project, toolchain, &["kernel", "runner"]);
+        let output = run(cargo, step).context("运行不了 cargo")?;
+        if !output.status.success() {
+            bail!(
+                "编译内核失败：{}\n（请检查网络和磁盘空间，然后重试；编译好的不会丢失。完整的输出在 {}）",
+                last_lines(&output.stderr),
+                log::path(project).display()
+            );
+        }
+        Ok(())
+    }
+
+    /// The command that compiles programs of the workspace.
+    pub fn cargo(&self, project: &Project, toolchain: &Toolchain, programs: &[&str]) -> Command {
         let mut cargo = Command::new(toolchain.cargo());
         cargo
-            .args(["build", "--locked", "--bin=kernel", "--bin=runner"])
+            .args(["build", "--locked"])
+            .args(programs.iter().map(|name| format!("--bin={name}")))
             .current_dir(project.root());
         // Where this program was put, and as it was compiled, in whichever way cargo was told.
         if let (Some(target), Some(profile)) = (self.folder.parent(), self.folder.file_name()) {
@@ -81,15 +101,7 @@ impl Programs {
             cargo.arg("--target-dir").arg(target);
             cargo.arg("--profile").arg(profile);
         }
-        let output = run(cargo, step).context("运行不了 cargo")?;
-        if !output.status.success() {
-            bail!(
-                "编译内核失败：{}\n（请检查网络和磁盘空间，然后重试；编译好的不会丢失。完整的输出在 {}）",
-                last_lines(&output.stderr),
-                log::path(project).display()
-            );
-        }
-        Ok(())
+        cargo
     }
 }
 
