@@ -2,8 +2,9 @@
 //!
 //! **rustc** is the real one; it writes down how it is called for a cell.
 //!
-//! **cargo** gives cells the versions of the workspace's lock file (`pinned.rs`), and does not
-//! call the real one where it can do without:
+//! **cargo** gives cells the versions of a lock file, if there is one (`pinned.rs`), keeps what
+//! dependencies are compiled to for the next kernel (`sets.rs`), and does not call the real one where
+//! it can do without:
 //!
 //! - A cell, to compile or only to check. Most of what a student waits for after a small one is cargo
 //!   finding out that nothing has changed: 80 of 140 ms. So the call of rustc that cargo makes for one cell is made again for
@@ -12,12 +13,16 @@
 //!   calls the linker itself, without gcc in between (`linker.rs`).
 //! - A question (`questions.rs`): evcxr and rust-analyzer ask some twenty at each start.
 //!   What it depends on is in more than one manifest (`manifests.rs`).
+//!
+//! What takes long it tells the student (`progress.rs`).
 
 mod cell;
 mod linker;
 mod manifests;
 mod pinned;
+mod progress;
 mod questions;
+mod sets;
 mod shared;
 
 use std::ffi::OsString;
@@ -26,12 +31,15 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
+use link::variable;
 
-use cell::{Call, Cell};
+use cell::{Call, Recipe};
 use questions::Question;
+pub use sets::Set;
+pub use sets::store::Stores;
 
 /// The real cargo.
 pub const CARGO_ENV: &str = "LAB_CARGO";
@@ -39,19 +47,15 @@ pub const CARGO_ENV: &str = "LAB_CARGO";
 pub const RUSTC_ENV: &str = "LAB_RUSTC";
 /// The user's `CARGO_HOME`; empty if there is none.
 const HOME_ENV: &str = "LAB_CARGO_HOME";
-/// The lock file with the versions to use.
-pub const LOCK_ENV: &str = "LAB_LOCK";
+/// What of the toolchain makes a difference for what it compiles.
+pub const TOOLCHAIN_ENV: &str = "LAB_TOOLCHAIN";
+/// The user's own store of sets and answers.
+pub const STORE_ENV: &str = "LAB_STORE";
 /// evcxr's build folder; cargo is left alone everywhere else.
 pub const BUILD_ENV: &str = "EVCXR_TMPDIR";
 
 /// evcxr takes warnings of a path dependency for errors of the cell.
 const FLAGS: &str = "-Awarnings";
-
-/// What of this makes a difference for what lies in a warmed folder.
-pub const WARMED_WITH: (&str, usize, &[&str]) = (FLAGS, questions::FAR, &questions::INSIDE);
-
-/// Files of ours in a build folder that must not be copied to another.
-pub const NOT_COPIED: [&str; 2] = cell::FILES;
 
 /// What manifest and lock file were after the last call of cargo. Not their times: evcxr writes
 /// several manifests in one second.
@@ -63,12 +67,12 @@ const SEEN: [(&str, &str); 2] = [("Cargo.toml", ".lab-toml"), ("Cargo.lock", ".l
 ///
 /// # Errors
 /// When a link cannot be made.
-pub fn stand_before(command: &mut Command, home: &Path, lab: &Path) -> Result<PathBuf> {
+pub fn stand_before(command: &mut Command, home: &Path, kernel: &Path) -> Result<PathBuf> {
     let bin = home.join("bin");
     fs::create_dir_all(&bin)?;
     // Whoever asks rustup for the real cargo would get round ours: there is no rustup here.
     let none = Path::new("/bin/false");
-    for (name, program) in [("cargo", lab), ("rustc", lab), ("rustup", none)] {
+    for (name, program) in [("cargo", kernel), ("rustc", kernel), ("rustup", none)] {
         match symlink(program, bin.join(name)) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error)?,
             _ => {}
@@ -146,21 +150,48 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
         Some("build" | "check") => Call::of_cargo(&arguments),
         _ => None,
     };
-    if let Some(cell) = call.as_ref().and_then(Cell::known) {
+    let Some(call) = call else {
+        let status = with_our_versions(|| command.status())?;
+        return Ok(code_of(status));
+    };
+    if let Some(recipe) = Recipe::known(&call) {
         return match task {
-            Some("check") => cell.check(),
-            _ => cell.compile(),
+            Some("check") => recipe.check(),
+            _ => recipe.compile(),
         };
     }
-    let call = call.filter(|_| task == Some("build"));
-    if call.is_some() {
-        Cell::forget();
+    if task == Some("build") {
+        return build(call, command);
     }
-    let status = with_our_versions(|| command.status())?;
-    if let Some(call) = call {
-        Cell::remember(call)?;
+    // To check a cell, cargo would compile what checking needs of all dependencies, and nothing that
+    // running it needs.
+    if sets::are_missing() {
+        let mut first = Command::new(real(CARGO_ENV, "cargo"));
+        first
+            .arg("build")
+            .args(&arguments[1..])
+            .stdout(Stdio::null());
+        build(call.clone(), first)?;
+        if let Some(recipe) = Recipe::known(&call) {
+            return recipe.check();
+        }
     }
-    Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)))
+    let checked =
+        sets::provide_and_build(|progress| with_our_versions(|| progress.run(&mut command)));
+    checked.map(code_of)
+}
+
+/// Has the real cargo compile a cell, and remembers how it does that.
+fn build(call: Call, mut command: Command) -> Result<ExitCode> {
+    Recipe::forget();
+    let status =
+        sets::provide_and_build(|progress| with_our_versions(|| progress.run(&mut command)))?;
+    Recipe::remember(call)?;
+    Ok(code_of(status))
+}
+
+fn code_of(status: ExitStatus) -> ExitCode {
+    ExitCode::from(status.code().map_or(1, |code| code as u8))
 }
 
 /// Whether manifest or lock file have changed since the last call of the real cargo.
@@ -169,20 +200,21 @@ fn has_changed() -> bool {
     SEEN.iter().any(|(file, copy)| !same(file, copy))
 }
 
-/// Runs the real cargo. When manifest or lock file have changed, puts the workspace's versions
-/// back into the lock file first.
+/// Runs the real cargo. When manifest or lock file have changed, puts the wanted versions back
+/// into the lock file first.
 fn with_our_versions<T>(run: impl FnOnce() -> std::io::Result<T>) -> Result<T> {
-    let wanted = std::env::var_os(LOCK_ENV).filter(|_| has_changed());
-    if let Some(wanted) = &wanted
-        && let Err(error) = pinned::pin(Path::new(""), Path::new(wanted))
+    let has_changed = has_changed();
+    if has_changed
+        && let Some(wanted) = std::env::var_os(variable::LOCK)
+        && let Err(error) = pinned::pin(Path::new(""), Path::new(&wanted))
     {
-        eprintln!("[lab] 没能固定依赖的版本：{error:#}");
+        eprintln!("[kernel] 没能固定依赖的版本：{error:#}");
     }
-    if wanted.is_some() {
+    if has_changed {
         shared::decide();
     }
     let done = run().context("运行不了 cargo")?;
-    if wanted.is_some() {
+    if has_changed {
         for (file, copy) in SEEN {
             let _ = fs::copy(file, copy);
         }

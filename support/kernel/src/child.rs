@@ -10,21 +10,24 @@ use std::ffi::{OsStr, c_void};
 use std::fs;
 use std::io::{self, BufRead, BufReader, IoSlice, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use link::{marker, variable};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde_json::json;
 
 use crate::cargo::BUILD_ENV;
-use crate::front::{GENERATED, MESSAGE, SOCKET_ENV, kept};
-use crate::{kernel, process};
+use crate::front::{GENERATED, kept};
+use crate::start;
 
 /// How long the front may take to let us in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
@@ -37,23 +40,39 @@ pub fn run() -> Result<ExitCode> {
     // evcxr asks for backtraces; all of one but a line or two is its own and tokio's.
     // SAFETY: there is no other thread yet.
     unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
-    kernel::give_back_environment();
-    let Some(front) = std::env::var_os(SOCKET_ENV) else {
-        process::end_with(libc::STDIN_FILENO);
+    start::give_back_environment();
+    let Some(front) = std::env::var_os(variable::FRONT) else {
         return evcxr_jupyter::main().map(|()| ExitCode::SUCCESS);
     };
     let commands = fcntl_dupfd_cloexec(io::stdin(), 3)?;
-    redirect(&fs::File::open("/dev/null")?.into(), libc::STDIN_FILENO)?;
-    process::end_with(commands.as_raw_fd());
+    rustix::stdio::dup2_stdin(fs::File::open("/dev/null")?)?;
+    let commands = hear(commands.into())?;
     match hand_over_output(&front) {
         Ok(front) => input::ask(front),
         Err(error) => eprintln!("[lab] 单元格的输出不能即时显示：{error}"),
     }
     let mut variables = std::ptr::null_mut();
-    for command in BufReader::new(fs::File::from(commands)).lines() {
-        variables = obey(&command?, variables)?;
+    for command in commands {
+        variables = obey(&command, variables)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Listens to evcxr on a thread of its own, which ends this process when evcxr is gone: a busy cell
+/// would outlive it.
+fn hear(commands: fs::File) -> Result<mpsc::Receiver<String>> {
+    let (sender, received) = mpsc::channel();
+    thread::Builder::new()
+        .name("kernel-commands".into())
+        .spawn(move || {
+            let mut lines = BufReader::new(commands).lines();
+            while let Some(Ok(command)) = lines.next() {
+                let _ = sender.send(command);
+            }
+            // SAFETY: always sound. No destructor must run: a cell may hold any lock.
+            unsafe { libc::_exit(0) };
+        })?;
+    Ok(received)
 }
 
 /// Does what evcxr says: loads a library and calls a function of it, which gets the variables and
@@ -74,7 +93,7 @@ fn obey(command: &str, variables: *mut c_void) -> Result<*mut c_void> {
     };
     // Variables, tasks and threads hold on to its code.
     std::mem::forget(library);
-    println!("EVCXR_EXECUTION_COMPLETE");
+    println!("{}", marker::ENDED);
     Ok(variables)
 }
 
@@ -85,7 +104,7 @@ fn announce(library: &Path) {
     // Without it no place in this cell is known.
     let _ = fs::copy(Path::new(&folder).join(GENERATED), kept(library));
     let message = json!({ "msg_type": "begun", "content": { "library": library } });
-    println!("{MESSAGE}{message}");
+    println!("{}{message}", marker::MESSAGE);
 }
 
 /// Gives the front what this process and those that cells start will write: standard output and
@@ -100,8 +119,8 @@ fn hand_over_output(front: &OsStr) -> io::Result<UnixStream> {
     send(&socket, &[&stdout_reader, &stderr_reader, &evcxr])?;
     socket.set_read_timeout(Some(WELCOME_WITHIN))?;
     socket.read_exact(&mut [0])?;
-    redirect(&stdout, libc::STDOUT_FILENO)?;
-    redirect(&stderr, libc::STDERR_FILENO)?;
+    rustix::stdio::dup2_stdout(stdout)?;
+    rustix::stdio::dup2_stderr(stderr)?;
     socket.set_read_timeout(None)?;
     Ok(socket)
 }
@@ -119,13 +138,4 @@ fn send(socket: &UnixStream, files: &[&OwnedFd; 3]) -> io::Result<()> {
         SendFlags::empty(),
     )?;
     Ok(())
-}
-
-/// Makes `fd`, a standard one, go where `target` goes.
-fn redirect(target: &OwnedFd, fd: i32) -> io::Result<()> {
-    // SAFETY: both descriptors are open; no memory is involved.
-    match unsafe { libc::dup2(target.as_raw_fd(), fd) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
-    }
 }

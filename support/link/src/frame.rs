@@ -12,6 +12,9 @@
 pub const LENGTH: usize = 9;
 /// The front reads what the process writes.
 pub const WELCOME: u8 = b'W';
+/// The first byte of a process that runs no cells and only has something to tell the student:
+/// lines of text follow, of which the latest is shown.
+pub const SAYS: u8 = b'S';
 /// Flush what std holds and send this frame back.
 pub const FLUSH: u8 = b'F';
 /// Cancel what the cell waits for; the answer's number is one of the three below.

@@ -1,7 +1,7 @@
 //! How a cell is compiled: the call of rustc that cargo made for the one before.
 //!
 //! Of the environment only what makes a difference is kept, by name. The rest may hold passwords,
-//! and these files lie in folders that a class shares.
+//! and files should not.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,18 +17,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{RUSTC_ENV, linker, real};
-use crate::files;
+use base::files;
 
 /// How cargo has last called rustc for a cell.
 const CALL: &str = ".lab-rustc";
 /// That, and under which circumstances it would do so again.
-const CELL: &str = ".lab-cell";
+const RECIPE: &str = ".lab-cell";
 
 /// With which cargo has rustc compile a cell.
 const COMPILES: &str = "--emit=dep-info,link";
 
 /// Files that belong to one build folder and are never copied.
-pub const FILES: [&str; 2] = [CALL, CELL];
+pub const FILES: [&str; 2] = [CALL, RECIPE];
 
 /// What cargo says to rustc, and to the macros that run in it; these and all that begin so.
 const SAID_BY_CARGO: [&str; 8] = [
@@ -58,7 +58,7 @@ const SAID_TO_CARGO: [&str; 12] = [
 ];
 
 /// Arguments and environment of a program, as far as it is kept.
-#[derive(Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Serialize, Deserialize, PartialEq)]
 pub struct Call {
     pub arguments: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -66,7 +66,7 @@ pub struct Call {
 
 /// How a cell is compiled.
 #[derive(Serialize, Deserialize)]
-pub struct Cell {
+pub struct Recipe {
     /// How evcxr calls cargo.
     cargo: Call,
     /// How cargo then calls rustc.
@@ -183,12 +183,12 @@ impl Call {
     }
 }
 
-impl Cell {
+impl Recipe {
     /// How to compile or check a cell for which evcxr calls cargo in this way, if that is known.
-    pub fn known(cargo: &Call) -> Option<Cell> {
-        let cell: Cell = read(CELL)?;
-        let known = cell.cargo.is_like(cargo) && cell.manifest == manifest()?;
-        (known && cell.sources.are_as_they_were()).then_some(cell)
+    pub fn known(cargo: &Call) -> Option<Recipe> {
+        let recipe: Recipe = read(RECIPE)?;
+        let known = recipe.cargo.is_like(cargo) && recipe.manifest == manifest()?;
+        (known && recipe.sources.are_as_they_were()).then_some(recipe)
     }
 
     /// Forgets how a cell is compiled: cargo is about to call rustc anew.
@@ -210,15 +210,15 @@ impl Cell {
         let Some(sources) = Sources::of(&rustc) else {
             return Ok(());
         };
-        let cell = Cell {
+        let recipe = Recipe {
             cargo,
             manifest,
             sources,
             linker: linker::arguments(&rustc),
             rustc,
         };
-        let cell = serde_json::to_vec(&cell)?;
-        files::replace_private(Path::new(CELL), |file| file.write_all(&cell))
+        let recipe = serde_json::to_vec(&recipe)?;
+        files::replace_private(Path::new(RECIPE), |file| file.write_all(&recipe))
     }
 
     /// Calls rustc, and tells evcxr what cargo would tell.
@@ -260,6 +260,11 @@ impl Cell {
             false => ExitCode::from(FAILED),
         })
     }
+}
+
+/// Whether cargo, in its last call, has come to the cell itself: then all dependencies are compiled.
+pub fn was_reached() -> bool {
+    Path::new(CALL).exists()
 }
 
 /// How cargo ends when rustc has failed.

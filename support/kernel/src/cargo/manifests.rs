@@ -13,11 +13,31 @@ const DEPENDENCIES: [&str; 3] = ["dependencies", "build-dependencies", "dev-depe
 /// The texts of the manifest at `path` and of all that it depends on; `None` if one of them cannot
 /// be read.
 pub fn all(path: &Path) -> Option<BTreeMap<PathBuf, String>> {
-    let mut found = BTreeMap::new();
-    let mut waiting = vec![path.to_owned()];
-    while let Some(path) = waiting.pop() {
+    let found = follow(vec![(path.to_owned(), true)])?;
+    let texts = found.into_iter().map(|(path, (text, _))| (path, text));
+    Some(texts.collect())
+}
+
+/// The same for a table of dependencies in `folder`; and whether something depends on the package,
+/// or it is only a workspace.
+pub fn of_dependencies(
+    dependencies: &Table,
+    folder: &Path,
+) -> Option<BTreeMap<PathBuf, (String, bool)>> {
+    let manifest = Table::from_iter([(
+        DEPENDENCIES[0].to_owned(),
+        Value::Table(dependencies.clone()),
+    )]);
+    let packages = self::dependencies(&manifest, folder).into_iter();
+    follow(packages.map(|path| (path, true)).collect())
+}
+
+fn follow(mut waiting: Vec<(PathBuf, bool)>) -> Option<BTreeMap<PathBuf, (String, bool)>> {
+    let mut found: BTreeMap<PathBuf, (String, bool)> = BTreeMap::new();
+    while let Some((path, is_package)) = waiting.pop() {
         let path = path.canonicalize().ok()?; // or a circle would have no end
-        if found.contains_key(&path) {
+        if let Some((_, known)) = found.get_mut(&path) {
+            *known |= is_package;
             continue;
         }
         let text = fs::read_to_string(&path).ok()?;
@@ -25,10 +45,15 @@ pub fn all(path: &Path) -> Option<BTreeMap<PathBuf, String>> {
         let folder = path.parent()?;
         let inherits = is_inheriting(&Value::Table(table.clone()));
         let workspace = inherits.then(|| workspace(folder)).flatten();
-        waiting.extend(dependencies(&table, folder));
+        waiting.extend(
+            dependencies(&table, folder)
+                .into_iter()
+                .map(|path| (path, true)),
+        );
         // All that its workspace names: which of it is meant makes no difference.
-        waiting.extend(workspace.filter(|workspace| *workspace != path));
-        found.insert(path, text);
+        let workspace = workspace.filter(|workspace| *workspace != path);
+        waiting.extend(workspace.map(|workspace| (workspace, false)));
+        found.insert(path, (text, is_package));
     }
     Some(found)
 }

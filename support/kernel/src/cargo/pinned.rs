@@ -1,9 +1,9 @@
-//! Cells get the crate versions that the workspace's lock file names.
+//! Cells get the crate versions that a lock file names.
 //!
 //! evcxr writes a new manifest at its start and for each `:dep`, and cargo then drops from the
 //! build folder's lock file whatever that manifest does not need; the next `:dep` would bring
-//! today's newest versions. So [`crate::cargo`], when manifest or lock file have changed, puts the
-//! workspace's versions back before it calls the real cargo. Cargo prefers versions that a lock file
+//! today's newest versions. So [`crate::cargo`], when manifest or lock file have changed, puts
+//! the wanted versions back before it calls the real cargo. Cargo prefers versions that a lock file
 //! names, and is free for crates that it does not name: those are resolved and downloaded as ever.
 
 use std::collections::HashSet;
@@ -27,9 +27,12 @@ pub fn pin(build: &Path, wanted: &Path) -> Result<()> {
 }
 
 /// `wanted`, and from `current` the crates that it does not know.
-fn merge(current: &str, wanted: &str) -> Result<String> {
+///
+/// # Errors
+/// When one of the two is no lock file.
+pub fn merge(current: &str, wanted: &str) -> Result<String> {
     let current: Table = current.parse().context("构建文件夹的 Cargo.lock 已损坏")?;
-    let mut merged: Table = wanted.parse().context("项目的 Cargo.lock 已损坏")?;
+    let mut merged: Table = wanted.parse().context("要用的 Cargo.lock 已损坏")?;
     let known: HashSet<String> = packages(&merged)
         .iter()
         .filter_map(|package| name(package).map(str::to_owned))
@@ -39,7 +42,10 @@ fn merge(current: &str, wanted: &str) -> Result<String> {
         .filter(|package| name(package).is_some_and(|name| !known.contains(name)))
         .cloned()
         .collect();
-    if let Some(Value::Array(packages)) = merged.get_mut("package") {
+    let packages = merged
+        .entry("package")
+        .or_insert_with(|| Value::Array(Vec::new()));
+    if let Value::Array(packages) = packages {
         packages.extend(added);
     }
     Ok(toml::to_string(&merged)?)

@@ -1,8 +1,8 @@
 //! Questions to cargo whose answers are known.
 //!
 //! At each start evcxr and rust-analyzer ask cargo some twenty things that have not changed since
-//! the folder was warmed: whether each `:dep` line can be resolved, which packages there are, for
-//! which target. Answers lie in the build folder, and are copied with it.
+//! another kernel asked: whether each `:dep` line can be resolved, which packages there are, for
+//! which target. Answers lie in the stores of the sets ([`super::sets`]).
 //!
 //! Of the packages rust-analyzer is told only those that a cell can have to do with. Its memory
 //! and the time of its first type inference go with the number of crates.
@@ -18,11 +18,11 @@ use std::process::{Command, ExitCode, Output};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{BUILD_ENV, manifests};
-use crate::files;
+use link::variable;
 
-/// Where the answers lie.
-const ANSWERS: &str = ".lab-answers";
+use super::sets::store::Stores;
+use super::{BUILD_ENV, TOOLCHAIN_ENV, manifests, sets};
+
 /// In the manifest with which evcxr asks whether a dependency can be resolved.
 const RESOLVABLE: &str = "name = \"evcxr_dummy_validate_dep\"";
 /// In cargo's answer, if a dependency can be resolved and is of no use.
@@ -52,8 +52,8 @@ pub const INSIDE: [&str; 10] = [
 
 /// A question to cargo.
 pub struct Question {
-    /// Where its answer lies.
-    path: PathBuf,
+    /// Under which its answer is kept.
+    name: String,
     kind: Kind,
 }
 
@@ -85,6 +85,9 @@ impl Question {
         }
         let manifest = fs::read_to_string("Cargo.toml").unwrap_or_default();
         let mut hasher = DefaultHasher::new();
+        let toolchain = std::env::var(TOOLCHAIN_ENV).unwrap_or_default();
+        let lock_file = std::env::var_os(variable::LOCK).map(PathBuf::from);
+        (toolchain, sets::lock(lock_file.as_deref()), FAR, INSIDE).hash(&mut hasher);
         // What cannot be told apart from another question is asked anew.
         manifests::all(Path::new("Cargo.toml"))?
             .into_values()
@@ -103,7 +106,7 @@ impl Question {
             _ => Kind::Other,
         };
         Some(Question {
-            path: Path::new(ANSWERS).join(format!("{:016x}", hasher.finish())),
+            name: format!("{:016x}", hasher.finish()),
             kind,
         })
     }
@@ -114,7 +117,8 @@ impl Question {
     /// When cargo cannot be asked.
     pub fn answer(&self, ask: impl FnOnce(bool) -> Result<Output>) -> Result<ExitCode> {
         let mut stdout = std::io::stdout().lock();
-        if let Ok(answer) = fs::read_to_string(&self.path) {
+        let stores = Stores::in_environment();
+        if let Some(answer) = stores.answer(&self.name) {
             stdout.write_all(with_place(&answer).as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -139,9 +143,7 @@ impl Question {
             Kind::Resolvable => String::new(),
             _ => without_place(&answer),
         };
-        // Without it the question is asked again.
-        let _ = fs::create_dir_all(ANSWERS);
-        let _ = files::replace(&self.path, |file| file.write_all(kept.as_bytes()));
+        stores.keep_answer(&self.name, &kept);
         Ok(ExitCode::SUCCESS)
     }
 }

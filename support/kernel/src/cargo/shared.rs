@@ -3,9 +3,10 @@
 //! that kernel then compiles all of its dependencies.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use base::caches::is_ours;
 
 use super::{CARGO_ENV, RUSTC_ENV, real};
 
@@ -28,10 +29,8 @@ pub fn decide() {
 
 /// Whether cargo's folder is somebody else's, and not all that is needed is in there.
 fn are_too_few() -> bool {
-    // SAFETY: always succeeds.
-    let user = unsafe { libc::geteuid() };
-    let folder = std::env::var_os("CARGO_HOME").and_then(|folder| fs::metadata(folder).ok());
-    if folder.is_none_or(|folder| folder.uid() == user) {
+    let folder = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    if folder.is_none_or(|folder| !folder.exists() || is_ours(&folder)) {
         return false;
     }
     let host = Command::new(real(RUSTC_ENV, "rustc"))

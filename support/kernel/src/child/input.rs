@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::front::{ANSWER, INPUT};
+use link::frame::{self, ANSWER};
 
 /// The front, once it may be asked.
 static INPUTS: OnceLock<Mutex<Input>> = OnceLock::new();
@@ -78,7 +78,7 @@ impl Input {
 
     /// What the front answers: a line, or why there is none.
     fn next_line(&mut self) -> io::Result<Result<Vec<u8>, i32>> {
-        self.front.write_all(&INPUT)?;
+        self.front.write_all(&frame::new(frame::INPUT, 0))?;
         let mut head = [0; ANSWER];
         self.front.read_exact(&mut head)?;
         let (error, length) = head.split_at(4);

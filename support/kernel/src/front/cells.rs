@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ::link::marker;
+use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -294,7 +296,7 @@ impl Front {
             }
         };
         self.output.batch.add(Stream::Stderr, refusal.as_bytes());
-        self.answer_input(Err(libc::ENOTSUP));
+        self.answer_input(Err(Errno::NOTSUP.raw_os_error()));
     }
 
     /// What the student has typed.
@@ -306,7 +308,7 @@ impl Front {
             let typed = reply.content()["value"]
                 .as_str()
                 .map(|line| format!("{line}\n"));
-            self.answer_input(typed.as_deref().ok_or(libc::ECANCELED));
+            self.answer_input(typed.as_deref().ok_or(Errno::CANCELED.raw_os_error()));
         }
     }
 
@@ -328,6 +330,7 @@ impl Front {
                 link.join(number, writer);
             }
             (Guest::Notebook(..), _) => {} // of a process that is no more
+            (Guest::Cargo, _) => {}        // which is heard elsewhere
         }
     }
 
@@ -396,7 +399,7 @@ impl Front {
         self.output.release_report();
         self.output.ending = None;
         if let Some((_, link)) = &mut self.link {
-            link.tell_evcxr("EVCXR_EXECUTION_COMPLETE");
+            link.tell_evcxr(marker::ENDED);
         }
     }
 

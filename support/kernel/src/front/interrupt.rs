@@ -7,6 +7,9 @@
 
 use std::time::Duration;
 
+use base::processes::signal;
+use rustix::io::Errno;
+use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::cells::Current;
@@ -73,7 +76,7 @@ impl Front {
                         // It may end by itself when it hears that.
                         true => {
                             cell.interruption.retry = Some(now + REACTION);
-                            self.answer_input(Err(libc::ECANCELED));
+                            self.answer_input(Err(Errno::CANCELED.raw_os_error()));
                         }
                         false => self.try_to_interrupt(),
                     }
@@ -99,7 +102,9 @@ impl Front {
         interruption.retry = None;
         match (compilers.is_empty(), link) {
             (false, _) => {
-                compilers.into_iter().for_each(processes::kill);
+                for compiler in compilers {
+                    signal(compiler, Signal::KILL);
+                }
                 interruption.compiler_stopped = true;
                 interruption.retry = Some(Instant::now() + RETRY);
             }
@@ -164,7 +169,7 @@ impl Front {
         let Some(process) = linked.or_else(|| processes::cells(self.evcxr)) else {
             return;
         };
-        processes::kill(process);
+        signal(process, Signal::KILL);
         if let Some(cell) = self.cell() {
             cell.interruption.killed = true;
         }

@@ -1,12 +1,14 @@
 //! The connections to the process that runs the cells.
 //!
-//! The process connects when it starts ([`crate::cells`]) and hands over three files: the pipes
+//! The process connects when it starts ([`crate::child`]) and hands over three files: the pipes
 //! that its standard output and error now go into, and the pipe on which evcxr waits for markers.
 //! So what a cell writes is read here, also when its process is gone, and nothing reaches evcxr
 //! but what we let through.
 //!
 //! The `notebook` crate connects once more when a cell has loaded it. That connection carries
 //! little: "flush what std holds", "interrupt", and the answers.
+//!
+//! Our cargo connects when it has something to tell the student, and sends lines.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut, Write};
@@ -16,8 +18,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use link::frame;
+use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use tokio::io::{AsyncReadExt, Interest};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Interest};
 use tokio::net::unix::pipe;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -28,27 +32,10 @@ use super::Event;
 use super::processes;
 use super::stream::Stream;
 
-/// Where the process and the `notebook` crate find the path of the socket.
-pub const SOCKET_ENV: &str = "NOTEBOOK_FRONT";
-
-/// How a message begins that is found in what the process writes.
-pub const MESSAGE: &str = "EVCXR_NOTEBOOK_MESSAGE ";
-
-/// A frame on the socket, in either direction: what it is, and a number.
-const FRAME: usize = 9;
-/// The process wants something to read from standard input, and waits for the answer: two numbers
-/// of four bytes, an error of the system's or 0, and how many bytes follow.
-pub const INPUT: [u8; FRAME] = [b'R'; FRAME];
-/// How long the two numbers are.
-pub const ANSWER: usize = 8;
 /// How long nobody is let in after somebody was not.
 const PAUSE: Duration = Duration::from_millis(20);
 /// More than this is not sent at once: it always fits into a socket that is empty.
 const LONGEST_INPUT: usize = 64 << 10;
-const WELCOME: u8 = b'W';
-const FLUSH: u8 = b'F';
-const INTERRUPT: u8 = b'I';
-const INTERRUPTED: u8 = b'U';
 
 /// What an interrupt found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +68,8 @@ pub enum Guest {
     Process(Box<Link>),
     /// The `notebook` crate in the process of this number.
     Notebook(u32, OwnedWriteHalf),
+    /// Our cargo.
+    Cargo,
 }
 
 /// A connected process.
@@ -181,7 +170,7 @@ impl Link {
     /// Gives it what it waits to read, or says why not with an error of the system's.
     pub fn answer_input(&self, answer: Result<&str, i32>) {
         let (error, typed) = match answer {
-            Ok(typed) if typed.len() > LONGEST_INPUT => (libc::EMSGSIZE, ""),
+            Ok(typed) if typed.len() > LONGEST_INPUT => (Errno::MSGSIZE.raw_os_error(), ""),
             Ok(typed) => (0, typed),
             Err(error) => (error, ""),
         };
@@ -193,12 +182,12 @@ impl Link {
 
     /// Says that its output is being read from now on.
     pub fn welcome(&self) {
-        let _ = self.writer.try_write(&[WELCOME]);
+        let _ = self.writer.try_write(&[frame::WELCOME]);
     }
 
     /// Takes the connection of its `notebook` crate.
     pub fn join(&mut self, number: u64, writer: OwnedWriteHalf) {
-        send(&writer, WELCOME, 0);
+        send(&writer, frame::WELCOME, 0);
         self.notebook = Some((number, writer));
     }
 
@@ -214,12 +203,12 @@ impl Link {
 
     /// Asks for [`Answer::Flushed`] with this number; false if nobody can answer.
     pub fn flush(&self, number: u64) -> bool {
-        self.ask(FLUSH, number)
+        self.ask(frame::FLUSH, number)
     }
 
     /// Asks for [`Answer::Interrupted`]; false if nobody can answer.
     pub fn interrupt(&self) -> bool {
-        self.ask(INTERRUPT, 0)
+        self.ask(frame::INTERRUPT, 0)
     }
 
     fn ask(&self, what: u8, number: u64) -> bool {
@@ -231,10 +220,8 @@ impl Link {
 }
 
 fn send(writer: &OwnedWriteHalf, what: u8, number: u64) {
-    let mut frame = [what; FRAME];
-    frame[1..].copy_from_slice(&number.to_le_bytes());
     // A few bytes a cell: they always fit, unless the process is gone, which we hear anyway.
-    let _ = writer.try_write(&frame);
+    let _ = writer.try_write(&frame::new(what, number));
 }
 
 /// Makes the socket at `path`, which stands in a folder of the owner's alone.
@@ -258,6 +245,10 @@ pub fn listen(listener: UnixListener, evcxr: u32, events: Sender<Event>) {
             match received.await {
                 Ok((guest, reader)) => {
                     number += 1;
+                    if matches!(guest, Guest::Cargo) {
+                        tokio::spawn(hear(reader, number, events.clone()));
+                        continue;
+                    }
                     if events.send(Event::Linked(number, guest)).await.is_err() {
                         return;
                     }
@@ -276,17 +267,24 @@ pub fn listen(listener: UnixListener, evcxr: u32, events: Sender<Event>) {
 async fn receive(stream: UnixStream, evcxr: u32) -> Result<(Guest, OwnedReadHalf)> {
     let process = stream.peer_cred()?.pid().context("no process number")? as u32;
     // A program that a cell starts has the same environment, and no business here.
-    if processes::parent(process) != Some(evcxr) {
+    if base::processes::parent(process) != Some(evcxr) {
         bail!("process {process} is not evcxr's own");
     }
-    let mut files = loop {
+    let (first, files) = loop {
         stream.readable().await?;
         match stream.try_io(Interest::READABLE, || receive_files(stream.as_fd())) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            files => break files?.into_iter(),
+            received => break received?,
         }
     };
+    let mut files = files.into_iter();
     let (reader, writer) = stream.into_split();
+    if first == frame::SAYS {
+        return match processes::is_this_program(process) {
+            true => Ok((Guest::Cargo, reader)),
+            false => bail!("process {process} is not our cargo"),
+        };
+    }
     let (stdout, stderr, evcxr) = match (files.next(), files.next(), files.next()) {
         (Some(stdout), Some(stderr), Some(evcxr)) => (stdout, stderr, evcxr),
         (None, ..) => return Ok((Guest::Notebook(process, writer), reader)),
@@ -303,41 +301,45 @@ async fn receive(stream: UnixStream, evcxr: u32) -> Result<(Guest, OwnedReadHalf
     Ok((Guest::Process(Box::new(link)), reader))
 }
 
-fn receive_files(socket: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
+/// The first byte, and the files that came with it.
+fn receive_files(socket: BorrowedFd<'_>) -> io::Result<(u8, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     let mut data = [IoSliceMut::new(&mut byte)];
     recvmsg(socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    Ok(control
-        .drain()
-        .filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(files) => Some(files),
-            _ => None,
-        })
-        .flatten()
-        .collect())
+    let files = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => Some(files),
+        _ => None,
+    });
+    let files = files.flatten().collect();
+    Ok((byte[0], files))
+}
+
+/// Passes on lines of text for the student.
+async fn hear(reader: OwnedReadHalf, number: u64, events: Sender<Event>) {
+    let mut lines = BufReader::new(reader).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if events.send(Event::Notice(number, line)).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Passes on a process's answers until it is gone.
 async fn listen_to(mut reader: OwnedReadHalf, number: u64, events: Sender<Event>) {
-    let mut frame = [0; FRAME];
+    let mut frame = [0; frame::LENGTH];
     loop {
         let answer = match reader.read_exact(&mut frame).await {
-            Ok(_) => {
-                let mut value = [0; 8];
-                value.copy_from_slice(&frame[1..]);
-                let value = u64::from_le_bytes(value);
-                match (frame[0], value) {
-                    (FLUSH, number) => Answer::Flushed(number),
-                    (INTERRUPT, 2) => Answer::Interrupted(Found::Wait),
-                    (INTERRUPT, 1) => Answer::Interrupted(Found::Busy),
-                    (INTERRUPT, _) => Answer::Interrupted(Found::Nothing),
-                    (INTERRUPTED, _) => Answer::Unwound,
-                    _ if frame == INPUT => Answer::WantsInput,
-                    _ => continue,
-                }
-            }
+            Ok(_) => match frame::parts(&frame) {
+                (frame::FLUSH, number) => Answer::Flushed(number),
+                (frame::INTERRUPT, frame::FOUND_WAIT) => Answer::Interrupted(Found::Wait),
+                (frame::INTERRUPT, frame::FOUND_BUSY) => Answer::Interrupted(Found::Busy),
+                (frame::INTERRUPT, _) => Answer::Interrupted(Found::Nothing),
+                (frame::INTERRUPTED, _) => Answer::Unwound,
+                (frame::INPUT, _) => Answer::WantsInput,
+                _ => continue,
+            },
             Err(_) => Answer::Gone,
         };
         let gone = matches!(answer, Answer::Gone);

@@ -17,6 +17,7 @@
 //! | `link.rs` | the connection to the process that runs the cells |
 //! | `scanner.rs` | evcxr's markers in what that process writes |
 //! | `stream.rs` | text in batches |
+//! | `notice.rs` | what takes long, told in the cell that waits |
 //! | `output.rs` | what cells write and show, to the clients |
 //! | `ahead.rs` | what is run before anybody asks |
 //! | `cells.rs` | a cell from its request to its reply |
@@ -39,6 +40,7 @@ mod history;
 mod interrupt;
 mod iopub;
 mod link;
+mod notice;
 mod output;
 pub(crate) mod processes;
 mod scanner;
@@ -51,6 +53,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
+use ::link::variable;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use jupyter_protocol::{ConnectionInfo, Transport};
@@ -60,19 +63,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use self::link::{Answer, Guest, Link};
 use ahead::Ahead;
 pub use ahead::may_be_run_ahead;
 use cells::Current;
 use history::History;
-pub use link::{ANSWER, INPUT, MESSAGE, SOCKET_ENV};
-use link::{Answer, Guest, Link};
+use notice::Notice;
 use output::Output;
 use sockets::{Inner, Outer};
 use source_map::SourceMap;
 pub use source_map::{GENERATED, kept};
 use wire::Message;
 
-use crate::client;
 use crate::priority;
 use crate::spare::{self, Offer, Order};
 
@@ -92,16 +94,20 @@ enum Event {
     InnerIopub(Message),
     /// The process that runs the cells has connected; each connection has its number.
     Linked(u64, Guest),
+    /// Our cargo has something to tell the student.
+    Notice(u64, String),
     /// It has answered, or is gone.
     Answered(u64, Answer),
 }
 
 /// What the front is made for.
-pub struct Kernel<'a> {
+pub struct Settings<'a> {
     /// Whom it is for.
     pub clients: Clients,
     /// The notebook's first cell, if it is to be run before anybody asks for it.
     pub ahead: Option<String>,
+    /// Whether everything else on the machine goes first until somebody uses the kernel.
+    pub steps_back: bool,
     /// evcxr, without its connection file.
     pub evcxr: std::process::Command,
     /// A folder of the owner's alone for the front's own files.
@@ -122,13 +128,13 @@ pub enum Clients {
 ///
 /// # Errors
 /// When a channel cannot be opened, or evcxr does not start or ends by itself.
-pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
+pub async fn run(settings: Settings<'_>) -> Result<u8> {
     let (sender, mut events) = mpsc::channel(EVENTS);
     let session = uuid::Uuid::new_v4().to_string();
     let mut orders = None;
-    let outer = match kernel.clients {
+    let outer = match settings.clients {
         Clients::Known(connection) => {
-            Outer::open(&connection, &session, kernel.home, &sender).await?
+            Outer::open(&connection, &session, settings.home, &sender).await?
         }
         Clients::Later(offer) => {
             orders = Some(offer.open()?);
@@ -136,15 +142,15 @@ pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
         }
     };
     let mut is_spare = orders.is_some();
-    let mut starting = std::pin::pin!(start_evcxr(kernel.evcxr, kernel.home, &sender));
+    let mut starting = std::pin::pin!(start_evcxr(settings.evcxr, settings.home, &sender));
     let mut evcxr: Option<Evcxr> = None;
     let mut front = Front {
         session,
-        rust: kernel.rust,
+        rust: settings.rust,
         map: SourceMap::default(),
         outer,
-        steps_back: kernel.ahead.is_some() && priority::low(),
-        ahead: kernel.ahead.map(Ahead::new),
+        steps_back: settings.steps_back && priority::low(),
+        ahead: settings.ahead.map(Ahead::new),
         warm: None,
         inner: None,
         evcxr: 0,
@@ -156,6 +162,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
         history: History::default(),
         link: None,
         output: Output::default(),
+        notice: None,
         tidy: None,
         unused: None,
         end: None,
@@ -170,7 +177,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
             break end;
         }
         match front.warm.take().filter(|_| is_spare) {
-            Some(Err(cause)) => bail!("课程的第一格不能提前执行：{cause}"),
+            Some(Err(cause)) => bail!("笔记本的第一格不能提前执行：{cause}"),
             Some(Ok(())) => spare::say("warm"),
             None => {}
         }
@@ -193,7 +200,7 @@ pub async fn run(kernel: Kernel<'_>) -> Result<u8> {
                     is_spare = false;
                     front.step_forward();
                     front.outer =
-                        Outer::open(&connection, &front.session, kernel.home, &sender).await?;
+                        Outer::open(&connection, &front.session, settings.home, &sender).await?;
                 }
                 Some(Order::Interrupt) => front.interrupt(),
                 Some(Order::End) | None => break None,
@@ -233,7 +240,7 @@ impl Evcxr {
 
 impl Drop for Evcxr {
     fn drop(&mut self) {
-        processes::kill_group(self.group);
+        base::processes::signal_group(self.group, rustix::process::Signal::KILL);
     }
 }
 
@@ -260,16 +267,12 @@ async fn start_evcxr(
     let file = home.join("inner.json");
     let socket = home.join("link");
     command.arg("--control_file").arg(&file);
-    command.env(SOCKET_ENV, &socket);
+    command.env(variable::FRONT, &socket);
     // A group of its own: it is interrupted through us only, and ended as a whole.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let mut connection = client::connection().await?;
-    // Not on ports: any user of the machine could listen to what is published there. So their
-    // numbers are only names, and nobody else can have taken them.
-    connection.transport = Transport::IPC;
-    connection.ip = home.join("e").display().to_string();
+    let connection = inner_connection(home);
     std::fs::write(&file, serde_json::to_vec(&connection)?)?;
-    let listener = link::bind(&socket)?;
+    let listener = self::link::bind(&socket)?;
     let process = Command::from(command)
         .spawn()
         .context("启动不了 evcxr 内核")?;
@@ -277,10 +280,27 @@ async fn start_evcxr(
         .id()
         .context("the process has not been waited for")?;
     let mut evcxr = Evcxr { process, group };
-    link::listen(listener, group, events.clone());
+    self::link::listen(listener, group, events.clone());
     tokio::select! {
         inner = Inner::connect(&connection, events) => Ok((evcxr, inner?)),
         ended = evcxr.process.wait() => bail!("evcxr 启动后就结束了（{}）", ended?),
+    }
+}
+
+/// Where evcxr listens to us: not on ports, since any user of the machine could listen to what is
+/// published there, but in a folder of the user's alone. So numbers are only names.
+pub(crate) fn inner_connection(home: &Path) -> ConnectionInfo {
+    ConnectionInfo {
+        ip: home.join("e").display().to_string(),
+        transport: Transport::IPC,
+        shell_port: 1,
+        iopub_port: 2,
+        stdin_port: 3,
+        control_port: 4,
+        hb_port: 5,
+        key: uuid::Uuid::new_v4().to_string(),
+        signature_scheme: "hmac-sha256".to_owned(),
+        kernel_name: Some("rust".to_owned()),
     }
 }
 
@@ -315,6 +335,8 @@ struct Front {
     /// The process that runs the cells, with its number.
     link: Option<(u64, Link)>,
     output: Output,
+    /// What a cell shows of something that takes long.
+    notice: Option<Notice>,
     /// When what has come to rest since the last cell is tidied up.
     tidy: Option<Instant>,
     /// When a kernel in which nothing has been executed yet rehearses.
@@ -332,6 +354,7 @@ impl Front {
             Event::InnerShell(reply) => self.take_reply(reply),
             Event::InnerIopub(message) => self.take_published(message),
             Event::Linked(number, guest) => self.take_guest(number, guest),
+            Event::Notice(number, line) => self.take_notice(number, &line),
             Event::Answered(number, answer) => self.take_answer(number, answer),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ::link::marker;
 use serde_json::{Map, Value};
 use tokio::time::{Duration, Instant};
 
@@ -190,7 +191,7 @@ impl Front {
                     cell.panic = cell.panic.take().or(printed);
                     cell.failed = Some(Failed::Panicked);
                 }
-                self.tell_evcxr("EVCXR_PANIC_NOTIFICATION");
+                self.tell_evcxr(marker::PANICKED);
             }
             Piece::Returned => {
                 self.read_all(Stream::Stderr); // what it says about the error
@@ -204,7 +205,7 @@ impl Front {
                 if let Some(cell) = self.cell() {
                     cell.failed = Some(Failed::Returned(text));
                 }
-                self.tell_evcxr("EVCXR_ERROR_OCCURRED");
+                self.tell_evcxr(marker::RETURNED);
             }
             Piece::ForEvcxr(line) => self.tell_evcxr(&line),
             Piece::Question(question, secret) => {
@@ -328,10 +329,18 @@ impl Front {
         let ending = self.output.ending.as_ref().map(|ending| ending.deadline);
         let interruption = self.cell().and_then(|cell| cell.interruption.next_moment());
         let due = self.output.batch.due();
-        [held, report, ending, interruption, due, self.tidy, self.unused]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            held,
+            report,
+            ending,
+            interruption,
+            due,
+            self.tidy,
+            self.unused,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     pub(super) fn moment_has_come(&mut self) {

@@ -7,14 +7,18 @@ use base::processes::{all, below};
 /// The process in which evcxr runs cells, when it has not connected: the one child of evcxr that
 /// is the same program without arguments.
 pub fn cells(evcxr: u32) -> Option<u32> {
-    let program = fs::read_link("/proc/self/exe").ok()?;
     let mut children = all().into_iter().filter(|(_, parent)| *parent == evcxr);
     children.find_map(|(process, _)| {
-        let same = fs::read_link(format!("/proc/{process}/exe")).ok()? == program;
         let command = fs::read(format!("/proc/{process}/cmdline")).ok()?;
         let alone = command.iter().filter(|&&byte| byte == 0).count() == 1;
-        (same && alone).then_some(process)
+        (alone && is_this_program(process)).then_some(process)
     })
+}
+
+/// Whether a process runs this program, under whichever name.
+pub fn is_this_program(process: u32) -> bool {
+    let program = |process: &str| fs::read_link(format!("/proc/{process}/exe")).ok();
+    program("self").is_some_and(|this| program(&process.to_string()) == Some(this))
 }
 
 /// What evcxr has started to compile a cell: everything below it but the cells' process.

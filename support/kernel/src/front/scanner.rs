@@ -4,22 +4,13 @@
 //! A marker need not begin a line: text printed without a newline stands before it. So only bytes
 //! that may still become a marker are held back.
 
+use link::marker::{
+    self, ASKS, ASKS_SECRETLY, CONTENT, CONTENT_END, ENDED, FOR_EVCXR, MESSAGE, PANICKED, RETURNED,
+};
 use serde_json::Value;
 
 /// How every marker begins.
-const PREFIX: &[u8] = b"EVCXR_";
-const ENDED: &str = "EVCXR_EXECUTION_COMPLETE";
-const PANICKED: &str = "EVCXR_PANIC_NOTIFICATION";
-const RETURNED: &str = "EVCXR_ERROR_OCCURRED";
-const CONTENT: &str = "EVCXR_BEGIN_CONTENT ";
-const CONTENT_END: &[u8] = b"EVCXR_END_CONTENT\n";
-/// What the `notebook` crate writes: a message of the protocol, as one line of JSON.
-const MESSAGE: &str = "EVCXR_NOTEBOOK_MESSAGE ";
-/// What evcxr itself must read.
-const FOR_EVCXR: &str = "EVCXR_VARIABLE_CHANGED_TYPE:";
-/// What the crate `evcxr_input` writes before it reads, with its question behind it.
-const ASKS: &str = "EVCXR_INPUT_REQUEST:";
-const ASKS_SECRETLY: &str = "EVCXR_INPUT_REQUEST_PASSWORD:";
+const PREFIX: &[u8] = marker::PREFIX.as_bytes();
 
 /// No marker's name is longer.
 const LONGEST: usize = 64;
@@ -72,7 +63,9 @@ impl Scanner {
 
     /// What is held back, if it is not worth waiting for: less than a marker's name.
     pub fn release(&mut self) -> Option<Vec<u8>> {
-        let certain = markers().any(|marker| self.held.starts_with(marker.as_bytes()));
+        let certain = marker::ALL
+            .iter()
+            .any(|marker| self.held.starts_with(marker.as_bytes()));
         (!certain && !self.held.is_empty()).then(|| std::mem::take(&mut self.held))
     }
 
@@ -99,7 +92,8 @@ impl Scanner {
         }
         let Some(newline) = memchr::memchr(b'\n', held) else {
             let line = String::from_utf8_lossy(&held[..held.len().min(LONGEST)]);
-            let possible = markers()
+            let possible = marker::ALL
+                .iter()
                 .any(|marker| marker.starts_with(&*line) || line.starts_with(marker))
                 || held.len() < PREFIX.len();
             return (!possible).then(|| text(held, PREFIX.len()));
@@ -130,9 +124,9 @@ impl Scanner {
     /// A content whose first line ends at `start`, once its end is there.
     fn content(&mut self, mime: String, start: usize) -> Option<(Piece, usize)> {
         let from = self.searched.max(start);
-        let panicked = [PANICKED.as_bytes(), b"\n"].concat();
-        for (marker, cut) in [(CONTENT_END, false), (&panicked[..], true)] {
-            let Some(at) = find(&self.held[from..], marker) else {
+        let [end, panicked] = [CONTENT_END, PANICKED].map(|marker| format!("{marker}\n"));
+        for (marker, cut) in [(&end, false), (&panicked, true)] {
+            let Some(at) = find(&self.held[from..], marker.as_bytes()) else {
                 continue;
             };
             let end = from + at;
@@ -149,20 +143,6 @@ impl Scanner {
 
 fn text(held: &[u8], length: usize) -> (Piece, usize) {
     (Piece::Text(held[..length].to_vec()), length)
-}
-
-fn markers() -> impl Iterator<Item = &'static str> {
-    [
-        ENDED,
-        PANICKED,
-        RETURNED,
-        CONTENT,
-        MESSAGE,
-        FOR_EVCXR,
-        ASKS,
-        ASKS_SECRETLY,
-    ]
-    .into_iter()
 }
 
 fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {

@@ -1,18 +1,24 @@
-//! `lab open` keeps spares, and ends them.
+//! Keeps spares, and ends them.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use base::memory::is_short;
+use base::process::{end_with_us, in_its_own_session};
+use base::processes::signal;
+use link::variable;
+use rustix::fs::{FileType, fstat};
+use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::sync::{Mutex, watch};
+use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-
-use super::{SPARES_ENV, is_short};
-use crate::project::Project;
 
 /// How long the kernel that has been taken is left alone with its first cells.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -21,11 +27,61 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How long a kernel may take to end.
 const END: Duration = Duration::from_secs(5);
 
-/// Keeps spares as long as JupyterLab is open.
-pub struct Keeper {
-    project: Project,
-    /// Closed to others; removed at the end.
-    folder: tempfile::TempDir,
+/// Keeps `count` spares for a notebook, with their sockets in `folder`, until a signal says that
+/// this is to end, or nobody holds the other end of the pipe any more that is our standard input.
+/// Then it ends them all, whoever uses them.
+///
+/// # Errors
+/// When signals cannot be waited for.
+pub fn keep(count: usize, folder: &Path, notebook: &Path) -> Result<()> {
+    let keeper = Keeper {
+        notebook: std::path::absolute(notebook)?,
+        folder: std::path::absolute(folder)?,
+        started: AtomicU32::new(0),
+        warming: Mutex::default(),
+        kernels: Mutex::default(),
+        end: watch::Sender::new(false),
+    };
+    // On this thread: spares end with the thread that started them.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let mut interrupts = unix::signal(SignalKind::interrupt())?;
+            let mut terminations = unix::signal(SignalKind::terminate())?;
+            let mut hang_ups = unix::signal(SignalKind::hangup())?;
+            tokio::select! {
+                () = keeper.keep(count) => {}
+                () = nobody_listens() => {}
+                _ = interrupts.recv() => {}
+                _ = terminations.recv() => {}
+                _ = hang_ups.recv() => {}
+            }
+            keeper.end().await;
+            Ok(())
+        })
+}
+
+/// Waits until the other end of standard input is closed, if that is a pipe.
+async fn nobody_listens() {
+    let is_pipe = fstat(std::io::stdin())
+        .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo);
+    if !is_pipe {
+        std::future::pending().await
+    }
+    let (closed, wait) = oneshot::channel::<()>();
+    // One that may wait for ever, and holds nothing up.
+    std::thread::spawn(move || {
+        let _closed = closed;
+        let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
+    });
+    let _ = wait.await;
+}
+
+struct Keeper {
+    notebook: PathBuf,
+    /// Closed to others.
+    folder: PathBuf,
     /// How many have been started.
     started: AtomicU32,
     /// Held while one warms: two would only be in each other's way. Whether it has been said that
@@ -37,30 +93,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps none yet.
-    ///
-    /// # Errors
-    /// When there is no place for their sockets.
-    pub fn new(project: &Project) -> Result<Keeper> {
-        let folder = tempfile::Builder::new().prefix("lab").tempdir();
-        Ok(Keeper {
-            project: project.clone(),
-            folder: folder.context("建不了临时文件夹：请检查 TMPDIR 和磁盘空间")?,
-            started: AtomicU32::new(0),
-            warming: Mutex::default(),
-            kernels: Mutex::default(),
-            end: watch::Sender::new(false),
-        })
-    }
-
-    /// What a program needs in its environment to find the spares.
-    pub fn environment(&self) -> (&'static str, PathBuf) {
-        (SPARES_ENV, self.folder.path().to_owned())
-    }
-
-    /// Keeps `count` spares, until it is dropped. To be polled on the main thread: see
-    /// [`end_with_us`](crate::process::end_with_us).
-    pub async fn keep(&self, count: usize) {
+    /// Keeps `count` spares, for ever.
+    async fn keep(&self, count: usize) {
         let spares = (0..count).map(|_| self.keep_one());
         // The next would fail as well.
         if let Err(error) = futures::future::try_join_all(spares).await {
@@ -106,17 +140,27 @@ impl Keeper {
         Ok(())
     }
 
+    /// Starts one. It says on its standard output what becomes of it, a word a line.
     fn start(&self) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let socket = self.folder.path().join(number.to_string());
-        let command = super::command(&std::env::current_exe()?, &self.project, &socket);
+        let mut command = std::process::Command::new(std::env::current_exe()?);
+        command
+            .arg("--spare")
+            .arg(self.folder.join(number.to_string()))
+            .arg(&self.notebook)
+            .env_remove(variable::SPARES)
+            .current_dir(self.notebook.parent().context("a file has a folder")?)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        in_its_own_session(&mut command);
+        end_with_us(&mut command);
         let mut kernel = Command::from(command).spawn().context("启动不了它")?;
         let words = kernel.stdout.take().context("stdout is piped")?;
         Ok((kernel, BufReader::new(words).lines()))
     }
 
     /// Ends all kernels, whoever uses them.
-    pub async fn end(self) {
+    async fn end(self) {
         self.end.send_replace(true);
         while self.kernels.lock().await.join_next().await.is_some() {}
     }
@@ -125,8 +169,7 @@ impl Keeper {
 /// Ends a kernel, which removes what it has made.
 async fn stop(mut kernel: Child) {
     if let Some(process) = kernel.id() {
-        // SAFETY: no memory is involved; it has not been waited for.
-        unsafe { libc::kill(process as i32, libc::SIGTERM) };
+        signal(process, Signal::TERM);
     }
     if timeout(END, kernel.wait()).await.is_err() {
         let _ = kernel.kill().await;

@@ -145,7 +145,6 @@ impl Taker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client;
     use std::io::Read;
 
     /// For anything that ought to take milliseconds.
@@ -154,7 +153,7 @@ mod tests {
     fn needs(first: &str) -> Needs {
         Needs {
             folder: "folder".into(),
-            warmed: "warmed".into(),
+            set: "set".to_owned(),
             first: first.to_owned(),
         }
     }
@@ -166,7 +165,7 @@ mod tests {
         let offer = Offer::new(path.clone(), needs("this")).unwrap();
         let taker = offer.taker();
         let mut orders = offer.open().unwrap();
-        let connection = client::connection().await.unwrap();
+        let connection = crate::front::inner_connection(folder.path());
         let request = |first| {
             let connection = connection.clone();
             let needs = needs(first);

@@ -1,4 +1,4 @@
-//! `lab kernel` takes a spare, if one waits that is just what its notebook needs.
+//! A kernel that Jupyter starts takes a spare, if one waits that is just what its notebook needs.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jupyter_protocol::ConnectionInfo;
+use link::variable;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use super::{ACCEPTED, INTERRUPT, Needs, Request, SPARES_ENV};
+use super::{ACCEPTED, INTERRUPT, Needs, Request};
 
 /// How long a spare may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the kernel that was taken ends without a word.
 pub fn take(needs: &Needs, connection: &ConnectionInfo) -> Result<Option<u8>> {
-    let Some(folder) = std::env::var_os(SPARES_ENV).map(PathBuf::from) else {
+    let Some(folder) = std::env::var_os(variable::SPARES).map(PathBuf::from) else {
         return Ok(None);
     };
     let request = Request {

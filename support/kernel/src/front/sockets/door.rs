@@ -325,7 +325,9 @@ mod tests {
         let mut received = Vec::new();
         let accept = |_: &mut Context<'_>| match calls.fetch_add(1, Ordering::Relaxed) {
             call @ (0 | 2 | 4) => Poll::Ready(Ok(call)),
-            _ => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EMFILE))),
+            _ => Poll::Ready(Err(io::Error::from_raw_os_error(
+                rustix::io::Errno::MFILE.raw_os_error(),
+            ))),
         };
         let receive = |client| {
             received.push(client);

@@ -7,12 +7,30 @@ use tokio::net::TcpStream;
 use zeromq::{ReqSocket, SocketSend};
 
 use super::*;
-use crate::client;
+use crate::front::inner_connection;
 
 /// For anything that ought to take milliseconds.
 const LIMIT: Duration = Duration::from_secs(20);
 /// How many bad peers there are at the same time.
 const AT_ONCE: usize = 20;
+
+/// A connection on ports of loopback that were free a moment ago.
+fn on_ports() -> ConnectionInfo {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ports = [(); 5]
+        .map(|()| free()) // all at once, or they would be the same
+        .map(|listener| listener.local_addr().unwrap().port());
+    ConnectionInfo {
+        ip: "127.0.0.1".to_owned(),
+        transport: Transport::TCP,
+        shell_port: ports[0],
+        iopub_port: ports[1],
+        stdin_port: ports[2],
+        control_port: ports[3],
+        hb_port: ports[4],
+        ..inner_connection(Path::new(""))
+    }
+}
 
 /// The five channels of a kernel that only listens.
 struct Open {
@@ -24,8 +42,7 @@ struct Open {
 
 impl Open {
     async fn new() -> Open {
-        let connection = client::connection().await.unwrap();
-        Open::at(connection).await.unwrap()
+        Open::at(on_ports()).await.unwrap()
     }
 
     async fn at(connection: ConnectionInfo) -> Result<Open> {
@@ -356,9 +373,7 @@ async fn the_last_answer_has_left_when_a_channel_is_closed() {
 #[tokio::test]
 async fn sockets_in_a_folder_are_taken_over_from_a_kernel_that_has_ended_and_from_no_other() {
     let folder = tempfile::tempdir().unwrap();
-    let mut connection = client::connection().await.unwrap();
-    connection.transport = Transport::IPC;
-    connection.ip = folder.path().join("kernel").display().to_string();
+    let connection = inner_connection(folder.path());
     let ports = &connection;
     for port in [ports.shell_port, ports.iopub_port, ports.hb_port] {
         let path = format!("{}-{port}", connection.ip);

@@ -1,0 +1,481 @@
+//! Where sets are kept: in the user's own cache, and perhaps in one that several users share.
+//!
+//! A set's folder is complete when its mark is there, which is written last and taken away first.
+//! Whoever is killed in the middle leaves a folder that nobody uses.
+
+use std::collections::HashSet;
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use base::caches::is_ours;
+use base::files;
+use link::variable;
+use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
+
+use super::{Set, copy};
+use crate::cargo::STORE_ENV;
+
+/// Written last into a set's folder; touched when the set is used.
+const READY: &str = "ready";
+/// What the set is, for who looks for a similar one.
+const LISTED: &str = "set.json";
+/// How the names of folders begin that are being written, before the number of the process.
+const NEW: &str = ".new-";
+/// What sets may take together, in bytes, unless the environment says something else.
+const LIMIT: u64 = 10 << 30;
+/// How many answers are kept.
+const ANSWERS: usize = 4000;
+
+/// The stores of this user, in the order in which they are looked through.
+pub struct Stores(Vec<Store>);
+
+/// A folder with sets and answers.
+pub struct Store(PathBuf);
+
+#[derive(Serialize, Deserialize)]
+struct Listed {
+    family: String,
+    dependencies: Vec<String>,
+}
+
+/// The most that sets may take together, in bytes.
+pub fn limit() -> u64 {
+    let limit = std::env::var(variable::CACHE_LIMIT).ok();
+    limit.and_then(|bytes| bytes.parse().ok()).unwrap_or(LIMIT)
+}
+
+impl Stores {
+    /// One that is shared, if there is one, and the one in the user's own `cache`.
+    pub fn new(cache: &Path) -> Stores {
+        let shared = std::env::var_os(variable::SHARED_CACHE).filter(|path| !path.is_empty());
+        let shared = shared.map(PathBuf::from).into_iter();
+        Stores(shared.chain([cache.to_owned()]).map(Store).collect())
+    }
+
+    /// Those of which the kernel has told us.
+    pub fn in_environment() -> Stores {
+        match std::env::var_os(STORE_ENV) {
+            Some(cache) => Stores::new(Path::new(&cache)),
+            None => Stores(Vec::new()),
+        }
+    }
+
+    /// Whether one of them has a set.
+    pub fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// The folder of a set that is complete.
+    pub(super) fn find(&self, key: &str) -> Option<PathBuf> {
+        let mut folders = self.0.iter().map(|store| store.folder(key));
+        folders.find(|folder| is_ready(folder))
+    }
+
+    /// The one that is written to.
+    pub(super) fn own(&self) -> Option<&Store> {
+        self.0.iter().find(|store| is_ours(&store.0))
+    }
+
+    /// A set is used.
+    pub(super) fn touch(&self, key: &str) {
+        let marks = self.0.iter().map(|store| store.folder(key).join(READY));
+        for mark in marks.filter(|mark| is_ours(mark)) {
+            let mark = File::options().append(true).open(mark);
+            let _ = mark.and_then(|mark| mark.set_modified(SystemTime::now()));
+        }
+    }
+
+    /// The folder of the set that has most in common with this one.
+    pub(super) fn nearest(&self, set: &Set) -> Option<PathBuf> {
+        let of_store = |store: &Store| {
+            let folders = store.all().into_iter().filter(|folder| is_ready(folder));
+            let shared =
+                folders.filter_map(|folder| Some((shared(&listed(&folder)?, set), folder)));
+            shared.collect::<Vec<_>>()
+        };
+        let all = self.0.iter().flat_map(of_store);
+        let similar = all.filter(|((shared, _), _)| *shared > 0);
+        similar
+            .max_by_key(|(likeness, _)| *likeness)
+            .map(|(_, folder)| folder)
+    }
+
+    /// An answer of cargo's that has been kept.
+    pub fn answer(&self, name: &str) -> Option<String> {
+        let mut files = self.0.iter().map(|store| store.answers().join(name));
+        files.find_map(|file| fs::read_to_string(file).ok())
+    }
+
+    /// Keeps an answer. If that is not possible, cargo is asked again.
+    pub fn keep_answer(&self, name: &str, text: &str) {
+        let Some(store) = self.own() else { return };
+        let folder = store.answers();
+        let _ = fs::create_dir_all(&folder);
+        let _ = files::replace(&folder.join(name), |file| file.write_all(text.as_bytes()));
+        // Names are as good as random.
+        if name.ends_with("00") {
+            remove_oldest(&folder, ANSWERS);
+        }
+    }
+}
+
+impl Store {
+    fn sets(&self) -> PathBuf {
+        self.0.join("sets")
+    }
+
+    fn folder(&self, key: &str) -> PathBuf {
+        self.sets().join(key)
+    }
+
+    fn answers(&self) -> PathBuf {
+        self.0.join("answers")
+    }
+
+    /// The folders of sets, complete or not.
+    fn all(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.sets()).into_iter().flatten().flatten();
+        let is_set = |entry: &fs::DirEntry| {
+            !entry.file_name().as_encoded_bytes().starts_with(b".") && entry.path().is_dir()
+        };
+        entries.filter(is_set).map(|entry| entry.path()).collect()
+    }
+
+    /// Waits until nobody else is compiling the set; `waits` is called if somebody is. From then on
+    /// nobody else is, as long as the file is open. None if that cannot be had.
+    pub(super) fn lock(&self, key: &str, waits: impl FnOnce()) -> Option<File> {
+        fs::create_dir_all(self.sets()).ok()?;
+        let path = self.folder(key).with_extension("lock");
+        let mut waits = Some(waits);
+        loop {
+            let file = File::create(&path).ok()?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::Error(_)) => return None,
+                Err(TryLockError::WouldBlock) => {
+                    if let Some(waits) = waits.take() {
+                        waits();
+                    }
+                    file.lock().ok()?;
+                }
+            }
+            // Unless it has been removed meanwhile.
+            if file.metadata().ok()?.nlink() > 0 {
+                return Some(file);
+            }
+        }
+    }
+
+    /// Keeps what the build folder has been provided with and what has been compiled in it. Nobody
+    /// else writes to this set's folder meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be written, on a full disk for example.
+    pub(super) fn publish(&self, set: &Set, build: &Path) -> Result<()> {
+        let new = tempfile::Builder::new()
+            .prefix(&format!("{NEW}{}-", std::process::id()))
+            .permissions(Permissions::from_mode(0o777)) // others may read it, as the umask says
+            .tempdir_in(self.sets())?;
+        copy::merge(&build.join("target"), &new.path().join("target"))?;
+        fs::copy(build.join("Cargo.lock"), new.path().join("Cargo.lock"))?;
+        let listed = Listed {
+            family: set.family.clone(),
+            dependencies: set.dependencies.clone(),
+        };
+        fs::write(new.path().join(LISTED), serde_json::to_vec(&listed)?)?;
+        let folder = self.folder(&set.key);
+        remove(&folder)?; // of somebody who was killed
+        fs::rename(new.path(), &folder)?;
+        let _ = new.keep(); // which is not there any more
+        File::create(folder.join(READY)).context("no mark")?;
+        Ok(())
+    }
+
+    /// Removes what killed processes have left, and the sets that were used longest ago until all
+    /// take no more than `limit` bytes. The set with the key `newest` stays.
+    pub(super) fn prune(&self, limit: u64, newest: &str) {
+        self.remove_leftovers();
+        let mut sets: Vec<(bool, SystemTime, PathBuf)> = self
+            .all()
+            .into_iter()
+            .filter_map(|folder| {
+                let used = fs::metadata(folder.join(READY)).ok()?.modified().ok()?;
+                Some((folder.ends_with(newest), used, folder))
+            })
+            .collect();
+        sets.sort();
+        let (mut seen, mut bytes) = (HashSet::new(), 0);
+        for (stays, _, folder) in sets.into_iter().rev() {
+            bytes += size(&folder, &mut seen);
+            if bytes > limit && !stays {
+                let _ = remove(&folder);
+                let _ = fs::remove_file(folder.with_extension("lock"));
+            }
+        }
+    }
+
+    fn remove_leftovers(&self) {
+        for entry in fs::read_dir(self.sets()).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let writer = name
+                .strip_prefix(NEW)
+                .and_then(|rest| rest.split('-').next());
+            if writer.is_some_and(|writer| !Path::new("/proc").join(writer).exists()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        for folder in self.all().iter().filter(|folder| !is_ready(folder)) {
+            // Its mark may be written at this moment, by who holds this.
+            let lock = File::create(folder.with_extension("lock"));
+            if lock.is_ok_and(|lock| lock.try_lock().is_ok() && !is_ready(folder)) {
+                let _ = remove(folder);
+            }
+        }
+    }
+}
+
+fn is_ready(folder: &Path) -> bool {
+    folder.join(READY).is_file()
+}
+
+/// Removes a set's folder, the mark first.
+fn remove(folder: &Path) -> io::Result<()> {
+    let _ = fs::remove_file(folder.join(READY));
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn listed(folder: &Path) -> Option<Listed> {
+    serde_json::from_slice(&fs::read(folder.join(LISTED)).ok()?).ok()
+}
+
+/// How many dependencies two sets share; and of those that share as many, the smallest is nearest.
+fn shared(listed: &Listed, set: &Set) -> (usize, std::cmp::Reverse<usize>) {
+    let is_shared = |line: &&String| set.dependencies.contains(line);
+    let shared = match listed.family == set.family {
+        true => listed.dependencies.iter().filter(is_shared).count(),
+        false => 0,
+    };
+    (shared, std::cmp::Reverse(listed.dependencies.len()))
+}
+
+/// What a folder takes on the disk, without files that have been `seen`.
+fn size(folder: &Path, seen: &mut HashSet<(u64, u64)>) -> u64 {
+    let entries = WalkDir::new(folder).into_iter().flatten();
+    let found = entries.filter_map(|entry| entry.metadata().ok());
+    found
+        .filter(|found| seen.insert((found.dev(), found.ino())))
+        .map(|found| found.blocks() * 512)
+        .sum()
+}
+
+/// Leaves the `most` newest files in a folder.
+fn remove_oldest(folder: &Path, most: usize) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<(SystemTime, PathBuf)> = entries
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    files.sort();
+    let surplus = files.len().saturating_sub(most);
+    for (_, file) in files.drain(..surplus) {
+        let _ = fs::remove_file(file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new() -> Folder {
+            let folder = Folder(tempfile::tempdir().unwrap());
+            fs::create_dir_all(folder.store().sets()).unwrap();
+            folder
+        }
+
+        fn store(&self) -> Store {
+            Store(self.0.path().join("store"))
+        }
+
+        /// A build folder in which something of this size has been compiled.
+        fn build(&self, name: &str, size: usize) -> PathBuf {
+            let build = self.0.path().join(name);
+            let deps = build.join("target/debug/deps");
+            fs::create_dir_all(&deps).unwrap();
+            let file = deps.join(format!("lib{name}-0123456789abcdef.rlib"));
+            fs::write(file, vec![1; size]).unwrap();
+            fs::write(build.join("Cargo.lock"), "version = 4").unwrap();
+            build
+        }
+
+        fn publish(&self, key: &str, dependencies: &[&str]) {
+            let set = set(key, dependencies);
+            let build = self.build(key, 100_000);
+            self.store().publish(&set, &build).unwrap();
+        }
+
+        fn keys(&self) -> Vec<String> {
+            let mut keys: Vec<String> = self
+                .store()
+                .all()
+                .iter()
+                .filter(|folder| is_ready(folder))
+                .map(|folder| folder.file_name().unwrap().to_string_lossy().into_owned())
+                .collect();
+            keys.sort();
+            keys
+        }
+
+        fn used(&self, key: &str, seconds_ago: u64) {
+            let mark = File::options()
+                .append(true)
+                .open(self.store().folder(key).join(READY));
+            let time = SystemTime::now() - Duration::from_secs(seconds_ago);
+            mark.unwrap().set_modified(time).unwrap();
+        }
+    }
+
+    fn set(key: &str, dependencies: &[&str]) -> Set {
+        Set {
+            key: key.to_owned(),
+            family: "family".to_owned(),
+            dependencies: dependencies.iter().map(|line| (*line).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_set_is_there_when_its_mark_is_and_not_before() {
+        let folder = Folder::new();
+        let stores = Stores(vec![folder.store()]);
+        assert!(!stores.has("a"));
+        folder.publish("a", &[]);
+        assert!(stores.has("a"));
+        assert!(folder.store().folder("a").join("Cargo.lock").exists());
+        // As if it had been killed before the last step.
+        fs::remove_file(folder.store().folder("a").join(READY)).unwrap();
+        assert!(!stores.has("a"));
+        folder.publish("a", &[]);
+        assert!(stores.has("a"));
+    }
+
+    #[test]
+    fn what_killed_processes_have_left_goes_and_what_is_being_written_stays() {
+        let folder = Folder::new();
+        let sets = folder.store().sets();
+        let living = format!("{NEW}{}-x", std::process::id());
+        let dead = format!("{NEW}99999999-x"); // no process has such a number
+        for name in [&living, &dead, "half", "held"] {
+            fs::create_dir(sets.join(name)).unwrap();
+        }
+        folder.publish("a", &[]);
+        let held = folder.store().lock("held", || panic!("nobody holds it"));
+        folder.store().prune(LIMIT, "a");
+        let exists = |name: &str| sets.join(name).exists();
+        assert!(exists(&living) && exists("held") && exists("a"));
+        assert!(!exists(&dead) && !exists("half"));
+        drop(held);
+        folder.store().prune(LIMIT, "a");
+        assert!(!exists("held"));
+    }
+
+    #[test]
+    fn the_sets_that_were_used_longest_ago_go_first_and_the_newest_never() {
+        let folder = Folder::new();
+        for (key, seconds_ago) in [("a", 30), ("b", 10), ("c", 20), ("d", 40)] {
+            folder.publish(key, &[]);
+            folder.used(key, seconds_ago);
+        }
+        folder.store().prune(LIMIT, "d");
+        assert_eq!(folder.keys(), ["a", "b", "c", "d"]);
+        let of_one = size(&folder.store().folder("a"), &mut HashSet::new());
+        folder.store().prune(3 * of_one, "d");
+        assert_eq!(folder.keys(), ["b", "c", "d"]);
+        Stores(vec![folder.store()]).touch("c");
+        folder.store().prune(2 * of_one, "d");
+        assert_eq!(folder.keys(), ["c", "d"]);
+        folder.store().prune(0, "d");
+        assert_eq!(folder.keys(), ["d"]);
+    }
+
+    #[test]
+    fn what_sets_share_counts_once() {
+        let folder = Folder::new();
+        let build = folder.build("a", 1_000_000);
+        for key in ["a", "b", "c"] {
+            folder.store().publish(&set(key, &[]), &build).unwrap();
+        }
+        folder.store().prune(1_500_000, "c");
+        assert_eq!(folder.keys(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn the_nearest_set_is_of_the_same_family_and_shares_most() {
+        let folder = Folder::new();
+        let stores = Stores(vec![folder.store()]);
+        let needed = ["tokio", "serde", "rand"];
+        assert_eq!(stores.nearest(&set("x", &needed)), None);
+        for (key, dependencies) in [
+            ("none", &["axum"][..]),
+            ("one", &["tokio"]),
+            ("two", &["tokio", "serde"]),
+            ("more", &["tokio", "serde", "axum", "sqlx"]),
+            ("half", &["tokio", "serde", "rand"]),
+        ] {
+            folder.publish(key, dependencies);
+        }
+        fs::remove_file(folder.store().folder("half").join(READY)).unwrap();
+        let mut other = set("x", &needed);
+        assert_eq!(stores.nearest(&other), Some(folder.store().folder("two")));
+        "another".clone_into(&mut other.family);
+        assert_eq!(stores.nearest(&other), None);
+        assert_eq!(stores.nearest(&set("x", &["chrono"])), None);
+    }
+
+    #[test]
+    fn who_comes_second_waits_and_who_held_it_may_have_removed_it() {
+        let folder = Folder::new();
+        let store = folder.store();
+        let first = store.lock("a", || panic!("nobody holds it")).unwrap();
+        let (said, waits) = std::sync::mpsc::channel();
+        let second = {
+            let store = folder.store();
+            std::thread::spawn(move || store.lock("a", || said.send(()).unwrap()).unwrap())
+        };
+        waits.recv_timeout(Duration::from_secs(20)).unwrap();
+        fs::remove_file(store.folder("a").with_extension("lock")).unwrap();
+        drop(first);
+        let second = second.join().unwrap();
+        let mut is_held = false;
+        let third = File::open(store.folder("a").with_extension("lock")).unwrap();
+        is_held |= matches!(third.try_lock(), Err(TryLockError::WouldBlock));
+        assert!(is_held, "the second one holds what others will look at");
+        drop(second);
+    }
+
+    #[test]
+    fn of_many_answers_the_newest_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for age in 0..5 {
+            let file = File::create(folder.path().join(age.to_string())).unwrap();
+            let time = SystemTime::now() - Duration::from_secs(age);
+            file.set_modified(time).unwrap();
+        }
+        remove_oldest(folder.path(), 2);
+        let mut left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["0", "1"]);
+    }
+}
