@@ -1,4 +1,4 @@
-# A class on one machine. `lab hub` starts JupyterHub with this file, and says in $LAB_HUB what it
+# A class on one machine. The program `hub` starts JupyterHub with this file, and says in $LAB_HUB what it
 # has prepared: everything in `shared` is read-only for students and there once for all of them.
 import asyncio
 import errno

@@ -2,6 +2,7 @@
 //!
 //! All tests share one hub, with a student or two of their own each.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::collections::HashSet;
@@ -18,11 +19,13 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use common::command::{SHORT, finish};
-use common::{FIRST_CELL, clean, free_port, lab, project, run};
-use lab::class::hub::Hub;
-use lab::class::student::{Body, Kernel, Student};
-use lab::class::usage::processes;
-use lab::project::CACHE_ENV;
+use common::{FIRST_CELL, clean, free_port, program, project, run};
+use hub::browser::{Body, Browser};
+use hub::channels::Channels;
+use hub::played::PlayedHub;
+use hub::student::Student;
+use hub::usage::of_user;
+use link::variable;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use walkdir::WalkDir;
@@ -39,7 +42,7 @@ const DATA_ENV: &str = "LAB_HUB_DATA";
 /// What the first test that needed a hub has come to.
 struct Started {
     /// The hub, or why there is none.
-    hub: Result<Arc<Hub>, String>,
+    hub: Result<Arc<PlayedHub>, String>,
     /// Whether something had to be downloaded.
     is_new: bool,
     /// The folder to remove at the end.
@@ -57,8 +60,7 @@ fn started() -> MutexGuard<'static, Option<Started>> {
 
 /// Whether users can be made.
 fn is_root() -> bool {
-    // SAFETY: always succeeds.
-    let root = unsafe { libc::geteuid() } == 0;
+    let root = rustix::process::geteuid().is_root();
     if !root {
         assert!(
             std::env::var_os("LAB_SKIP_NOTHING").is_none(),
@@ -79,7 +81,7 @@ fn folder() -> tempfile::TempDir {
 
 /// The hub, started with the first test; none where there can be none. Preparing it takes minutes:
 /// when that fails, it does so once, for all of them.
-fn hub() -> Option<Arc<Hub>> {
+fn hub() -> Option<Arc<PlayedHub>> {
     if !is_root() {
         return None;
     }
@@ -100,11 +102,11 @@ fn start() -> Started {
         "ann", "bob", "cai", "dan", "eve", "fay", "gus", "hal", "ian", "joy", "kim",
     ]
     .map(str::to_owned);
-    let mut command = clean(lab());
+    let mut command = clean(program("hub"));
     command.current_dir(project().root());
     with_secrets(&mut command);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let hub = Hub::start(command, &data, &students, &["--memory", "2"], SET_UP);
+    let hub = PlayedHub::start(command, &data, &students, &["--memory", "2"], SET_UP);
     let hub = runtime.block_on(hub);
     // SAFETY: the function is there as long as the process.
     unsafe { libc::atexit(end) };
@@ -210,14 +212,14 @@ impl Proxy {
 }
 
 /// A student with a server.
-async fn student(hub: &Hub, name: &str) -> Student {
+async fn student(hub: &PlayedHub, name: &str) -> Student {
     let student = hub.student(name, SERVER).await;
     student.unwrap_or_else(|error| panic!("{name}: {error:#}\n{}", hub.log()))
 }
 
 /// A student's kernel for notebook 01, with the first cell run.
-async fn kernel(hub: &Hub, student: &mut Student) -> Kernel {
-    let (_, mut kernel) = student.open(NOTEBOOK).await.unwrap();
+async fn kernel(hub: &PlayedHub, student: &mut Student) -> Channels {
+    let (_, mut kernel) = student.server.open(NOTEBOOK).await.unwrap();
     let first = kernel.execute(FIRST_CELL, CELL).await;
     let first = first.unwrap_or_else(|error| panic!("{error:#}\n{}", hub.log()));
     assert_eq!(first.status, "ok", "{first:?}\n{}", hub.log());
@@ -225,7 +227,7 @@ async fn kernel(hub: &Hub, student: &mut Student) -> Kernel {
 }
 
 /// What a cell that succeeds prints.
-async fn prints(kernel: &mut Kernel, code: &str) -> String {
+async fn prints(kernel: &mut Channels, code: &str) -> String {
     let done = kernel.execute(code, CELL).await.unwrap();
     assert_eq!(done.status, "ok", "{code}: {done:?}");
     done.text
@@ -274,7 +276,7 @@ fn a_crate_that_the_class_does_not_share_is_downloaded() {
     let Some(hub) = hub() else { return };
     run(async {
         let mut joy = student(&hub, "joy").await;
-        let (_, mut kernel) = joy.open(NOTEBOOK).await.unwrap();
+        let (_, mut kernel) = joy.server.open(NOTEBOOK).await.unwrap();
         // None of ours, nor of what we depend on, uses this one.
         let code = ":dep roman = \"0.1\"\nprintln!(\"{:?}\", roman::to(42));";
         let text = prints(&mut kernel, code).await;
@@ -360,7 +362,7 @@ fn students_reach_the_network_as_the_class_does_but_without_passwords() {
     let Some(hub) = hub() else { return };
     run(async {
         let _server = student(&hub, "kim").await;
-        let environments: Vec<String> = processes(hub.user("kim").unwrap())
+        let environments: Vec<String> = of_user(hub.user("kim").unwrap())
             .filter_map(|process| fs::read_to_string(format!("/proc/{process}/environ")).ok())
             .collect();
         assert!(!environments.is_empty());
@@ -384,11 +386,11 @@ fn without_npm(data: &Path) -> Command {
     fs::set_permissions(bin.join("npm"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut path = vec![bin];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
-    let mut command = clean(lab());
+    let mut command = clean(program("hub"));
     command
         .current_dir(project().root())
         .env("PATH", std::env::join_paths(path).unwrap())
-        .args(["hub", "--port", &free_port().to_string(), "--students"])
+        .args(["--port", &free_port().to_string(), "--students"])
         .arg(&list)
         .arg("--data")
         .arg(data);
@@ -417,17 +419,17 @@ fn a_teacher_who_has_used_the_notebooks_before_can_have_a_class() {
     // Root is given the teacher's home, with caches that are not root's.
     let data = folder();
     let cache = data.path().join("cache");
-    let mut doctor = clean(lab());
+    let mut doctor = clean(program("lab"));
     doctor
         .arg("doctor")
-        .env(CACHE_ENV, &cache)
+        .env(variable::CACHE, &cache)
         .current_dir(project().root());
     finish(&mut doctor, SHORT);
     let folders = WalkDir::new(&cache).into_iter().flatten();
     let made = folders.map(|entry| chown(entry.path(), Some(12345), None).unwrap());
     assert!(made.count() > 2);
     let mut command = without_npm(data.path());
-    finish(command.env(CACHE_ENV, &cache), SHORT).failed_with(&["self-signed certificate"]);
+    finish(command.env(variable::CACHE, &cache), SHORT).failed_with(&["self-signed certificate"]);
 }
 
 #[test]
@@ -446,13 +448,10 @@ fn a_wrong_password_and_a_name_that_is_not_on_the_list_are_refused() {
                 !student.log_in(password).await.unwrap(),
                 "{name} {password}"
             );
-            let home = student.page("/hub/home").await.unwrap();
+            let home = student.server.browser.page("/hub/home").await.unwrap();
             assert!(home.text.contains("login"), "{}", home.text);
         }
-        let signup = Student::new(&hub.url(), "x")
-            .unwrap()
-            .page("/hub/signup")
-            .await;
+        let signup = Browser::new(&hub.url()).unwrap().page("/hub/signup").await;
         assert_eq!(signup.unwrap().status, StatusCode::NOT_FOUND);
         let mut bob = Student::new(&hub.url(), "bob").unwrap();
         assert!(bob.log_in(&hub.password("bob").unwrap()).await.unwrap());
@@ -475,9 +474,9 @@ fn another_students_server_files_and_kernels_are_refused() {
         let mut own = kernel(&hub, &mut dan).await;
 
         // Through the hub and the proxy, with dan's cookies.
-        let mut intruder = dan.clone();
-        intruder.name = "cai".to_owned();
-        let id = &secret.id;
+        let mut intruder = dan.server.clone();
+        intruder.path = cai.server.path.clone();
+        let id = &secret.kernel;
         for (method, path) in [
             (Method::GET, "lab".to_owned()),
             (Method::GET, "api/status".to_owned()),
@@ -490,29 +489,32 @@ fn another_students_server_files_and_kernels_are_refused() {
         ] {
             let path = intruder.at(&path);
             let answer = intruder
+                .browser
                 .request(method.clone(), &path, Body::None)
                 .await
                 .unwrap();
             assert!(refused(answer.status), "{method} {path}: {answer:?}");
             if method == Method::GET {
-                let page = intruder.page(&path).await.unwrap();
+                let page = intruder.browser.page(&path).await.unwrap();
                 assert!(!page.status.is_success(), "{path}: {page:?}");
             }
         }
-        assert!(intruder.connect(id).await.is_err());
+        assert!(intruder.channels(id).await.is_err());
         for (method, path) in [
             (Method::GET, "/hub/api/users/cai"),
             (Method::DELETE, "/hub/api/users/cai/server"),
             (Method::POST, "/hub/api/users/cai/tokens"),
             (Method::GET, "/hub/api/users"),
         ] {
-            let answer = dan.request(method.clone(), path, Body::None).await.unwrap();
+            let browser = &mut dan.server.browser;
+            let answer = browser.request(method.clone(), path, Body::None).await;
+            let answer = answer.unwrap();
             assert!(refused(answer.status), "{method} {path}: {answer:?}");
         }
 
         // Past them, from a cell.
         let server = hub.user("cai").unwrap();
-        let process = processes(server).next().unwrap();
+        let process = of_user(server).next().unwrap();
         let runtime = format!("/run/rust-async-class/{}", hub.account("cai"));
         let shared = hub.data().join("shared/warm/x");
         for shell in [
@@ -533,7 +535,7 @@ fn another_students_server_files_and_kernels_are_refused() {
         }
         // No channel of a kernel is on a port, where any user could listen: neither those to
         // Jupyter nor those to evcxr.
-        let inner = processes(server)
+        let inner = of_user(server)
             .filter_map(|process| fs::read(format!("/proc/{process}/cmdline")).ok())
             .flat_map(|line| {
                 String::from_utf8_lossy(&line)
@@ -557,18 +559,19 @@ fn another_students_server_files_and_kernels_are_refused() {
 fn forged_cookies_and_tokens_are_refused() {
     let Some(hub) = hub() else { return };
     run(async {
-        let eve = student(&hub, "eve").await;
+        let eve = student(&hub, "eve").await.server;
         let pages = [eve.at("api/contents"), "/hub/api/user".to_owned()];
         for path in &pages {
             // What is refused below is let in otherwise.
-            let answer = eve.clone().request(Method::GET, path, Body::None).await;
+            let mut browser = eve.browser.clone();
+            let answer = browser.request(Method::GET, path, Body::None).await;
             assert_eq!(answer.unwrap().status, StatusCode::OK, "{path}");
-            let mut forged = eve.clone();
+            let mut forged = eve.browser.clone();
             forged.forge_cookies();
             let answer = forged.request(Method::GET, path, Body::None).await.unwrap();
             assert!(refused(answer.status), "{path}: {answer:?}");
             for token in ["", "0123456789abcdef0123456789abcdef"] {
-                let mut stranger = Student::new(&hub.url(), "eve").unwrap();
+                let mut stranger = Browser::new(&hub.url()).unwrap();
                 let answer = stranger
                     .request(Method::GET, path, Body::Token(token))
                     .await;
@@ -595,14 +598,20 @@ fn updates_reach_a_students_copy_and_what_was_changed_in_it_stays() {
     run(async {
         let mut fay = student(&hub, "fay").await;
         let path = format!("api/contents/{NOTEBOOK}");
-        let mut file = fay.api(Method::GET, &path, Body::None).await.unwrap();
+        let mut file = fay
+            .server
+            .api(Method::GET, &path, Body::None)
+            .await
+            .unwrap();
         file["content"]["cells"][1]["source"] = json!("// fay was here");
         let saved = json!({"type": "notebook", "content": file["content"]});
-        fay.api(Method::PUT, &path, Body::Json(&saved))
+        fay.server
+            .api(Method::PUT, &path, Body::Json(&saved))
             .await
             .unwrap();
         let own = json!({"type": "file", "format": "text", "content": "fay's own"});
-        fay.api(Method::PUT, "api/contents/own.txt", Body::Json(&own))
+        fay.server
+            .api(Method::PUT, "api/contents/own.txt", Body::Json(&own))
             .await
             .unwrap();
         fay.stop_server().await.unwrap();
@@ -630,16 +639,22 @@ fn updates_reach_a_students_copy_and_what_was_changed_in_it_stays() {
 
         fay.start_server(SERVER).await.unwrap();
         let news = fay
+            .server
             .api(Method::GET, "api/contents/news.txt", Body::None)
             .await
             .unwrap();
         assert_eq!(news["content"], "news");
         let own = fay
+            .server
             .api(Method::GET, "api/contents/own.txt", Body::None)
             .await
             .unwrap();
         assert_eq!(own["content"], "fay's own");
-        let file = fay.api(Method::GET, &path, Body::None).await.unwrap();
+        let file = fay
+            .server
+            .api(Method::GET, &path, Body::None)
+            .await
+            .unwrap();
         let text = file["content"].to_string();
         assert!(text.contains("fay was here"), "{text}");
         assert!(text.contains("the teacher was here"), "{text}");

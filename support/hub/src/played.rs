@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::student::Student;
-use super::usage;
-use crate::process::get_when_we_end;
+use base::process::get_when_we_end;
+use base::processes;
+use rustix::process::Signal;
+
+use crate::student::Student;
+use crate::usage;
 
 /// A hub that runs. Dropped, it ends, and its users and their files are gone.
-pub struct Hub {
+pub struct PlayedHub {
     process: Child,
     data: PathBuf,
     prefix: String,
@@ -25,19 +28,19 @@ pub struct Hub {
 /// How long a hub may take to end with all its servers.
 const END: Duration = Duration::from_secs(60);
 
-impl Hub {
-    /// Starts `lab hub` for these students in `data`, where what is shared may already be, and
+impl PlayedHub {
+    /// Starts the program `hub` for these students in `data`, where what is shared may already be, and
     /// waits until it answers. `more` are further arguments.
     ///
     /// # Errors
     /// When it cannot be started, or does not answer within `limit`.
     pub async fn start(
-        mut lab: Command,
+        mut program: Command,
         data: &Path,
         students: &[String],
         more: &[&str],
         limit: Duration,
-    ) -> Result<Hub> {
+    ) -> Result<PlayedHub> {
         // They will be removed at the end.
         for folder in ["homes", "hub"].map(|name| data.join(name)) {
             ensure!(
@@ -57,7 +60,7 @@ impl Hub {
         let port = free.local_addr()?.port();
         drop(free);
         let log = File::create(data.join("log"))?;
-        lab.arg("hub")
+        program
             .arg("--students")
             .arg(&list)
             .arg("--data")
@@ -68,8 +71,8 @@ impl Hub {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
-        let process = spawn(lab).context("启动不了 lab hub")?;
-        let mut hub = Hub {
+        let process = spawn(program).context("启动不了 hub")?;
+        let mut hub = PlayedHub {
             process,
             data: data.to_owned(),
             prefix,
@@ -78,7 +81,7 @@ impl Hub {
         let deadline = Instant::now() + limit;
         while !hub.log().contains("JupyterHub is now running") {
             if let Some(status) = hub.process.try_wait()? {
-                bail!("lab hub 结束了（{status}）：\n{}", hub.log());
+                bail!("hub 结束了（{status}）：\n{}", hub.log());
             }
             ensure!(Instant::now() < deadline, "hub 没有启动：\n{}", hub.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -164,7 +167,7 @@ impl Hub {
 
 /// Starts a program that is told to end when this one does, however that comes about.
 fn spawn(mut command: Command) -> std::io::Result<Child> {
-    get_when_we_end(&mut command, libc::SIGTERM);
+    get_when_we_end(&mut command, Signal::TERM);
     // "This one" is the thread that starts it: one that lives as long as the process.
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
@@ -176,17 +179,14 @@ fn spawn(mut command: Command) -> std::io::Result<Child> {
     receiver.recv().map_err(std::io::Error::other)?
 }
 
-impl Drop for Hub {
+impl Drop for PlayedHub {
     fn drop(&mut self) {
-        let group = self.process.id() as i32;
-        // SAFETY: no memory is involved; the process is not reaped before it has ended.
-        let signal = |signal| unsafe { libc::kill(group, signal) };
-        signal(libc::SIGTERM);
+        let hub = self.process.id();
+        processes::signal(hub, Signal::TERM);
         let deadline = Instant::now() + END;
         while matches!(self.process.try_wait(), Ok(None)) {
             if Instant::now() > deadline {
-                // SAFETY: no memory is involved; its leader is not yet reaped.
-                unsafe { libc::killpg(group, libc::SIGKILL) };
+                processes::signal_group(hub, Signal::KILL);
                 let _ = self.process.wait();
             }
             std::thread::sleep(Duration::from_millis(50));

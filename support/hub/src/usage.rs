@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::front::processes;
+use base::processes;
+use rustix::process::Signal;
 
 /// What several processes take together.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +25,7 @@ pub fn number(account: &str) -> Option<u32> {
 }
 
 /// The processes of a user.
-pub fn processes(user: u32) -> impl Iterator<Item = u32> {
+pub fn of_user(user: u32) -> impl Iterator<Item = u32> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     all.filter(move |entry| entry.metadata().is_ok_and(|found| found.uid() == user))
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -32,7 +33,7 @@ pub fn processes(user: u32) -> impl Iterator<Item = u32> {
 
 /// What a student's processes take.
 pub fn of_student(account: &str) -> Usage {
-    let all = number(account).into_iter().flat_map(processes);
+    let all = number(account).into_iter().flat_map(of_user);
     Usage {
         memory: all.filter_map(processes::memory).sum(),
         time: group_time(account).unwrap_or_default(),
@@ -58,19 +59,11 @@ fn group_time(account: &str) -> Option<Duration> {
 /// What the hub takes, with the proxy and the culler, which it has started as root. They live as
 /// long as it does.
 pub fn of_hub(hub: u32) -> Usage {
-    // SAFETY: always succeeds.
-    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
     let is_of_hub = |process: &u32| *process == hub || processes::parent(*process) == Some(hub);
     let mut usage = Usage::default();
-    for process in processes(0).filter(is_of_hub) {
+    for process in of_user(0).filter(is_of_hub) {
         usage.memory += processes::memory(process).unwrap_or(0);
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        // The name in parentheses may hold anything. After it: the process's own time in user and
-        // system mode, then that of its children that have ended.
-        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let times = fields.split_whitespace().skip(11).take(4);
-        let times: u64 = times.filter_map(|field| field.parse::<u64>().ok()).sum();
-        usage.time += Duration::from_millis(times * 1000 / ticks);
+        usage.time += processes::time(process);
     }
     usage
 }
@@ -81,9 +74,8 @@ pub fn end_all(account: &str) {
     let Some(user @ 1000..) = number(account) else {
         return;
     };
-    for process in processes(user) {
-        // SAFETY: no memory is involved.
-        unsafe { libc::kill(process as i32, libc::SIGKILL) };
+    for process in of_user(user) {
+        processes::signal(process, Signal::KILL);
     }
 }
 
@@ -93,8 +85,7 @@ mod tests {
 
     #[test]
     fn this_process_takes_memory() {
-        // SAFETY: always succeeds.
-        let all = processes(unsafe { libc::getuid() });
+        let all = of_user(rustix::process::getuid().as_raw());
         assert!(all.filter_map(processes::memory).sum::<u64>() > 1 << 20);
     }
 }

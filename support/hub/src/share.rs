@@ -1,0 +1,294 @@
+//! What all students share: the course, the toolchain, sources of crates, Python, the proxy, and what
+//! `lab setup` sets up with them.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio, exit};
+
+use anyhow::{Context, Result, bail, ensure};
+use base::files;
+use base::process::{end_all, end_with_us, get_when_we_end, last_lines};
+use base::toolchain::Toolchain;
+use lab::project::{PROJECT_ENV, Project};
+use lab::python::{Environment, HUB_PACKAGES, PACKAGES};
+use lab::screen::Screen;
+use lab::signals;
+use link::variable;
+use rustix::process::Signal;
+
+use crate::class::Class;
+use crate::closed::closed;
+use crate::network::without_secrets;
+use crate::trees::{keep_times, link_tree, make_whole};
+
+impl Class {
+    /// The course as it is committed. What is being changed in the clone does not reach a class.
+    pub fn share_project(&self, project: &Project) -> Result<()> {
+        let git = || {
+            let mut git = Command::new("git");
+            git.args(["-c", "safe.directory=*", "-C"])
+                .arg(project.root());
+            git
+        };
+        let commit = output(git().args(["rev-parse", "HEAD"]))
+            .context("课程取自克隆里最新的提交：请用 git clone 得到的文件夹")?;
+        let changed = output(git().args(["status", "--porcelain", "notebooks", "support"]))?;
+        if !changed.is_empty() {
+            println!("  没有提交的改动不会发给学生：\n{changed}");
+        }
+        let (mark, place) = (self.shared("commit"), self.shared("project"));
+        if fs::read_to_string(&mark).is_ok_and(|found| found == commit) && place.is_dir() {
+            return Ok(());
+        }
+        let _ = fs::remove_file(&mark);
+        make_whole(&place, |new| {
+            let mut archive = git()
+                .args(["archive", "HEAD"])
+                .stdout(Stdio::piped())
+                .spawn()?;
+            let files = archive.stdout.take().context("stdout is piped")?;
+            // With today's times: cargo compiles again what is newer than what it has compiled.
+            let unpacked = output(
+                Command::new("tar")
+                    .args(["-x", "--touch", "--no-same-owner", "-C"])
+                    .arg(new)
+                    .stdin(files),
+            );
+            unpacked.context("复制课程失败：请检查磁盘空间")?;
+            ensure!(archive.wait()?.success(), "git archive 失败");
+            Ok(keep_times(&place, new)?)
+        })?;
+        files::replace(&mark, |file| file.write_all(commit.as_bytes()))
+    }
+
+    /// A toolchain that students can read: root's, if they can, or else a copy of it, which takes
+    /// no space on the same disk.
+    pub fn share_toolchain(&self, mut toolchain: Toolchain) -> Result<Toolchain> {
+        if closed(&toolchain.sysroot).is_some() {
+            let (mark, place) = (self.shared("toolchain.version"), self.shared("toolchain"));
+            if !fs::read_to_string(&mark).is_ok_and(|found| found == toolchain.version) {
+                let _ = fs::remove_file(&mark);
+                make_whole(&place, |new| {
+                    for part in ["bin", "lib", "libexec"] {
+                        link_tree(&toolchain.sysroot.join(part), &new.join(part), true)
+                            .context("复制 Rust 工具链失败：请检查磁盘空间")?;
+                    }
+                    Ok(())
+                })?;
+                files::replace(&mark, |file| file.write_all(toolchain.version.as_bytes()))?;
+            }
+            if let Ok(below) = toolchain.sources.strip_prefix(&toolchain.sysroot) {
+                toolchain.sources = place.join(below);
+            }
+            toolchain.sysroot = place;
+        }
+        if let Some(closed) = closed(&toolchain.sources) {
+            bail!(
+                "学生读不了标准库的源码（{}）：请把 RUST_SRC_PATH 设为人人可读的一份",
+                closed.display()
+            );
+        }
+        println!("✓ Rust 工具链：{}", toolchain.sysroot.display());
+        Ok(toolchain)
+    }
+
+    /// What cargo has downloaded already, so that it need not do so twice, and where it downloads
+    /// from.
+    pub fn share_crates(&self) -> Result<()> {
+        let place = self.shared("cargo");
+        if place.is_dir() {
+            return Ok(());
+        }
+        let home = std::env::home_dir().map(|home| home.join(".cargo"));
+        let Some(own) = std::env::var_os("CARGO_HOME").map(PathBuf::from).or(home) else {
+            return Ok(());
+        };
+        make_whole(&place, |new| {
+            for (part, hard) in [("registry/cache", true), ("registry/index", false)] {
+                link_tree(&own.join(part), &new.join(part), hard)
+                    .context("复制 crate 失败：请检查磁盘空间")?;
+            }
+            let configuration = own.join("config.toml");
+            if let Ok(text) = fs::read_to_string(&configuration) {
+                let text = without_secrets(&text)
+                    .with_context(|| format!("看不懂 {}", configuration.display()))?;
+                fs::write(new.join("config.toml"), text)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The repository that students' copies of the notebooks are pulled from.
+    pub fn share_notebooks(&self) -> Result<()> {
+        let place = self.shared("notebooks.git");
+        let git = |arguments: &[&str]| {
+            let mut git = Command::new("git");
+            // Not with what the teacher's own commits need: a signature, hooks.
+            git.env("GIT_CONFIG_GLOBAL", "/dev/null")
+                .args(["-c", "user.name=lab", "-c", "user.email=lab@localhost"])
+                .arg("--git-dir")
+                .arg(&place)
+                .args(arguments);
+            output(git.current_dir(self.shared("project/notebooks")))
+        };
+        if !place.join("HEAD").is_file() {
+            git(&["init", "--quiet", "--bare", "--initial-branch=main"])?;
+        }
+        let git = |arguments: &[&str]| git(&[&["--work-tree", "."][..], arguments].concat());
+        git(&["add", "--all"])?;
+        if !git(&["status", "--porcelain"])?.is_empty() {
+            git(&["commit", "--quiet", "--message", "课程的更新"])?;
+        }
+        // Git reads a repository of another user only where that is said, and not by its owner.
+        let safe = format!(
+            "[include]\n\tpath = /etc/gitconfig\n[safe]\n\tdirectory = {}\n",
+            place.display()
+        );
+        files::replace(&self.shared("gitconfig"), |file| {
+            file.write_all(safe.as_bytes())
+        })?;
+        println!("✓ 笔记本：{}", place.display());
+        Ok(())
+    }
+
+    /// The environment of hub and students.
+    pub fn python(&self) -> Environment {
+        let candidates = [find("python3"), Some(PathBuf::from("/usr/bin/python3"))];
+        let open = candidates.into_iter().flatten().find(|python| {
+            let real = output(Command::new(python).args([
+                "-c",
+                "import sys; print(sys.executable, sys.base_prefix, sep='\\n')",
+            ]));
+            real.is_ok_and(|real| real.lines().all(|path| closed(Path::new(path)).is_none()))
+        });
+        let maker = open.unwrap_or_else(|| PathBuf::from("python3"));
+        Environment::at(self.shared("python"), maker)
+    }
+
+    /// JupyterHub, and JupyterLab for the students.
+    pub fn install_python(&self) -> Result<()> {
+        let environment = self.python();
+        let packages = [&PACKAGES[..], &HUB_PACKAGES[..]].concat();
+        let screen = Screen::new();
+        let step = screen.begin("JupyterHub");
+        environment.install(&packages, step.bar())?;
+        let python = environment.python().canonicalize()?;
+        if let Some(closed) = closed(&python) {
+            bail!(
+                "学生进不了 {}，也就用不了 {}：请安装系统的 Python（Debian：apt install python3-venv），删除 {} 后重试",
+                closed.display(),
+                python.display(),
+                environment.folder().display()
+            );
+        }
+        step.done(&format!("JupyterHub：{}", environment.folder().display()));
+        Ok(())
+    }
+
+    /// JupyterHub's proxy.
+    pub fn install_proxy(&self) -> Result<()> {
+        let (place, source) = (
+            self.shared("proxy"),
+            self.shared("project/support/hub/proxy"),
+        );
+        let lock = fs::read(source.join("package-lock.json"))?;
+        if fs::read(place.join("installed.json")).is_ok_and(|found| found == lock) {
+            return Ok(());
+        }
+        make_whole(&place, |new| {
+            for name in ["package.json", "package-lock.json"] {
+                fs::copy(source.join(name), new.join(name))?;
+            }
+            let mut npm = Command::new("npm");
+            npm.args([
+                "ci",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--no-update-notifier",
+                "--prefix",
+            ])
+            .arg(new);
+            output(&mut npm).context("安装 configurable-http-proxy 失败（请检查网络和磁盘空间，然后重试；网络经过有自己证书的代理时，用环境变量 NODE_EXTRA_CA_CERTS 说出证书文件）")?;
+            // Its notes for its next run name the addresses it has downloaded from.
+            let notes = new.join("node_modules/.package-lock.json");
+            match fs::remove_file(notes) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error)?,
+                _ => {}
+            }
+            Ok(fs::write(new.join("installed.json"), &lock)?)
+        })?;
+        println!("✓ 代理：{}", place.display());
+        Ok(())
+    }
+
+    /// All that `lab setup` sets up, with the `programs` in this folder.
+    pub fn set_up(&self, toolchain: &Toolchain, programs: &Path) -> Result<()> {
+        let mut path = vec![toolchain.sysroot.join("bin")];
+        path.extend(std::env::split_paths(
+            &std::env::var_os("PATH").unwrap_or_default(),
+        ));
+        // Caches are usually for their owner alone.
+        let warm = self.shared("warm");
+        let made = DirBuilder::new().recursive(true).mode(0o755).create(&warm);
+        made.with_context(|| format!("建不了 {}：请检查磁盘空间", warm.display()))?;
+        let mut setup = Command::new(programs.join("lab"));
+        setup
+            .arg("setup")
+            .env(PROJECT_ENV, self.shared("project"))
+            .env(variable::PROGRAMS, programs)
+            .env(variable::CACHE, self.hub("cache"))
+            .env(variable::SHARED_CACHE, &warm)
+            .env("CARGO_HOME", self.shared("cargo"))
+            .env("RUST_SRC_PATH", &toolchain.sources)
+            .env("VIRTUAL_ENV", self.python().folder())
+            .env("PATH", std::env::join_paths(path)?)
+            .current_dir(self.shared("project"))
+            .stdin(Stdio::null());
+        // It says itself that it is interrupted, and ends what it has started.
+        get_when_we_end(&mut setup, Signal::TERM);
+        signals::handle(Box::new(|signal| {
+            end_all();
+            exit(128 + signal)
+        }));
+        let status = setup
+            .status()
+            .with_context(|| format!("运行不了 {}", setup.get_program().display()))?;
+        ensure!(status.success(), "准备学生共用的部分失败，原因见上");
+        Ok(())
+    }
+}
+
+/// Where a program on the path is.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+/// Runs a program to its end, and returns what it prints.
+fn output(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_os_string();
+    let name = Path::new(&name)
+        .file_name()
+        .unwrap_or(OsStr::new("?"))
+        .display();
+    // An npm that nobody waits for would be in the next one's way.
+    end_with_us(command);
+    let output = command
+        .output()
+        .with_context(|| format!("运行不了 {name}"))?;
+    if !output.status.success() {
+        bail!(
+            "{name} 失败：{}",
+            last_lines(&[output.stdout, output.stderr].concat())
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned())
+}

@@ -1,0 +1,141 @@
+//! Folders that are made whole or not at all, and copied as links where that is possible.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use walkdir::WalkDir;
+
+/// Removes a folder with all that is in it, if it is there.
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("删除不了 {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a folder anew, whole or not at all: `make` gets another, empty one that then takes its place.
+pub fn make_whole(place: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let new = place.with_extension("new");
+    // One that was left when we were killed.
+    remove(&new)?;
+    fs::create_dir(&new)?;
+    if let Err(error) = make(&new) {
+        let _ = remove(&new);
+        return Err(error);
+    }
+    remove(place)?;
+    Ok(fs::rename(&new, place)?)
+}
+
+/// Gives the files in `new` that are as they are in `old` the times that they have there: what is
+/// compiled from them is then still good.
+pub fn keep_times(old: &Path, new: &Path) -> io::Result<()> {
+    for entry in WalkDir::new(new) {
+        let entry = entry?;
+        let before = old.join(entry.path().strip_prefix(new).expect("is below"));
+        if entry.file_type().is_file() && fs::read(&before).ok() == Some(fs::read(entry.path())?) {
+            let time = fs::metadata(&before)?.modified()?;
+            File::options()
+                .write(true)
+                .open(entry.path())?
+                .set_modified(time)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the files of a folder into a second place, as hard links if they are never rewritten and
+/// that is possible. A folder that is not there has none. Git's own folders are left out: that of
+/// cargo's index may name an address with a password.
+pub fn link_tree(from: &Path, to: &Path, never_rewritten: bool) -> io::Result<()> {
+    if !from.exists() {
+        return Ok(());
+    }
+    let all = WalkDir::new(from).into_iter();
+    for entry in all.filter_entry(|entry| entry.file_name() != ".git") {
+        let entry = entry?;
+        let target = to.join(entry.path().strip_prefix(from).expect("is below"));
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target)?;
+        } else if entry.file_type().is_symlink() {
+            symlink(fs::read_link(entry.path())?, &target)?;
+        } else if !never_rewritten || fs::hard_link(entry.path(), &target).is_err() {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{bail, ensure};
+
+    #[test]
+    fn a_folder_that_cannot_be_made_whole_is_not_made_and_the_old_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("place");
+        let write = |text: &'static str| {
+            move |new: &Path| {
+                ensure!(fs::read_dir(new)?.next().is_none(), "it is not empty");
+                Ok(fs::write(new.join(text), text)?)
+            }
+        };
+        let half = |new: &Path| {
+            fs::write(new.join("half"), "half")?;
+            bail!("no network")
+        };
+        let found = || {
+            let files = WalkDir::new(folder.path()).sort_by_file_name().into_iter();
+            let names = files.map(|file| file.unwrap().file_name().to_owned());
+            names.skip(1).collect::<Vec<_>>()
+        };
+        assert!(make_whole(&place, half).is_err());
+        assert!(found().is_empty());
+        make_whole(&place, write("first")).unwrap();
+        assert!(make_whole(&place, half).is_err());
+        assert_eq!(found(), ["place", "first"]);
+        // What was left when it was killed.
+        fs::create_dir(folder.path().join("place.new")).unwrap();
+        fs::write(folder.path().join("place.new/half"), "half").unwrap();
+        make_whole(&place, write("second")).unwrap();
+        assert_eq!(found(), ["place", "second"]);
+    }
+
+    #[test]
+    fn of_what_cargo_has_downloaded_gits_own_folders_are_not_shared() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(from.join("near/.git")).unwrap();
+        fs::create_dir(from.join("near/.cache")).unwrap();
+        fs::write(from.join("near/.git/FETCH_HEAD"), "me:secret@near").unwrap();
+        fs::write(from.join("near/.cache/x"), "").unwrap();
+        link_tree(&from, &to, false).unwrap();
+        assert!(to.join("near/.cache/x").is_file() && !to.join("near/.git").exists());
+    }
+
+    #[test]
+    fn only_files_that_have_changed_are_newer() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        for (place, changed) in [(&old, "1"), (&new, "2")] {
+            fs::create_dir_all(place.join("src")).unwrap();
+            fs::write(place.join("src/same"), "1").unwrap();
+            fs::write(place.join("changed"), changed).unwrap();
+        }
+        let long_ago = std::time::UNIX_EPOCH;
+        for name in ["src/same", "changed"] {
+            let file = File::options().write(true).open(old.join(name)).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+        keep_times(&old, &new).unwrap();
+        let time = |name| fs::metadata(new.join(name)).unwrap().modified().unwrap();
+        assert_eq!(time("src/same"), long_ago);
+        assert!(time("changed") > long_ago);
+    }
+}
