@@ -33,7 +33,9 @@ use notebook::{eprintln, print, println};"#;
 pub fn programs() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let programs = test.parent().and_then(Path::parent);
-    programs.expect("a test lies in target/PROFILE/deps").to_owned()
+    programs
+        .expect("a test lies in target/PROFILE/deps")
+        .to_owned()
 }
 
 /// One of our programs.
@@ -148,7 +150,9 @@ pub fn kernel_command() -> Command {
 
 /// Our kernel, in the notebooks' folder, its first cell not yet run.
 pub async fn kernel() -> KernelClient {
-    KernelClient::start_with(kernel_command(), |_| ()).await.unwrap()
+    KernelClient::start_with(kernel_command(), |_| ())
+        .await
+        .unwrap()
 }
 
 /// Our kernel for this notebook: it begins with what was warmed for its first cell.
