@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{FIRST_CELL, clean, lab, project};
 use base::ipynb::Notebook;
+use common::{FIRST_CELL, clean, lab, project};
 use lab::python::PACKAGES;
 use serde_json::Value;
 
@@ -229,6 +229,25 @@ fn relative_links_lead_to_tracked_files() {
         }
     }
     assert!(followed >= 5, "the README has links, {followed} were found");
+}
+
+#[test]
+fn files_that_the_papers_name_are_there() {
+    let (tracked, mut named) = (tracked(), 0);
+    for paper in [
+        ".github/CONTRIBUTING.md",
+        "support/hub/README.md",
+        "support/measure/README.md",
+    ] {
+        let text = read(paper);
+        let spans = text.split('`').skip(1).step_by(2); // between backquotes
+        for span in spans.filter(|span| span.ends_with(".rs") && !span.contains(' ')) {
+            let found = tracked.iter().any(|path| path.ends_with(span));
+            assert!(found, "{paper} names {span}");
+            named += 1;
+        }
+    }
+    assert!(named >= 30, "the papers name files, {named} were found");
 }
 
 #[test]
