@@ -102,7 +102,7 @@ pub fn open(project: &Project, options: &Options) -> Result<()> {
 fn check(options: &Options) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!(
-            "每个学生是一个系统用户，建用户、切换用户需要 root：请先 `cargo build`，再运行 `sudo -E env \"PATH=$PATH\" \"HOME=$HOME\" target/debug/hub`"
+            "每个学生是一个系统用户，建用户、切换用户需要 root：请先 `cargo build --bin hub`，再运行 `sudo -E env \"PATH=$PATH\" \"HOME=$HOME\" target/debug/hub`"
         );
     }
     let needed = [
