@@ -1,4 +1,5 @@
-//! What the students do, and how long they wait for it.
+//! `measure class`: a lesson that is only played, to see how many students a machine carries. What the
+//! students do, and how long they wait for it.
 //!
 //! Each logs in, opens notebook 01 and runs its cells, with time to think before each; after each
 //! they try a short cell of their own. Once they interrupt one; at the end they restart the kernel
@@ -6,7 +7,7 @@
 //! one more student does: an endless loop, panics, a flood of output, for a fifth each.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,11 +16,14 @@ use anyhow::{Result, bail, ensure};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
-use super::hub::Hub;
-use super::student::{Kernel, Student};
-use super::usage::{self, Usage};
-use crate::ipynb::{Cell, Notebook};
-use crate::project::Project;
+use base::ipynb::{Cell, Notebook};
+use base::toolchain::Toolchain;
+use hub::channels::Channels;
+use hub::played::PlayedHub;
+use hub::programs;
+use hub::server::Server;
+use hub::usage::{self, Usage};
+use lab::project::Project;
 
 /// What everybody runs.
 const NOTEBOOK: &str = "01-why-coroutines.ipynb";
@@ -128,12 +132,26 @@ impl Plan {
     }
 }
 
+/// Compiles the program that is played with, and says where it is.
+///
+/// # Errors
+/// Without root, or when cargo cannot.
+pub fn program(project: &Project) -> Result<PathBuf> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "每个学生是一个系统用户，建用户、切换用户需要 root：请用 sudo 运行"
+    );
+    let toolchain = Toolchain::find_or_complete()?;
+    let programs = programs::build(project, &toolchain, &["hub"])?;
+    Ok(programs.folder().join("hub"))
+}
+
 /// Plays a lesson and prints what it took. Removes the hub, its users and its files.
 ///
 /// # Errors
-/// Without root, when something fails for a student, or when one who makes trouble slows the
+/// When something fails for a student, or when one who makes trouble slows the
 /// others down by more than a factor of two.
-pub async fn class(project: &Project, options: &Options) -> Result<()> {
+pub async fn play(project: &Project, program: &Path, options: &Options) -> Result<()> {
     let cells = Notebook::load(&project.notebooks().join(NOTEBOOK))?.code_cells();
     let students: Vec<String> = (1..=options.students).map(|n| format!("s{n}")).collect();
     let mut everybody = students.clone();
@@ -143,9 +161,9 @@ pub async fn class(project: &Project, options: &Options) -> Result<()> {
         options.data.join("log").display()
     );
     let own = !options.data.exists();
-    let mut lab = Command::new(std::env::current_exe()?);
-    lab.current_dir(project.root());
-    let hub = Hub::start(lab, &options.data, &everybody, &[], SET_UP).await;
+    let mut program = Command::new(program);
+    program.current_dir(project.root());
+    let hub = PlayedHub::start(program, &options.data, &everybody, &[], SET_UP).await;
     if hub.is_err() && own && !options.keep {
         fs::remove_dir_all(&options.data)?;
     }
@@ -159,7 +177,7 @@ pub async fn class(project: &Project, options: &Options) -> Result<()> {
 }
 
 async fn lesson(
-    hub: &Arc<Hub>,
+    hub: &Arc<PlayedHub>,
     students: &[String],
     cells: Vec<Cell>,
     options: &Options,
@@ -220,7 +238,7 @@ async fn lesson(
 
 /// One student's lesson.
 async fn learn(
-    hub: &Hub,
+    hub: &PlayedHub,
     name: &str,
     cells: &[Cell],
     plan: Plan,
@@ -239,7 +257,7 @@ async fn learn(
     };
     let since = Instant::now();
     let mut student = hub.student(name, SERVER).await?;
-    let (_, mut kernel) = student.open(NOTEBOOK).await?;
+    let (_, mut kernel) = student.server.open(NOTEBOOK).await?;
     first(&mut kernel, &cells[0].source).await?;
     note(Kind::Start, since, since.elapsed());
     let mut interrupted = false;
@@ -268,31 +286,31 @@ async fn learn(
             }
             if !interrupted && number >= cells.len() / 2 {
                 interrupted = true;
-                interrupt(&mut student, &mut kernel).await?;
+                interrupt(&mut student.server, &mut kernel).await?;
             }
         }
         let at = Instant::now();
-        kernel = student.restart(&kernel.id).await?;
+        kernel = student.server.restart(&kernel.kernel).await?;
         first(&mut kernel, &cells[0].source).await?;
         note(Kind::Restart, at, at.elapsed());
     }
 }
 
-async fn first(kernel: &mut Kernel, code: &str) -> Result<()> {
+async fn first(kernel: &mut Channels, code: &str) -> Result<()> {
     let done = kernel.execute(code, FIRST).await?;
     ensure!(done.status == "ok", "第一格：{} {}", done.status, done.text);
     Ok(())
 }
 
 /// Interrupts a cell that would wait for a minute. What was there before must still be there.
-async fn interrupt(student: &mut Student, kernel: &mut Kernel) -> Result<()> {
+async fn interrupt(server: &mut Server, kernel: &mut Channels) -> Result<()> {
     let before = kernel.execute("let before_interrupt = 42;", CELL).await?;
     ensure!(before.status == "ok", "{before:?}");
     let since = Instant::now();
     let code = "println!(\"begun\"); tokio::time::sleep(std::time::Duration::from_secs(60)).await;";
     let id = kernel.send(code).await?;
     kernel.wait_for_text(&id, "begun", CELL).await?;
-    student.interrupt(&kernel.id).await?;
+    server.interrupt(&kernel.kernel).await?;
     let done = kernel.finish(&id, since, CELL).await?;
     ensure!(
         done.status == "error" && since.elapsed() < Duration::from_secs(55),
@@ -306,9 +324,9 @@ async fn interrupt(student: &mut Student, kernel: &mut Kernel) -> Result<()> {
 }
 
 /// One student's trouble: a third each, beginning when the others have had two fifths in peace.
-async fn trouble(hub: &Hub, first_cell: &str, plan: Plan) -> Result<()> {
+async fn trouble(hub: &PlayedHub, first_cell: &str, plan: Plan) -> Result<()> {
     let mut student = hub.student(TROUBLEMAKER, SERVER).await?;
-    let (_, mut kernel) = student.open(NOTEBOOK).await?;
+    let (_, mut kernel) = student.server.open(NOTEBOOK).await?;
     first(&mut kernel, first_cell).await?;
     kernel.rest_until(plan.end_of(2)).await?;
     let left = |part| plan.end_of(part).saturating_duration_since(Instant::now());
@@ -316,7 +334,7 @@ async fn trouble(hub: &Hub, first_cell: &str, plan: Plan) -> Result<()> {
         .execute("loop { std::hint::spin_loop() }", left(3))
         .await?;
     ensure!(done.status == "timeout", "死循环结束了：{done:?}");
-    kernel = student.restart(&kernel.id).await?;
+    kernel = student.server.restart(&kernel.kernel).await?;
     first(&mut kernel, first_cell).await?;
     while !left(4).is_zero() {
         let done = kernel.execute("panic!(\"boom\")", CELL).await?;

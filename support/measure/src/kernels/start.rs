@@ -3,7 +3,7 @@
 //! `.await`.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -11,19 +11,19 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
 use super::{Setting, median, run};
-use crate::kernel::{NOTEBOOK_ENV, stock};
-use crate::spare::{self, SPARES_ENV};
+use base::process::{end_with_us, in_its_own_session};
+use link::variable;
 
 /// Kernels started of each kind.
 const STARTS: usize = 5;
 const AWAIT: &str = "tokio::time::sleep(std::time::Duration::from_millis(1)).await;";
 const PYTHON: [&str; 2] = ["import asyncio", "await asyncio.sleep(0.001)"];
 
-pub async fn bench(setting: &Setting<'_>) -> Result<()> {
+pub async fn measure(setting: &Setting) -> Result<()> {
     println!("从要一个内核到第一个 .await 的结果（每种 {STARTS} 次，轮流启动，取中位数）");
     let rust = [&*setting.first, AWAIT];
     let warm = tempfile::tempdir()?;
-    let stock = || stock(&setting.lab, &setting.toolchain, warm.path());
+    let stock = || setting.stock(warm.path());
     first_await(setting, stock(), &rust).await?; // warms it
     let mut times = [const { Vec::new() }; 4];
     for _ in 0..STARTS {
@@ -59,24 +59,24 @@ pub async fn bench(setting: &Setting<'_>) -> Result<()> {
 }
 
 /// Our kernel, for the notebook.
-fn ours(setting: &Setting<'_>) -> Result<Command> {
+fn ours(setting: &Setting) -> Result<Command> {
     let mut command = setting.ours();
-    command.env(NOTEBOOK_ENV, notebook(setting)?);
+    command.env(variable::NOTEBOOK, notebook(setting)?);
     Ok(command)
 }
 
 /// The notebook whose first cell the spare has run.
-fn notebook(setting: &Setting<'_>) -> Result<PathBuf> {
+fn notebook(setting: &Setting) -> Result<PathBuf> {
     Ok(setting.project.course()?.swap_remove(0))
 }
 
-fn ipykernel(setting: &Setting<'_>) -> Command {
+fn ipykernel(setting: &Setting) -> Command {
     let mut command = Command::new(setting.environment.python());
     command.args(["-m", "ipykernel_launcher", "-f"]);
     command
 }
 
-async fn first_await(setting: &Setting<'_>, command: Command, cells: &[&str]) -> Result<Duration> {
+async fn first_await(setting: &Setting, command: Command, cells: &[&str]) -> Result<Duration> {
     let since = Instant::now();
     let mut kernel = setting.start(command).await?;
     let mut took = since.elapsed();
@@ -96,10 +96,19 @@ pub struct Spare {
 
 impl Spare {
     /// One that has run everything ahead.
-    pub async fn warm(setting: &Setting<'_>) -> Result<Spare> {
+    pub async fn warm(setting: &Setting) -> Result<Spare> {
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("0");
-        let command = spare::command(&setting.lab, setting.project, &socket);
+        let mut command = setting.ours();
+        command
+            .arg("--spare")
+            .arg(&socket)
+            .arg(notebook(setting)?)
+            .current_dir(setting.project.notebooks())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        in_its_own_session(&mut command);
+        end_with_us(&mut command);
         let mut process = tokio::process::Command::from(command)
             .kill_on_drop(true)
             .spawn()?;
@@ -114,9 +123,9 @@ impl Spare {
     }
 
     /// The command of a kernel that takes it.
-    fn taken(&self, setting: &Setting<'_>) -> Result<Command> {
+    fn taken(&self, setting: &Setting) -> Result<Command> {
         let mut command = ours(setting)?;
-        command.env(SPARES_ENV, self.folder.path());
+        command.env(variable::SPARES, self.folder.path());
         Ok(command)
     }
 

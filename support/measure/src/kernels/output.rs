@@ -7,8 +7,7 @@ use anyhow::{Context, Result, ensure};
 use jupyter_protocol::JupyterMessageContent;
 
 use super::{LIMIT, Setting, median};
-use crate::client::{Kernel, Outcome};
-use crate::kernel::stock;
+use runner::client::{KernelClient, Outcome};
 
 /// Lines of a flood.
 const LINES: u32 = 100_000;
@@ -19,7 +18,7 @@ const FLOODS: usize = 5;
 /// Words printed one by one.
 const WORDS: usize = 40;
 
-pub async fn bench(setting: &Setting<'_>) -> Result<()> {
+pub async fn measure(setting: &Setting) -> Result<()> {
     flood(setting).await?;
     latency(setting).await
 }
@@ -30,7 +29,7 @@ struct Flood {
     messages: usize,
 }
 
-async fn flood(setting: &Setting<'_>) -> Result<()> {
+async fn flood(setting: &Setting) -> Result<()> {
     println!("{LINES} 行输出（每种 {FLOODS} 次，交替执行，取中位数；包括编译单元格的时间）");
     let mut ipykernel = Command::new(setting.environment.python());
     ipykernel.args(["-m", "ipykernel_launcher", "-f"]);
@@ -46,7 +45,7 @@ async fn flood(setting: &Setting<'_>) -> Result<()> {
     python.shutdown().await?;
     rust.shutdown().await?;
     let folder = tempfile::tempdir()?;
-    let evcxr = stock(&setting.lab, &setting.toolchain, folder.path());
+    let evcxr = setting.stock(folder.path());
     let mut evcxr = setting.start(evcxr).await?;
     let slow = pour(&mut evcxr, &in_rust(LINES_STOCK), LINES_STOCK).await?;
     evcxr.shutdown().await?;
@@ -76,7 +75,7 @@ async fn flood(setting: &Setting<'_>) -> Result<()> {
 }
 
 /// Runs a cell that prints so many lines, and sees that they have all come.
-async fn pour(kernel: &mut Kernel, code: &str, lines: u32) -> Result<Flood> {
+async fn pour(kernel: &mut KernelClient, code: &str, lines: u32) -> Result<Flood> {
     let mut messages = 0;
     let execution = kernel.watch(code, LIMIT, |content| {
         messages += usize::from(matches!(content, JupyterMessageContent::StreamContent(_)));
@@ -100,7 +99,7 @@ fn middle(mut floods: Vec<Flood>) -> Flood {
     floods.swap_remove(floods.len() / 2)
 }
 
-async fn latency(setting: &Setting<'_>) -> Result<()> {
+async fn latency(setting: &Setting) -> Result<()> {
     println!("从写出到客户端收到（{WORDS} 次 print!，不换行，每次之间等 97 毫秒）");
     let mut kernel = setting.open(setting.ours()).await?;
     for (name, wait) in [

@@ -16,10 +16,10 @@ use tokio::time::timeout;
 
 use super::start::Spare;
 use super::{LIMIT, Setting, run};
-use crate::client::{Kernel, Outcome};
-use crate::front::processes;
-use crate::ipynb::Notebook;
-use crate::kernel::NOTEBOOK_ENV;
+use base::ipynb::Notebook;
+use base::processes;
+use link::variable;
+use runner::client::{KernelClient, Outcome};
 
 /// Cells run each way.
 const CELLS: usize = 60;
@@ -30,7 +30,7 @@ const USED: &str = "let kept = vec![1, 2, 3]; tokio::task::yield_now().await;";
 /// Frames of a spinner that nothing holds up.
 const FRAMES: u32 = 300_000;
 
-pub async fn bench(setting: &Setting<'_>) -> Result<()> {
+pub async fn measure(setting: &Setting) -> Result<()> {
     kernels(setting).await?;
     let mut kernel = setting.open(setting.ours()).await?;
     let start = at_rest(&kernel).await?;
@@ -53,7 +53,7 @@ pub async fn bench(setting: &Setting<'_>) -> Result<()> {
 }
 
 /// What kernels take with everything below them, for each notebook that begins with other crates.
-async fn kernels(setting: &Setting<'_>) -> Result<()> {
+async fn kernels(setting: &Setting) -> Result<()> {
     println!("一个内核的全部进程占的内存（PSS 之和：几个进程共用的页只算一次）");
     let mut known = Vec::new();
     for path in setting.project.course()? {
@@ -65,7 +65,7 @@ async fn kernels(setting: &Setting<'_>) -> Result<()> {
             continue;
         }
         let mut command = setting.ours();
-        command.env(NOTEBOOK_ENV, &path);
+        command.env(variable::NOTEBOOK, &path);
         let mut kernel = setting.start(command).await?;
         run(&mut kernel, &first, true).await?;
         run(&mut kernel, USED, true).await?;
@@ -85,14 +85,14 @@ async fn kernels(setting: &Setting<'_>) -> Result<()> {
 /// Prints what a process and all below it have, shared pages counted in parts.
 async fn share(process: &Option<u32>, name: &str) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let all = processes::with_all_below(process.context("the kernel runs")?);
+    let all = processes::below(process.context("the kernel runs")?, None);
     let sum: u64 = all.into_iter().filter_map(processes::memory).sum();
     println!("  {:>5.0} MB  {name}", sum as f64 / 1e6);
     Ok(())
 }
 
 /// Draws a spinner's frames as fast as it can.
-async fn spin(kernel: &mut Kernel) -> Result<()> {
+async fn spin(kernel: &mut KernelClient) -> Result<()> {
     let code = format!(
         "for i in 0..{FRAMES} {{
             print!(\"\\r{{}} {{i}}\", ['|', '/', '-', '\\\\'][i as usize % 4]);
@@ -148,7 +148,7 @@ impl Memory {
 }
 
 /// What the front has when nothing happens any more: it tidies up a moment after a cell's end.
-async fn at_rest(kernel: &Kernel) -> Result<Memory> {
+async fn at_rest(kernel: &KernelClient) -> Result<Memory> {
     tokio::time::sleep(Duration::from_secs(1)).await;
     Memory::of(kernel.id().context("the kernel runs")?)
 }
@@ -164,7 +164,7 @@ fn row(memory: Memory, name: &str) {
 }
 
 /// The same cells in the same kernel, through the front and around it.
-async fn added(kernel: &mut Kernel) -> Result<()> {
+async fn added(kernel: &mut KernelClient) -> Result<()> {
     println!("前端给单元格增加的时间（同一个 evcxr，经过和绕过前端各 {CELLS} 次，交替执行）");
     let mut direct = Direct::to(kernel).await?;
     for (name, code) in [
@@ -205,7 +205,7 @@ struct Direct {
 }
 
 impl Direct {
-    async fn to(kernel: &Kernel) -> Result<Direct> {
+    async fn to(kernel: &KernelClient) -> Result<Direct> {
         let front = kernel.id().context("the kernel runs")?;
         let children = fs::read_to_string(format!("/proc/{front}/task/{front}/children"))?;
         // What evcxr was started with: the file that says where it listens.

@@ -1,7 +1,7 @@
-//! `lab bench`: our kernel against others, side by side in one run.
+//! `measure kernels`: our kernel against others, side by side in one run.
 //!
-//! Stock evcxr is this same program as plain evcxr, with the environment that a user's shell has:
-//! the difference is what `lab kernel` puts around it, not how it was compiled.
+//! Stock evcxr is the kernel's own program as plain evcxr, with the environment that a user's shell
+//! has: the difference is what the front puts around it, not how it was compiled.
 //!
 //! | file | question |
 //! |---|---|
@@ -15,18 +15,18 @@ mod output;
 mod start;
 mod weight;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-
-use crate::client::{Kernel, Outcome};
-use crate::ipynb::Notebook;
-use crate::project::{PROJECT_ENV, Project};
-use crate::python::Environment;
-use crate::setup;
-use crate::toolchain::Toolchain;
+use base::ipynb::Notebook;
+use base::toolchain::Toolchain;
+use lab::project::Project;
+use lab::python::Environment;
+use lab::{kernelspec, setup};
+use runner::client::{KernelClient, Outcome};
+use runner::kernelspec::KernelSpec;
 
 /// What a single cell may take.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -53,75 +53,85 @@ enum Part {
 }
 
 /// What all measurements need.
-struct Setting<'a> {
-    project: &'a Project,
+pub struct Setting {
+    project: Project,
     environment: Environment,
     toolchain: Toolchain,
-    /// This program.
-    lab: PathBuf,
+    /// Our kernel, as Jupyter finds it.
+    spec: KernelSpec,
     /// The first cell of the notebooks.
     first: String,
 }
 
-impl Setting<'_> {
+impl Setting {
+    /// Sets everything up.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn new(project: Project) -> Result<Setting> {
+        let environment = setup::setup(&project, &setup::Options::default())?.environment;
+        let notebook = project.course()?.swap_remove(0);
+        let first = Notebook::load(&notebook)?
+            .code_cells()
+            .first()
+            .map(|cell| cell.source.clone())
+            .context("第一个笔记本没有代码单元格")?;
+        Ok(Setting {
+            spec: KernelSpec::load(&kernelspec::folder(&environment))?,
+            toolchain: Toolchain::find()?,
+            project,
+            environment,
+            first,
+        })
+    }
+
     /// Our kernel, to be started.
     fn ours(&self) -> Command {
-        let mut command = Command::new(&self.lab);
-        command.arg("kernel").env(PROJECT_ENV, self.project.root());
-        command
+        self.spec.command()
+    }
+
+    /// Plain evcxr, to be started, building in `folder`.
+    fn stock(&self, folder: &Path) -> Command {
+        runner::stock::stock(&self.spec.program(), &self.toolchain, folder)
     }
 
     /// A kernel with the first cell run.
-    async fn open(&self, command: Command) -> Result<Kernel> {
+    async fn open(&self, command: Command) -> Result<KernelClient> {
         let mut kernel = self.start(command).await?;
         run(&mut kernel, &self.first, true).await?;
         Ok(kernel)
     }
 
     /// A kernel in which nothing has run.
-    async fn start(&self, mut command: Command) -> Result<Kernel> {
+    async fn start(&self, mut command: Command) -> Result<KernelClient> {
         command.current_dir(self.project.notebooks());
-        Kernel::start_with(command, |_| ()).await
+        KernelClient::start_with(command, |_| ()).await
     }
 }
 
 /// Measures, prints, and judges nothing: the goals stand beside the figures.
 ///
 /// # Errors
-/// When set-up fails or a cell does not run as expected.
-pub async fn bench(project: &Project, options: &Options) -> Result<()> {
-    let environment = setup::setup(project, &setup::Options::default()).await?;
-    let notebook = project.course()?.swap_remove(0);
-    let first = Notebook::load(&notebook)?
-        .code_cells()
-        .first()
-        .map(|cell| cell.source.clone())
-        .context("第一个笔记本没有代码单元格")?;
-    let setting = Setting {
-        project,
-        environment,
-        toolchain: Toolchain::find()?,
-        lab: std::env::current_exe()?,
-        first,
-    };
+/// When a cell does not run as expected.
+pub async fn measure(setting: &Setting, options: &Options) -> Result<()> {
     let wanted = |part| options.part.is_none_or(|only| only == part);
     if wanted(Part::Start) {
-        start::bench(&setting).await?;
+        start::measure(setting).await?;
     }
     if wanted(Part::Cells) {
-        cells::bench(&setting).await?;
+        cells::measure(setting).await?;
     }
     if wanted(Part::Output) {
-        output::bench(&setting).await?;
+        output::measure(setting).await?;
     }
     if wanted(Part::Weight) {
-        weight::bench(&setting).await?;
+        weight::measure(setting).await?;
     }
     Ok(())
 }
 
 /// How long a cell takes.
-async fn run(kernel: &mut Kernel, code: &str, succeeds: bool) -> Result<Duration> {
+async fn run(kernel: &mut KernelClient, code: &str, succeeds: bool) -> Result<Duration> {
     let execution = kernel.execute(code, LIMIT).await?;
     if (execution.outcome == Outcome::Ok) != succeeds {
         bail!("测量用的单元格结果是 {:?}：{code}", execution.outcome);

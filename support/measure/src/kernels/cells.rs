@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{Setting, median, run};
-use crate::kernel::stock;
 
 /// Kernels started of each kind.
 const STARTS: usize = 3;
@@ -18,9 +17,9 @@ const ERRORS: usize = 5;
 /// How long a student looks at what the first cell shows, at the least.
 const READING: Duration = Duration::from_secs(3);
 
-pub async fn bench(setting: &Setting<'_>) -> Result<()> {
+pub async fn measure(setting: &Setting) -> Result<()> {
     let ours = || setting.ours();
-    let stock = |folder: &Path| stock(&setting.lab, &setting.toolchain, folder);
+    let stock = |folder: &Path| setting.stock(folder);
     let cold = tempfile::tempdir()?;
     let warm = tempfile::tempdir()?;
     println!(
@@ -103,7 +102,7 @@ pub async fn bench(setting: &Setting<'_>) -> Result<()> {
 }
 
 /// How long a kernel takes to start and run its first cell.
-async fn start(setting: &Setting<'_>, command: Command) -> Result<Duration> {
+async fn start(setting: &Setting, command: Command) -> Result<Duration> {
     let since = Instant::now();
     let mut kernel = setting.start(command).await?;
     let started = since.elapsed();
