@@ -34,8 +34,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// What to measure.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
-    /// 只测这一部分；不写就全部测
-    #[arg(value_enum, value_name = "部分")]
+    /// 只测这一部分：start、cells、output 或 weight；不写就全部测
+    #[arg(value_enum, value_name = "部分", hide_possible_values = true)]
     part: Option<Part>,
 }
 
