@@ -150,6 +150,17 @@ impl Clone {
                 fs::copy(&from, &to).unwrap();
             }
         }
+        // Registry crates are compiled as this clone's were; its own are compiled anew.
+        common::set_up();
+        let below = "rust-async-notebooks/kernel";
+        let kept = base::caches::folder().unwrap().join("kernel");
+        fs::create_dir_all(clone.cache().join(below)).unwrap();
+        for part in ["sets", "answers"] {
+            let mut link = clean("cp");
+            link.arg("-al").arg(kept.join(part));
+            link.arg(clone.cache().join(below));
+            finish(&mut link, SHORT).succeeded();
+        }
         clone
     }
 
@@ -225,22 +236,14 @@ fn set_up_through_all_kinds_of_trouble(clone: &Clone) {
 
     // Ctrl-C while crates are compiled.
     let mut setup = start(&mut clone.lab(&["setup"]));
-    setup.until("something is compiled", LONG, || {
-        let files = walkdir::WalkDir::new(cache.join("rust-async-notebooks"));
-        let mut files = files.into_iter().flatten();
-        files.any(|file| file.path().extension().is_some_and(|end| end == "rlib"))
-    });
+    let mark = setup.mark.clone();
+    setup.until("something is compiled", LONG, || compiles(&mark));
     interrupted(setup);
 
     // A harder end, at the same place.
     let mut setup = start(&mut clone.lab(&["setup"]));
     let mark = setup.mark.clone();
-    setup.until("a compiler runs", LONG, || {
-        let processes = Running::processes(&mark);
-        // Cargo asks about the compiler itself under the name `___`.
-        let compiles = |line: &String| line.contains("--crate-name") && !line.contains("___");
-        processes.iter().any(compiles)
-    });
+    setup.until("a compiler runs", LONG, || compiles(&mark));
     setup.signal("KILL");
     assert_eq!(setup.finish(SHORT).status.code(), None);
     // The kernel goes at once, a compiler when it has finished its crate.
@@ -262,6 +265,13 @@ fn set_up_through_all_kinds_of_trouble(clone: &Clone) {
     let second = start(&mut clone.lab(&["setup"]));
     first.finish(LONG).succeeded();
     second.finish(LONG).succeeded();
+}
+
+/// Whether a compiler runs; cargo asks about it under the crate name `___`.
+fn compiles(mark: &str) -> bool {
+    let processes = Running::processes(mark);
+    let is_one = |line: &String| line.contains("--crate-name") && !line.contains("___");
+    processes.iter().any(is_one)
 }
 
 fn interrupted(running: Running) -> Ended {

@@ -9,11 +9,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use base::files;
 
-/// For cargo in all build folders: dependencies are optimised once; cells are not, since compiling them is what a student waits for, nor what stands in for a part of each
-/// cell.
+/// For cargo in all build folders: dependencies are optimised once, when they are compiled; cells
+/// are not, since compiling them is what a student waits for, nor what stands in for a part of each
+/// cell, nor what only runs in the compiler.
 pub const CARGO_CONFIG: &str = "[profile.dev.package.\"*\"]
 opt-level = 3
+debug-assertions = false
+overflow-checks = false
 [profile.dev.package.notebook-cell]
+opt-level = 0
+[profile.dev.package.syn]
+opt-level = 0
+[profile.dev.package.quote]
+opt-level = 0
+[profile.dev.package.proc-macro2]
+opt-level = 0
+[profile.dev.package.serde_derive]
+opt-level = 0
+[profile.dev.package.tokio-macros]
+opt-level = 0
+[profile.dev.package.futures-macro]
 opt-level = 0
 ";
 

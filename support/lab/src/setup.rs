@@ -25,6 +25,9 @@ use crate::{kernelspec, log, sets};
 /// What to set up.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Options {
+    /// 只编译这些笔记本的依赖：文件名，或文件名的开头，例如 00；不写就是全部
+    #[arg(value_name = "笔记本")]
+    pub notebooks: Vec<String>,
     /// 再装上本项目自己的测试要用的 Python 包
     #[arg(long, hide = true)]
     pub tests: bool,
@@ -42,8 +45,6 @@ pub struct Ready {
 
 /// Which notebooks must be ready to be executed in the end.
 pub enum Notebooks {
-    /// All of the course.
-    All,
     /// Those with which a reader begins; the others are left for later.
     First,
     /// These.
@@ -57,7 +58,8 @@ pub enum Notebooks {
 /// When something is missing that only the user can install, without network, on a full disk, or
 /// when a notebook of the course is broken; everything else is then set up all the same.
 pub fn setup(project: &Project, options: &Options) -> Result<Ready> {
-    let (ready, warmed) = attempt(project, options, Notebooks::All)?;
+    let notebooks = Notebooks::These(project.select(&options.notebooks)?);
+    let (ready, warmed) = attempt(project, options, notebooks)?;
     warmed?;
     Ok(ready)
 }
@@ -102,7 +104,7 @@ fn attempt(
         screen.say(&format!("✓ {line}"));
     }
     let chosen = match &notebooks {
-        Notebooks::All | Notebooks::First => project.course()?,
+        Notebooks::First => project.course()?,
         Notebooks::These(these) => these.clone(),
     };
     let (all, troubles) = sets::survey(&chosen);
