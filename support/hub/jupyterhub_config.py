@@ -1,5 +1,6 @@
-# A class on one machine. The program `hub` starts JupyterHub with this file, and says in $LAB_HUB what it
-# has prepared: everything in `shared` is read-only for students and there once for all of them.
+# A class on one machine. The program `hub` starts JupyterHub with this file, and says in $LAB_HUB
+# what it has prepared: everything in `shared` is read-only for students and there once for all of
+# them.
 import asyncio
 import errno
 import json

@@ -10,10 +10,15 @@ use crate::closed::closed;
 
 /// The folder of a class.
 pub struct Class {
+    /// Its path, with links followed.
     pub data: PathBuf,
 }
 
 impl Class {
+    /// Makes it if it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made, or others could not reach it.
     pub fn new(data: &Path) -> Result<Class> {
         for (folder, mode) in [
             ("", 0o755),
@@ -41,10 +46,12 @@ impl Class {
         Ok(Class { data })
     }
 
+    /// A place that everybody may read.
     pub fn shared(&self, name: &str) -> PathBuf {
         self.data.join("shared").join(name)
     }
 
+    /// A place of root's.
     pub fn hub(&self, name: &str) -> PathBuf {
         self.data.join("hub").join(name)
     }
