@@ -23,9 +23,10 @@ use lab::screen::spoken;
 use link::variable;
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use downloads::Downloads;
 
@@ -199,6 +200,15 @@ impl Newcomer {
             browser: Browser::new(origin)?,
             path: "/".to_owned(),
         };
+        // It says its address a moment before it listens there.
+        let host = origin.trim_start_matches("http://");
+        let listens = async {
+            while TcpStream::connect(host).await.is_err() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let listens = timeout(CELL, listens).await;
+        listens.with_context(|| format!("{host} 上没有人在听"))?;
         let opened = server.browser.page(page).await?;
         ensure!(
             opened.status.is_success(),
