@@ -169,12 +169,20 @@ pub async fn notebook_kernel() -> KernelClient {
     kernel
 }
 
-/// A stock kernel: the same program as plain evcxr, with nothing of ours around it. It builds in
-/// `build`, and can find the standard library's sources.
-pub async fn stock_kernel(build: &Path) -> KernelClient {
-    let toolchain = Toolchain::find().unwrap();
-    let stock = runner::stock::stock(&kernelspec().program(), &toolchain, build);
-    let mut command = clean(lab());
+/// A stock kernel: the same program as plain evcxr, with nothing of ours around it. It can find the
+/// standard library's sources, and what it has compiled is there the next time: it takes minutes, so
+/// it is told, as users can, not to optimise.
+pub async fn stock_kernel() -> KernelClient {
+    let folder = project().cache().join("stock");
+    let (build, configuration) = (folder.join("build"), folder.join("config"));
+    for folder in [&build, &configuration] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    let settings = "[evcxr]\nopt_level = \"0\"\n";
+    std::fs::write(configuration.join("evcxr.toml"), settings).unwrap();
+    let program = kernelspec().program();
+    let stock = runner::stock::stock(&program, &Toolchain::find().unwrap(), &build);
+    let mut command = clean(program);
     command
         .args(stock.get_args())
         .envs(
@@ -182,15 +190,9 @@ pub async fn stock_kernel(build: &Path) -> KernelClient {
                 .get_envs()
                 .filter_map(|(name, value)| Some((name, value?))),
         )
+        .env("EVCXR_CONFIG_DIR", configuration)
         .current_dir(project().notebooks());
     KernelClient::start_with(command, |_| ()).await.unwrap()
-}
-
-/// A folder for a stock kernel that is still warm the next time.
-pub fn stock_folder(name: &str) -> PathBuf {
-    let folder = project().cache().join("stock").join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
 }
 
 /// Checks that a cell's text has all of these pieces, in this order.

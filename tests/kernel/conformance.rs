@@ -7,9 +7,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use base::toolchain::Toolchain;
 use common::command::{LONG, SHORT, all_gone, start};
 use common::{FIRST_CELL, clean, kernelspec, project, python};
-use base::toolchain::Toolchain;
 use serde_json::{Map, Value, json};
 
 /// Tests in the suite, as of the version that set-up installs: twelve of a kernel, and one of the

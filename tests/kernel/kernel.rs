@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
+use base::toolchain::Toolchain;
 use common::{LIMIT, failure, interrupted, notebook_kernel, ok, project, run, until};
 use runner::client::{KernelClient, Outcome};
-use base::toolchain::Toolchain;
 use walkdir::WalkDir;
 
 #[test]

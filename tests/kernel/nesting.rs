@@ -70,7 +70,7 @@ async fn try_session(kernel: &mut KernelClient) {
 #[test]
 fn with_the_one_line_a_stock_kernel_nests_everywhere() {
     run(async {
-        let mut kernel = common::stock_kernel(&common::stock_folder("one-line")).await;
+        let mut kernel = common::stock_kernel().await;
         ok(&mut kernel, ONE_LINE).await;
         ok(&mut kernel, MATRIX).await;
         try_matrix(&mut kernel, "").await;

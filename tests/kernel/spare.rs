@@ -15,19 +15,19 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::ipynb::Notebook;
+use base::process::{get_when_we_end, in_its_own_session};
 use common::command::{LONG, MARK, Running, SHORT, all_gone, start};
 use common::{
-    FIRST_CELL, LIMIT, clean, failure, free_port, interrupted, kernel_command, kernelspec, lab, notebook, ok,
-    project, run, set_up, until,
+    FIRST_CELL, LIMIT, clean, failure, free_port, interrupted, kernel_command, kernelspec, lab,
+    notebook, ok, project, run, set_up, until,
 };
-use runner::client::{KernelClient, Outcome};
-use base::ipynb::Notebook;
-use link::variable::NOTEBOOK as NOTEBOOK_ENV;
-use base::process::{get_when_we_end, in_its_own_session};
 use lab::project::PROJECT_ENV;
-use link::variable::CACHE as CACHE_ENV;
 use lab::python::PACKAGES;
+use link::variable::CACHE as CACHE_ENV;
+use link::variable::NOTEBOOK as NOTEBOOK_ENV;
 use link::variable::SPARES as SPARES_ENV;
+use runner::client::{KernelClient, Outcome};
 use serde_json::{Value, json};
 
 /// In the command line of a spare.
@@ -226,7 +226,9 @@ fn a_first_cell_that_does_something_is_run_once_and_one_that_fails_fails_when_it
         let start = async |cell: &str| {
             let path = folder.path().join("one.ipynb");
             fs::write(&path, notebook(&[(cell, false)])).unwrap();
-            KernelClient::start_early(&kernelspec(), &path).await.unwrap()
+            KernelClient::start_early(&kernelspec(), &path)
+                .await
+                .unwrap()
         };
         let mark = folder.path().join("mark");
         let does = format!(

@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use base::toolchain::Toolchain;
 use common::command::{Ended, LONG, Running, SHORT, all_gone, finish, start};
 use common::{FIRST_CELL, clean, free_port, lab, notebook, project};
 use lab::project::PROJECT_ENV;
-use link::variable::CACHE as CACHE_ENV;
 use lab::python::PACKAGES;
-use base::toolchain::Toolchain;
+use link::variable::CACHE as CACHE_ENV;
 use serde_json::{Value, json};
 
 /// A project that has what set-up looks for and nothing to wait for.
@@ -652,6 +652,52 @@ fn a_python_without_venv_is_named_with_the_package_to_install() {
     sandbox.script("bin/python3", python);
     let ended = finish(&mut sandbox.lab(&["setup"]), SHORT);
     ended.failed_with(&["No module named venv", "python3-venv"]);
+}
+
+#[test]
+fn all_that_is_missing_is_said_at_once_and_before_anything_is_begun() {
+    let sandbox = Sandbox::new();
+    for name in ["rustc", "cc"] {
+        fs::remove_file(sandbox.path("bin").join(name)).unwrap();
+    }
+    let ended = finish(&mut sandbox.lab(&["setup"]), SHORT);
+    ended.failed_with(&[
+        "✗ 找不到 rustc",
+        "✗ 找不到链接器",
+        "✗ 未找到 python3",
+        "3 样东西",
+    ]);
+    sandbox.is_untouched();
+}
+
+#[test]
+fn a_first_set_up_says_what_it_will_do_and_keeps_what_its_programs_say() {
+    let sandbox = Sandbox::new();
+    let mut setup = sandbox.lab(&["setup"]);
+    let pip = "echo Collecting nothing; echo the cause >&2; exit 1";
+    sandbox.activate(false, pip, &mut setup);
+    let text = finish(&mut setup, SHORT).failed_with(&["the cause"]).text;
+    let place = |words: &str| {
+        let place = text.find(words);
+        place.unwrap_or_else(|| panic!("{words} is not in {text}"))
+    };
+    let order = [
+        "✓ Rust",
+        "✓ 磁盘",
+        "下载 crate：",
+        "第一次要准备的",
+        "安装 JupyterLab：约",
+        "错误：",
+    ];
+    assert!(order.map(place).is_sorted(), "{text}");
+    let doctor = finish(&mut sandbox.lab(&["doctor"]), SHORT).text;
+    let log = doctor
+        .lines()
+        .find_map(|line| line.strip_prefix("上一次准备的经过："));
+    let log = fs::read_to_string(log.expect("doctor names the log")).unwrap();
+    for said in ["Collecting nothing", "the cause", "第一次要准备的"] {
+        assert!(log.contains(said), "{log}");
+    }
 }
 
 #[test]

@@ -6,9 +6,9 @@ mod common;
 
 use std::path::PathBuf;
 
+use base::ipynb::Notebook;
 use common::{LIMIT, ok, project, run};
 use runner::client::{KernelClient, Outcome};
-use base::ipynb::Notebook;
 
 /// The exercises of a notebook.
 struct Exercises {

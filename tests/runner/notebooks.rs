@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
+use base::ipynb::{Cell, CellKind, Notebook};
 use common::{LIMIT, assert_in_order, project, run, run_within};
 use runner::client::{Execution, KernelClient, Outcome};
-use base::ipynb::{Cell, CellKind, Notebook};
 
 /// What the course says about a notebook's cells, by their ids.
 struct Expected {
@@ -668,7 +668,12 @@ async fn execute(kernel: &mut KernelClient, cell: &Cell, expected: &Expected) ->
 }
 
 /// Runs all cells in order and checks what they print, and on our kernel what they show.
-async fn execute_all(kernel: &mut KernelClient, notebook: &Notebook, expected: &Expected, ours: bool) {
+async fn execute_all(
+    kernel: &mut KernelClient,
+    notebook: &Notebook,
+    expected: &Expected,
+    ours: bool,
+) {
     let mut prints: HashMap<&str, &[&str]> = expected.prints.iter().copied().collect();
     let mut shows: HashMap<&str, &[&str]> = match ours {
         true => expected.shows.iter().copied().collect(),
@@ -737,7 +742,7 @@ fn every_notebook_runs_on_a_stock_kernel_too() {
     for expected in &COURSE {
         run_within(6 * LIMIT, async {
             let notebook = load(expected.notebook);
-            let mut kernel = common::stock_kernel(&common::stock_folder("course")).await;
+            let mut kernel = common::stock_kernel().await;
             execute_all(&mut kernel, &notebook, expected, false).await;
             kernel.shutdown().await.unwrap();
         });

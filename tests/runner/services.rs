@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use base::ipynb::Notebook;
 use common::command::{LONG, Running, SHORT, finish, start_server};
 use common::{LIMIT, assert_in_order, clean, free_port, kernel_command, project, run};
-use runner::client::{KernelClient, Outcome};
-use base::ipynb::Notebook;
 use link::variable::NOTEBOOK as NOTEBOOK_ENV;
+use runner::client::{KernelClient, Outcome};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;

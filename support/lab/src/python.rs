@@ -28,7 +28,7 @@ pub const TEST_PACKAGES: [(&str, &str); 2] = [
     ("jupyter-console", "6.6.3"),
 ];
 
-/// What a class needs besides [`PACKAGES`]: `lab hub` installs it into an environment of its own.
+/// What a class needs besides [`PACKAGES`]: the program `hub` installs it into an environment of its own.
 pub const HUB_PACKAGES: [(&str, &str); 4] = [
     ("jupyterhub", "5.5.4"),
     ("jupyterhub-idle-culler", "2.0.0"),
