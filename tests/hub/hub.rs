@@ -39,6 +39,9 @@ const NOTEBOOK: &str = "01-why-coroutines.ipynb";
 /// Names a folder in which what the hub's students share is kept from run to run.
 const DATA_ENV: &str = "LAB_HUB_DATA";
 
+/// Its notebooks' dependencies are those of most; those of the others take minutes more.
+const OPTIONS: [&str; 4] = ["--memory", "2", "--notebook", "00"];
+
 /// What the first test that needed a hub has come to.
 struct Started {
     /// The hub, or why there is none.
@@ -106,7 +109,7 @@ fn start() -> Started {
     command.current_dir(project().root());
     with_secrets(&mut command);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let hub = PlayedHub::start(command, &data, &students, &["--memory", "2"], SET_UP);
+    let hub = PlayedHub::start(command, &data, &students, &OPTIONS, SET_UP);
     let hub = runtime.block_on(hub);
     // SAFETY: the function is there as long as the process.
     unsafe { libc::atexit(end) };

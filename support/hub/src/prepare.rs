@@ -56,6 +56,9 @@ pub struct Options {
     /// 系统用户的名字怎样开头
     #[arg(long, value_name = "前缀", default_value = "stu-", hide = true)]
     pub prefix: String,
+    /// 只为这篇笔记本编译依赖，可以写几次，例如 00；不写就为全部。其余的，每个学生第一次打开时自己等
+    #[arg(long = "notebook", value_name = "笔记本")]
+    pub notebooks: Vec<String>,
     /// 只准备学生共用的部分，不启动；制作容器镜像时用
     #[arg(long)]
     pub prepare_only: bool,
@@ -86,7 +89,7 @@ pub fn open(project: &Project, options: &Options) -> Result<()> {
     let toolchain = class.share_toolchain(toolchain)?;
     class.share_crates()?;
     class.share_notebooks()?;
-    class.set_up(&toolchain, programs.folder())?;
+    class.set_up(&toolchain, programs.folder(), &options.notebooks)?;
     if options.prepare_only {
         return Ok(());
     }

@@ -225,8 +225,13 @@ impl Class {
         Ok(())
     }
 
-    /// All that `lab setup` sets up, with the `programs` in this folder.
-    pub fn set_up(&self, toolchain: &Toolchain, programs: &Path) -> Result<()> {
+    /// All that `lab setup` sets up for these notebooks, with the `programs` in this folder.
+    pub fn set_up(
+        &self,
+        toolchain: &Toolchain,
+        programs: &Path,
+        notebooks: &[String],
+    ) -> Result<()> {
         let mut path = vec![toolchain.sysroot.join("bin")];
         path.extend(std::env::split_paths(
             &std::env::var_os("PATH").unwrap_or_default(),
@@ -238,6 +243,7 @@ impl Class {
         let mut setup = Command::new(programs.join("lab"));
         setup
             .arg("setup")
+            .args(notebooks)
             .env(PROJECT_ENV, self.shared("project"))
             .env(variable::PROGRAMS, programs)
             .env(variable::CACHE, self.hub("cache"))
