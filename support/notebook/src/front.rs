@@ -12,27 +12,16 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use link::{frame, marker, variable};
 use serde_json::{Value, json};
 
-use crate::pump::duplicate;
+use crate::pump::{duplicate, start_flusher};
 
-/// Where the front listens.
-const SOCKET_ENV: &str = "NOTEBOOK_FRONT";
-/// How a message begins that the front finds in standard output.
-const MESSAGE: &str = "EVCXR_NOTEBOOK_MESSAGE ";
 /// How long the front may take to let us in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
-
-/// A frame on the socket, in either direction: what it is, and a number.
-const FRAME: usize = 9;
-const WELCOME: u8 = b'W';
-const FLUSH: u8 = b'F';
-const INTERRUPT: u8 = b'I';
-const INTERRUPTED: u8 = b'U';
 
 /// Whether the front reads what we write.
 static CONNECTED: AtomicBool = AtomicBool::new(false);
@@ -44,15 +33,15 @@ pub(crate) fn is_connected() -> bool {
 
 /// Connects to the front. False if there is none.
 pub(crate) fn connect() -> io::Result<bool> {
-    let Some(path) = std::env::var_os(SOCKET_ENV) else {
+    let Some(path) = std::env::var_os(variable::FRONT) else {
         return Ok(false);
     };
     let mut socket = UnixStream::connect(path)?;
     socket.write_all(&[0])?;
     socket.set_read_timeout(Some(WELCOME_WITHIN))?;
-    let mut frame = [0; FRAME];
-    socket.read_exact(&mut frame)?;
-    if frame[0] != WELCOME {
+    let mut first = [0; frame::LENGTH];
+    socket.read_exact(&mut first)?;
+    if frame::parts(&first).0 != frame::WELCOME {
         return Err(io::ErrorKind::InvalidData.into());
     }
     socket.set_read_timeout(None)?;
@@ -69,21 +58,23 @@ fn listen(socket: UnixStream) -> io::Result<()> {
     let flush = start_flusher(socket.try_clone()?)?;
     let mut writer = socket;
     let mut listen = move || -> io::Result<()> {
-        let mut frame = [0; FRAME];
+        let mut request = [0; frame::LENGTH];
         let mut interruptions = nest_tokio::interruptions();
         loop {
-            reader.read_exact(&mut frame)?;
-            match frame[0] {
-                FLUSH => {
+            reader.read_exact(&mut request)?;
+            match frame::parts(&request).0 {
+                frame::FLUSH => {
                     // A cell may also interrupt itself.
                     let known = std::mem::replace(&mut interruptions, nest_tokio::interruptions());
                     if interruptions != known {
-                        writer.write_all(&answer(INTERRUPTED, 0))?;
+                        writer.write_all(&frame::new(frame::INTERRUPTED, 0))?;
                     }
                     LOADED.store(libraries_loaded(), Ordering::Release);
-                    let _ = flush.send(frame);
+                    let _ = flush.send(request.to_vec());
                 }
-                INTERRUPT => writer.write_all(&answer(INTERRUPT, interrupt()))?,
+                frame::INTERRUPT => {
+                    writer.write_all(&frame::new(frame::INTERRUPT, interrupt()))?;
+                }
                 _ => {}
             }
         }
@@ -97,38 +88,19 @@ fn listen(socket: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(what: u8, number: u64) -> [u8; FRAME] {
-    let mut frame = [what; FRAME];
-    frame[1..].copy_from_slice(&number.to_le_bytes());
-    frame
-}
-
-/// Starts the thread that flushes std's buffer and says so. One of its own: somebody may be
-/// holding stdout's lock, and interrupts must get through all the same.
-fn start_flusher(mut socket: UnixStream) -> io::Result<mpsc::Sender<[u8; FRAME]>> {
-    let (sender, requests) = mpsc::channel::<[u8; FRAME]>();
-    thread::Builder::new()
-        .name("notebook-flush".into())
-        .spawn(move || {
-            for request in requests {
-                let _ = io::stdout().flush();
-                let _ = socket.write_all(&request);
-            }
-        })?;
-    Ok(sender)
-}
-
 /// How many libraries had been loaded when the last cell ended.
 static LOADED: AtomicU64 = AtomicU64::new(0);
 
-/// Cancels what the cell waits for. 2 if there was something, 1 if its code is running but does
-/// not wait, 0 if no code is running.
+/// Cancels what the cell waits for. Returns what has been found.
 fn interrupt() -> u64 {
     if nest_tokio::interrupt() {
-        return 2;
+        return frame::FOUND_WAIT;
     }
     // evcxr gives no sign when a cell begins, but each is a library of its own.
-    u64::from(libraries_loaded() > LOADED.load(Ordering::Acquire))
+    match libraries_loaded() > LOADED.load(Ordering::Acquire) {
+        true => frame::FOUND_BUSY,
+        false => frame::FOUND_NOTHING,
+    }
 }
 
 /// How many libraries this process has ever loaded.
@@ -159,7 +131,7 @@ pub(crate) fn publish(message_type: &str, content: &Value) -> bool {
 
 fn line(message_type: &str, content: &Value) -> String {
     let message = json!({ "msg_type": message_type, "content": content });
-    format!("{MESSAGE}{message}\n")
+    format!("{}{message}\n", marker::MESSAGE)
 }
 
 /// A panic of a cell is the cell's error: its message goes to the front instead of to stderr. So

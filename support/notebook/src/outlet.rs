@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use link::marker;
 use serde_json::{Value, json};
 
 use crate::Bundle;
 use crate::front;
+use crate::pump;
 
 /// Whether this is the process in which a kernel runs cells.
 pub(crate) fn in_kernel() -> bool {
@@ -71,8 +73,8 @@ fn blocks(bundle: &Bundle) -> String {
             json => json.to_string(),
         };
         // Text about evcxr must not be taken for its markers.
-        let value = value.replace("EVCXR_", "EVCXR\u{200b}_");
-        blocks += &format!("EVCXR_BEGIN_CONTENT {mime}\n{value}\nEVCXR_END_CONTENT\n");
+        let value = value.replace(marker::PREFIX, "EVCXR\u{200b}_");
+        blocks += &pump::block(mime, &value);
     }
     blocks
 }

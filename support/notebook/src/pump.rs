@@ -14,28 +14,33 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What evcxr's child prints when a cell has ended.
-const CELL_ENDED: &[u8] = b"EVCXR_EXECUTION_COMPLETE";
+use link::marker;
 
-/// What it prints when the cell panicked, and when a `?` in it returned an error.
-const FAILED: [&[u8]; 2] = [b"EVCXR_PANIC_NOTIFICATION", b"EVCXR_ERROR_OCCURRED"];
+/// What evcxr's child prints when a cell has ended.
+const CELL_ENDED: &[u8] = marker::ENDED.as_bytes();
+
+/// What it prints when the cell failed.
+const FAILED: [&str; 2] = [marker::PANICKED, marker::RETURNED];
 
 /// What else evcxr looks for at the beginning of a line.
-const OTHER_MARKERS: [&[u8]; 3] = [
-    b"EVCXR_VARIABLE_CHANGED_TYPE:",
-    b"EVCXR_BEGIN_CONTENT ",
-    b"EVCXR_INPUT_REQUEST",
+const OTHER_MARKERS: [&str; 4] = [
+    marker::FOR_EVCXR,
+    marker::CONTENT,
+    marker::ASKS,
+    marker::ASKS_SECRETLY,
 ];
 
 /// Shown after a failed cell. evcxr reports such a cell as a success: with the JSON a program can
 /// tell that it is not, with the text so can a student.
-const FAILURE_NOTICE: &str = "EVCXR_BEGIN_CONTENT application/x-notebook-failure+json
-{}
-EVCXR_END_CONTENT
-EVCXR_BEGIN_CONTENT text/plain
-[此单元格没有执行完]
-EVCXR_END_CONTENT
-";
+fn failure_notice() -> String {
+    block(marker::FAILURE, "{}") + &block("text/plain", "[此单元格没有执行完]")
+}
+
+/// A value of one MIME type, as evcxr takes it.
+pub(crate) fn block(mime: &str, value: &str) -> String {
+    let (begin, end) = (marker::CONTENT, marker::CONTENT_END);
+    format!("{begin}{mime}\n{value}\n{end}\n")
+}
 
 /// Longest wait for the flush at a cell's end: a background task may be holding stdout's lock.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -52,7 +57,7 @@ pub(crate) fn start() -> io::Result<()> {
     let destination = File::from(original.try_clone()?);
     let (drained, wait) = mpsc::channel();
     let (flushed, flush_done) = pipe()?;
-    let flush = start_flusher(flush_done)?;
+    let flush = start_flusher(File::from(flush_done))?;
     thread::Builder::new()
         .name("notebook-output".into())
         .spawn(move || {
@@ -87,7 +92,7 @@ fn pump(
     reader: OwnedFd,
     mut destination: impl Write,
     flushed: OwnedFd,
-    flush: &mpsc::Sender<()>,
+    flush: &mpsc::Sender<Vec<u8>>,
 ) -> io::Result<()> {
     let mut flushed = File::from(flushed);
     let mut reader = File::from(reader);
@@ -106,7 +111,7 @@ fn pump(
         };
         // The cell has ended. What its own std still holds comes before the marker.
         line = before_marker;
-        awaited += usize::from(flush.send(()).is_ok());
+        awaited += usize::from(flush.send(vec![1]).is_ok());
         let deadline = Instant::now() + FLUSH;
         while awaited > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -196,9 +201,9 @@ fn append_lines(line: &mut Vec<u8>, chunk: &[u8], destination: &mut impl Write) 
 
 /// Writes a whole line; a marker in it begins one of its own.
 fn pass_on(line: &[u8], destination: &mut impl Write) -> io::Result<()> {
-    let at = |marker: &&[u8]| {
+    let at = |marker: &&str| {
         line.windows(marker.len())
-            .position(|window| window == *marker)
+            .position(|window| window == marker.as_bytes())
     };
     let failed = FAILED.iter().find_map(at);
     let marker = failed.or_else(|| OTHER_MARKERS.iter().find_map(at));
@@ -209,23 +214,26 @@ fn pass_on(line: &[u8], destination: &mut impl Write) -> io::Result<()> {
     }
     destination.write_all(marker)?;
     if failed.is_some() {
-        destination.write_all(FAILURE_NOTICE.as_bytes())?;
+        destination.write_all(failure_notice().as_bytes())?;
     }
     Ok(())
 }
 
-/// Starts the thread that flushes std's buffer on request and then writes a byte to `done`.
+/// Starts the thread that flushes std's buffer on request and then writes to `done` what the request
+/// says.
 ///
-/// Not the pump itself: the buffer may be larger than the pipe, which only the pump empties.
-fn start_flusher(done: OwnedFd) -> io::Result<mpsc::Sender<()>> {
-    let (request, requests) = mpsc::channel();
+/// One of its own: the buffer may be larger than the pipe, which only the pump empties; and somebody
+/// may be holding stdout's lock, while interrupts must get through all the same.
+pub(crate) fn start_flusher(
+    mut done: impl Write + Send + 'static,
+) -> io::Result<mpsc::Sender<Vec<u8>>> {
+    let (request, requests) = mpsc::channel::<Vec<u8>>();
     thread::Builder::new()
         .name("notebook-flush".into())
         .spawn(move || {
-            let mut done = File::from(done);
-            for () in requests {
+            for answer in requests {
                 let _ = io::stdout().flush();
-                let _ = done.write_all(&[1]);
+                let _ = done.write_all(&answer);
             }
         })?;
     Ok(request)
@@ -317,7 +325,7 @@ mod tests {
         let (reader, writer) = pipe().unwrap();
         let mut std_buffer = File::from(writer.try_clone().unwrap());
         let (flushed, done) = pipe().unwrap();
-        let (flush, requests) = mpsc::channel();
+        let (flush, requests) = mpsc::channel::<Vec<u8>>();
         thread::spawn(move || {
             let mut done = File::from(done);
             if requests.recv().is_ok() {
@@ -376,7 +384,7 @@ mod tests {
         let chunk = "partialEVCXR_PANIC_NOTIFICATION\nEVCXR_EXECUTION_COMPLETE\n";
         let expected = [
             "partial\nEVCXR_PANIC_NOTIFICATION\n",
-            FAILURE_NOTICE,
+            &failure_notice(),
             "EVCXR_EXECUTION_COMPLETE\n",
         ];
         assert_eq!(pumped(&[chunk], ""), expected.concat());
@@ -405,7 +413,7 @@ mod tests {
         let mut cell = File::from(writer);
         let (sender, received) = mpsc::channel();
         let (flushed, done) = pipe().unwrap();
-        let flush = start_flusher(done).unwrap();
+        let flush = start_flusher(File::from(done)).unwrap();
         thread::spawn(move || pump(reader, Channel(sender), flushed, &flush));
         cell.write_all(b"EVCXR_EXECUTION_COMPLETE\n").unwrap();
         let (stop, stopped) = mpsc::channel::<()>();
@@ -428,10 +436,10 @@ mod tests {
         let mut std_buffer = File::from(writer.try_clone().unwrap());
         let mut cell = File::from(writer);
         let (flushed, done) = pipe().unwrap();
-        let (flush, requests) = mpsc::channel();
+        let (flush, requests) = mpsc::channel::<Vec<u8>>();
         thread::spawn(move || {
             let mut done = File::from(done);
-            for (number, ()) in requests.into_iter().enumerate() {
+            for (number, _) in requests.into_iter().enumerate() {
                 if number == 0 {
                     thread::sleep(FLUSH + FLUSH / 2); // something holds the lock
                 } else {

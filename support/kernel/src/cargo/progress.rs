@@ -103,7 +103,7 @@ impl Progress {
     fn say_latest(&mut self) {
         let (number, package) = (self.packages, &self.latest);
         self.say(&format!(
-            "编译依赖：第 {number} 个包 {package}（第一次用到，约需一两分钟，以后不用）"
+            "编译依赖：第 {number} 个包 {package}（第一次用到，要几分钟，以后不用）"
         ));
     }
 

@@ -38,7 +38,8 @@ const PROVIDED: &str = ".lab-set";
 #[derive(Debug)]
 pub struct Set {
     key: String,
-    /// Only sets of one family have something in common.
+    /// Only sets of one family have something in common: those of one toolchain. Of which versions
+    /// they are cargo sees for itself.
     family: String,
     /// One line for each dependency, sorted.
     dependencies: Vec<String>,
@@ -88,10 +89,10 @@ impl Set {
         }
         lines.sort();
         let mut family = DefaultHasher::new();
-        (toolchain, CARGO_CONFIG, FLAGS, lock(lock_file)).hash(&mut family);
+        (toolchain, CARGO_CONFIG, FLAGS).hash(&mut family);
         let family = format!("{:016x}", family.finish());
         let mut key = DefaultHasher::new();
-        (&family, &lines).hash(&mut key);
+        (&family, &lines, lock(lock_file)).hash(&mut key);
         let found = manifests::of_dependencies(dependencies, folder)
             .context("path 指向的文件夹里没有能用的 Cargo.toml")?;
         for (manifest, (text, is_package)) in found {

@@ -3,6 +3,7 @@
 //! A set's folder is complete when its mark is there, which is written last and taken away first.
 //! Whoever is killed in the middle leaves a folder that nobody uses.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Write};
@@ -90,19 +91,16 @@ impl Stores {
         }
     }
 
-    /// The folder of the set that has most in common with this one.
+    /// The folder of the set that has most in common with this one; of several, the one that was
+    /// used last.
     pub(super) fn nearest(&self, set: &Set) -> Option<PathBuf> {
-        let of_store = |store: &Store| {
-            let folders = store.all().into_iter().filter(|folder| is_ready(folder));
-            let shared =
-                folders.filter_map(|folder| Some((shared(&listed(&folder)?, set), folder)));
-            shared.collect::<Vec<_>>()
-        };
-        let all = self.0.iter().flat_map(of_store);
-        let similar = all.filter(|((shared, _), _)| *shared > 0);
-        similar
-            .max_by_key(|(likeness, _)| *likeness)
-            .map(|(_, folder)| folder)
+        let folders = self.0.iter().flat_map(Store::all);
+        let similar = folders.filter_map(|folder| {
+            let used = used(&folder)?;
+            let likeness = shared(&listed(&folder)?, set);
+            (likeness.0 > 0).then_some((likeness, used, folder))
+        });
+        similar.max().map(|(_, _, folder)| folder)
     }
 
     /// An answer of cargo's that has been kept.
@@ -204,7 +202,7 @@ impl Store {
             .all()
             .into_iter()
             .filter_map(|folder| {
-                let used = fs::metadata(folder.join(READY)).ok()?.modified().ok()?;
+                let used = used(&folder)?;
                 Some((folder.ends_with(newest), used, folder))
             })
             .collect();
@@ -239,6 +237,11 @@ impl Store {
     }
 }
 
+/// When a set was used last, if it is complete.
+fn used(folder: &Path) -> Option<SystemTime> {
+    fs::metadata(folder.join(READY)).ok()?.modified().ok()
+}
+
 fn is_ready(folder: &Path) -> bool {
     folder.join(READY).is_file()
 }
@@ -257,13 +260,13 @@ fn listed(folder: &Path) -> Option<Listed> {
 }
 
 /// How many dependencies two sets share; and of those that share as many, the smallest is nearest.
-fn shared(listed: &Listed, set: &Set) -> (usize, std::cmp::Reverse<usize>) {
+fn shared(listed: &Listed, set: &Set) -> (usize, Reverse<usize>) {
     let is_shared = |line: &&String| set.dependencies.contains(line);
     let shared = match listed.family == set.family {
         true => listed.dependencies.iter().filter(is_shared).count(),
         false => 0,
     };
-    (shared, std::cmp::Reverse(listed.dependencies.len()))
+    (shared, Reverse(listed.dependencies.len()))
 }
 
 /// What a folder takes on the disk, without files that have been `seen`.
@@ -430,9 +433,11 @@ mod tests {
             ("two", &["tokio", "serde"]),
             ("more", &["tokio", "serde", "axum", "sqlx"]),
             ("half", &["tokio", "serde", "rand"]),
+            ("older", &["tokio", "serde"]),
         ] {
             folder.publish(key, dependencies);
         }
+        folder.used("older", 10);
         fs::remove_file(folder.store().folder("half").join(READY)).unwrap();
         let mut other = set("x", &needed);
         assert_eq!(stores.nearest(&other), Some(folder.store().folder("two")));
