@@ -1,11 +1,18 @@
 //! The `cargo` that evcxr finds: when it calls the real one, and what it says when it does not.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 use std::process::Command;
 
-use lab::cargo::{BUILD_ENV, CARGO_ENV, LOCK_ENV, RUSTC_ENV, stand_before};
+use link::variable;
+
+/// What the kernel tells its cargo, by the names that it has for that.
+const BUILD: &str = "EVCXR_TMPDIR";
+const CARGO: &str = "LAB_CARGO";
+const RUSTC: &str = "LAB_RUSTC";
+const STORE: &str = "LAB_STORE";
+const TOOLCHAIN: &str = "LAB_TOOLCHAIN";
 
 /// A build folder, and programs in the places of cargo and rustc that say who they are.
 struct Folder {
@@ -27,7 +34,13 @@ impl Folder {
             exit 0\n";
         let rustc = "echo '{\"$message_type\": \"diagnostic\", \"message\": \"careful\"}' >&2\n\
             exit ${STATUS:-0}\n";
-        fs::create_dir_all(here.path("bin")).unwrap();
+        for folder in ["bin", "named", "store"] {
+            fs::create_dir_all(here.path(folder)).unwrap();
+        }
+        for name in ["cargo", "rustc"] {
+            let kernel = env!("CARGO_BIN_EXE_kernel");
+            symlink(kernel, here.path("named").join(name)).unwrap();
+        }
         here.program("bin/cargo", cargo);
         here.program("bin/rustc", rustc);
         here
@@ -50,17 +63,18 @@ impl Folder {
 
     /// What evcxr hears when it calls `cargo`, and with which status it ends.
     fn call(&self, arguments: &[&str], variable: (&str, &str)) -> (String, i32) {
-        let lab = Path::new(env!("CARGO_BIN_EXE_lab"));
-        let mut unused = Command::new("evcxr");
-        let bin = stand_before(&mut unused, &self.path("home"), lab).unwrap();
-        let output = Command::new(bin.join("cargo"))
+        let output = Command::new(self.path("named/cargo"))
             .args(arguments)
             .current_dir(self.path("build"))
-            .env(BUILD_ENV, self.path("build"))
-            .env(CARGO_ENV, self.path("bin/cargo"))
-            .env(RUSTC_ENV, self.path("bin/rustc"))
-            .env(LOCK_ENV, self.path("wanted.lock"))
-            .env("RUSTC", bin.join("rustc"))
+            .env_remove(variable::FRONT)
+            .env_remove(variable::SHARED_CACHE)
+            .env(BUILD, self.path("build"))
+            .env(CARGO, self.path("bin/cargo"))
+            .env(RUSTC, self.path("bin/rustc"))
+            .env(STORE, self.path("store"))
+            .env(TOOLCHAIN, "rustc 1.95.0")
+            .env(variable::LOCK, self.path("wanted.lock"))
+            .env("RUSTC", self.path("named/rustc"))
             .env(variable.0, variable.1)
             .output()
             .unwrap();
@@ -280,11 +294,116 @@ fn a_question_is_asked_again_when_the_manifest_of_a_path_dependency_has_changed(
 #[test]
 fn elsewhere_it_is_the_real_cargo() {
     let folder = Folder::new();
-    let elsewhere = folder.path("home");
-    let (said, _) = folder.call(
-        &["locate-project"],
-        (BUILD_ENV, elsewhere.to_str().unwrap()),
-    );
+    let elsewhere = folder.path("bin");
+    let (said, _) = folder.call(&["locate-project"], (BUILD, elsewhere.to_str().unwrap()));
     assert_eq!(said, "real cargo locate-project\n");
-    assert!(!folder.path("build/.lab-answers").exists());
+    assert!(!folder.path("store/answers").exists());
+}
+
+/// A cargo that compiles nothing but says so, and leaves a file where compiled dependencies lie.
+const COMPILES: &str = "deps=target/x/debug/deps\n\
+    mkdir -p $deps\n\
+    [ -e $deps/librand-0123456789abcdef.rlib ] && echo fresh || echo compiled\n\
+    echo rand > $deps/librand-0123456789abcdef.rlib\n\
+    echo 'version = 4' > Cargo.lock\n\
+    [ -z \"$BROKEN\" ] || exit 101\n\
+    \"$RUSTC\" --crate-name ctx --emit=dep-info,link --target x --out-dir deps\n\
+    exit ${STATUS:-0}\n";
+
+/// Another kernel's build folder, empty, in the place of the one that was there.
+fn another_kernel(folder: &Folder) {
+    fs::remove_dir_all(folder.path("build")).unwrap();
+    fs::create_dir_all(folder.path("build/deps")).unwrap();
+    folder.write("build/Cargo.toml", "[dependencies]\nrand = \"0.9\"\n");
+}
+
+#[test]
+fn what_dependencies_are_compiled_to_is_there_for_the_next_kernel() {
+    let folder = Folder::new();
+    folder.program("bin/cargo", COMPILES);
+    another_kernel(&folder);
+    // The dependencies were not compiled: nothing is kept.
+    assert_eq!(
+        folder.call(&["build"], ("BROKEN", "1")),
+        ("compiled\n".to_owned(), 101)
+    );
+    another_kernel(&folder);
+    // Only the cell was not.
+    assert_eq!(
+        folder.call(&["build"], ("STATUS", "101")),
+        ("compiled\n".to_owned(), 101)
+    );
+    another_kernel(&folder);
+    assert_eq!(folder.build(), ("fresh\n".to_owned(), 0));
+    another_kernel(&folder);
+    folder.write("build/Cargo.toml", "[dependencies]\nrand = \"0.8\"\n");
+    assert_eq!(folder.build(), ("compiled\n".to_owned(), 0));
+}
+
+#[test]
+fn a_build_folder_in_use_gets_what_is_named_later() {
+    let folder = Folder::new();
+    folder.program("bin/cargo", COMPILES);
+    another_kernel(&folder);
+    folder.build();
+    another_kernel(&folder);
+    let rand = fs::read_to_string(folder.path("build/Cargo.toml")).unwrap();
+    folder.write("build/Cargo.toml", "");
+    assert_eq!(
+        folder.build(),
+        ("compiled\n".to_owned(), 0),
+        "without dependencies"
+    );
+    fs::remove_dir_all(folder.path("build/target")).unwrap();
+    folder.write("build/Cargo.toml", &rand);
+    assert_eq!(folder.build(), ("fresh\n".to_owned(), 0));
+}
+
+#[test]
+fn to_check_a_cell_its_dependencies_are_compiled_and_not_only_checked() {
+    let folder = Folder::new();
+    folder.program("bin/cargo", COMPILES);
+    another_kernel(&folder);
+    let (said, status) = folder.call(&["check"], ("UNUSED", ""));
+    assert!(
+        said.starts_with(r#"{"reason":"compiler-message""#),
+        "{said}"
+    );
+    assert_eq!(status, 0);
+    another_kernel(&folder);
+    assert_eq!(folder.build(), ("fresh\n".to_owned(), 0));
+}
+
+#[test]
+fn what_is_being_compiled_elsewhere_is_waited_for() {
+    let folder = Folder::new();
+    folder.program("bin/cargo", COMPILES);
+    another_kernel(&folder);
+    folder.build();
+    // As if another kernel were still at it.
+    let sets = fs::read_dir(folder.path("store/sets")).unwrap().flatten();
+    let set = sets
+        .map(|entry| entry.path())
+        .find(|path| path.is_dir())
+        .unwrap();
+    fs::remove_file(set.join("ready")).unwrap();
+    let held = fs::File::create(set.with_extension("lock")).unwrap();
+    held.lock().unwrap();
+    another_kernel(&folder);
+    let second = std::thread::scope(|scope| {
+        let second = scope.spawn(|| folder.build());
+        // It waits for what we hold; the system lists who waits.
+        let since = std::time::Instant::now();
+        while !fs::read_to_string("/proc/locks")
+            .unwrap()
+            .contains("-> FLOCK")
+        {
+            assert!(since.elapsed().as_secs() < 60, "nobody waits");
+            std::thread::yield_now();
+        }
+        fs::write(set.join("ready"), "").unwrap();
+        drop(held);
+        second.join().unwrap()
+    });
+    assert_eq!(second, ("fresh\n".to_owned(), 0));
 }
