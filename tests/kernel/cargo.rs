@@ -151,6 +151,18 @@ fn what_is_not_certain_is_left_to_cargo() {
 }
 
 #[test]
+fn what_build_scripts_have_written_in_a_folder_that_is_gone_makes_nothing_uncertain() {
+    let folder = Folder::new();
+    let generated = "/gone/target/debug/build/part-0123456789abcdef/out/generated.rs";
+    folder.write(
+        "build/deps/part.d",
+        &format!("deps/libpart.rlib: /home/registry/src/part/src/lib.rs {generated}\n"),
+    );
+    folder.build();
+    assert!(is_direct(&folder.build()));
+}
+
+#[test]
 fn of_the_environment_only_what_is_asked_for_by_name_makes_a_difference_and_is_kept() {
     let folder = Folder::new();
     folder.write("source.rs", "");

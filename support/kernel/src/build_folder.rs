@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use base::files;
 
+use crate::cargo::UNFINISHED;
+
 /// For cargo in all build folders: dependencies are optimised once, when they are compiled; cells
 /// are not, since compiling them is what a student waits for, nor what stands in for a part of each
 /// cell, nor what only runs in the compiler.
@@ -108,8 +110,18 @@ impl BuildFolder {
 
 impl Drop for BuildFolder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.home);
+        remove(&self.home);
     }
+}
+
+/// Removes a kernel's folder, but for what has been compiled of a set that is not finished.
+fn remove(home: &Path) {
+    let build = home.join("build");
+    if let Ok(place) = fs::read_to_string(build.join(UNFINISHED)) {
+        let _ = fs::remove_dir_all(&place);
+        let _ = fs::rename(build.join("target"), place);
+    }
+    let _ = fs::remove_dir_all(home);
 }
 
 /// Removes the folders of kernels that are no more. Nobody makes one meanwhile.
@@ -120,7 +132,7 @@ fn sweep(kernels: &Path) {
             Err(error) => error.kind() == io::ErrorKind::NotFound, // half removed
         };
         if dead {
-            let _ = fs::remove_dir_all(entry.path());
+            remove(&entry.path());
         }
     }
 }
@@ -138,8 +150,13 @@ mod tests {
         let dead = cache.path().join("kernels/dead");
         fs::create_dir_all(dead.join("build")).unwrap();
         File::create(dead.join("alive")).unwrap();
+        // In the middle of a set.
+        let kept = cache.path().join("kept");
+        fs::create_dir_all(dead.join("build/target/deps")).unwrap();
+        fs::write(dead.join("build").join(UNFINISHED), kept.to_str().unwrap()).unwrap();
         let second = BuildFolder::new(cache.path()).unwrap();
         assert!(!dead.exists());
+        assert!(kept.join("deps").is_dir());
         assert!(home.is_dir() && second.path().is_dir());
         drop(first);
         assert!(!home.exists());

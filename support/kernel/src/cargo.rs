@@ -38,7 +38,7 @@ use link::variable;
 
 use cell::{Call, Recipe};
 use questions::Question;
-pub use sets::Set;
+pub use sets::{Set, UNFINISHED};
 pub use sets::store::Stores;
 
 /// The real cargo.
@@ -165,7 +165,7 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
     }
     // To check a cell, cargo would compile what checking needs of all dependencies, and nothing that
     // running it needs.
-    if sets::are_missing() {
+    if sets::are_needed() {
         let mut first = Command::new(real(CARGO_ENV, "cargo"));
         first
             .arg("build")

@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::sets::has_hash;
 use super::{RUSTC_ENV, linker, real};
 use base::files;
 
@@ -341,7 +342,8 @@ impl Sources {
                     .map(path)
                     .collect::<Vec<_>>()
             })
-            .filter(|source| source.is_absolute() && !is_of_a_registry(source))
+            .filter(|source| source.is_absolute())
+            .filter(|source| !is_of_a_registry(source) && !is_generated(source))
             .collect();
         if sources.is_empty() {
             return Some(());
@@ -388,6 +390,15 @@ impl Sources {
 /// A name in which a blank is written as a NUL.
 fn path(name: &str) -> PathBuf {
     PathBuf::from(name.replace('\0', " "))
+}
+
+/// Whether a build script has written it, in whichever build folder: the sources of its package
+/// stand beside it.
+fn is_generated(source: &Path) -> bool {
+    let parts: Vec<_> = source.iter().collect();
+    parts
+        .windows(3)
+        .any(|parts| parts[0] == "build" && parts[2] == "out" && has_hash(Path::new(parts[1])))
 }
 
 fn is_of_a_registry(source: &Path) -> bool {

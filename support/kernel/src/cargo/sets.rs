@@ -11,6 +11,8 @@
 mod copy;
 pub mod store;
 
+pub use copy::has_hash;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -33,6 +35,10 @@ use store::Stores;
 
 /// In a build folder: the dependencies that it has been provided with last.
 const PROVIDED: &str = ".lab-set";
+
+/// In a build folder in which a set is being compiled: where what has been compiled of it is kept if
+/// the kernel ends before that is done.
+pub const UNFINISHED: &str = ".lab-unfinished";
 
 /// What cells depend on, and with what it is compiled.
 #[derive(Debug)]
@@ -113,11 +119,6 @@ impl Set {
         &self.key
     }
 
-    /// Whether there is nothing in it but what cargo knows of the toolchain.
-    fn is_empty(&self) -> bool {
-        self.dependencies.is_empty()
-    }
-
     /// What the mark in a build folder says that has been provided with this set.
     fn mark(&self) -> String {
         self.dependencies.join("\n")
@@ -135,9 +136,9 @@ impl Set {
     }
 }
 
-/// Whether the manifest in the working directory names dependencies that have not been provided.
-pub fn are_missing() -> bool {
-    Set::needed_here().is_some_and(|set| !set.is_empty() && !set.is_provided())
+/// Whether the manifest in the working directory names dependencies.
+pub fn are_needed() -> bool {
+    Set::needed_here().is_some_and(|set| !set.dependencies.is_empty())
 }
 
 /// Provides the build folder, the working directory, with what its manifest names, and has `cargo`
@@ -170,13 +171,19 @@ pub fn provide_and_build(
             return cargo(&mut progress);
         }
     }
-    if let Some(folder) = stores.nearest(&set) {
+    let unfinished = own.unfinished(&set.key);
+    // Somebody was interrupted, or had no network.
+    if fs::rename(&unfinished, "target").is_err()
+        && let Some(folder) = stores.nearest(&set)
+    {
         put(&folder);
     }
+    let _ = fs::write(UNFINISHED, unfinished.as_os_str().as_encoded_bytes());
     let status = cargo(&mut progress)?;
     let are_compiled = status.success() || cell::was_reached();
     progress.end(are_compiled);
     if are_compiled {
+        let _ = fs::remove_file(UNFINISHED);
         set.set_provided();
         if own.publish(&set, Path::new("")).is_ok() {
             own.prune(store::limit(), &set.key);

@@ -97,7 +97,8 @@ fn is_library(path: &Path) -> bool {
     in_deps && compiled
 }
 
-fn has_hash(path: &Path) -> bool {
+/// Whether a name ends with what cargo tells two compilations of a package apart by.
+pub fn has_hash(path: &Path) -> bool {
     path.file_stem()
         .and_then(|stem| stem.to_str()?.rsplit_once('-'))
         .is_some_and(|(_, hash)| is_hash(hash))

@@ -29,6 +29,8 @@ const LISTED: &str = "set.json";
 const NEW: &str = ".new-";
 /// What sets may take together, in bytes, unless the environment says something else.
 const LIMIT: u64 = 10 << 30;
+/// How the names of folders begin with what has been compiled of a set that is not finished.
+const UNFINISHED: &str = ".unfinished-";
 /// How many answers are kept.
 const ANSWERS: usize = 4000;
 
@@ -131,6 +133,12 @@ impl Store {
         self.sets().join(key)
     }
 
+    /// Where what has been compiled of a set is kept while the set is not finished.
+    pub(super) fn unfinished(&self, key: &str) -> PathBuf {
+        let sets = std::path::absolute(self.sets()).unwrap_or_else(|_| self.sets());
+        sets.join(format!("{UNFINISHED}{key}"))
+    }
+
     fn answers(&self) -> PathBuf {
         self.0.join("answers")
     }
@@ -223,7 +231,11 @@ impl Store {
             let writer = name
                 .strip_prefix(NEW)
                 .and_then(|rest| rest.split('-').next());
-            if writer.is_some_and(|writer| !Path::new("/proc").join(writer).exists()) {
+            let is_finished = name
+                .strip_prefix(UNFINISHED)
+                .is_some_and(|key| is_ready(&self.folder(key)));
+            if is_finished || writer.is_some_and(|writer| !Path::new("/proc").join(writer).exists())
+            {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
