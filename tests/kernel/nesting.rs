@@ -4,14 +4,14 @@
 mod common;
 
 use common::{FIRST_CELL, failure, ok, run};
-use runner::client::Kernel;
+use runner::client::KernelClient;
 
 /// The one line, and what the matrix itself uses.
 const ONE_LINE: &str = r#":dep tokio = { package = "nest-tokio", path = "../support/nest-tokio" }
 :dep futures = "0.3"
 :dep reqwest = { version = "0.13", default-features = false, features = ["blocking"] }"#;
 
-const MATRIX: &str = include_str!("../support/nest-tokio/tests/nesting/matrix.rs");
+const MATRIX: &str = include_str!("../../support/nest-tokio/tests/nesting/matrix.rs");
 
 const PLACES: [&str; 9] = [
     "top_level",

@@ -21,7 +21,7 @@ use jupyter_zmq_client::{
     create_client_shell_connection_with_identity, create_client_stdin_connection_with_identity,
     peer_identity_for_session,
 };
-use runner::client::Kernel;
+use runner::client::KernelClient;
 use tokio::time::timeout;
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 
