@@ -278,6 +278,19 @@ fn a_question_is_asked_once_for_each_manifest_and_any_folder_knows_the_answer() 
 }
 
 #[test]
+fn in_which_order_evcxr_lists_dependencies_makes_no_difference_for_a_question() {
+    let folder = Folder::new();
+    let ask = || folder.call(&["metadata"], ("UNUSED", "")).0;
+    folder.write("build/Cargo.toml", "[dependencies]\na = \"1\"\nb = \"2\"\n");
+    let answer = ask();
+    folder.write("bin/cargo", "#!/bin/sh\necho another\n");
+    folder.write("build/Cargo.toml", "[dependencies]\nb = \"2\"\na = \"1\"\n");
+    assert_eq!(ask(), answer);
+    folder.write("build/Cargo.toml", "[dependencies]\nb = \"2\"\na = \"3\"\n");
+    assert_eq!(ask(), "another\n");
+}
+
+#[test]
 fn a_question_is_asked_again_when_the_manifest_of_a_path_dependency_has_changed() {
     let folder = Folder::new();
     fs::create_dir_all(folder.path("part")).unwrap();

@@ -38,8 +38,8 @@ use link::variable;
 
 use cell::{Call, Recipe};
 use questions::Question;
-pub use sets::{Set, UNFINISHED};
 pub use sets::store::Stores;
+pub use sets::{Set, UNFINISHED};
 
 /// The real cargo.
 pub const CARGO_ENV: &str = "LAB_CARGO";

@@ -89,9 +89,13 @@ impl Question {
         let lock_file = std::env::var_os(variable::LOCK).map(PathBuf::from);
         (toolchain, sets::lock(lock_file.as_deref()), FAR, INSIDE).hash(&mut hasher);
         // What cannot be told apart from another question is asked anew.
-        manifests::all(Path::new("Cargo.toml"))?
-            .into_values()
-            .for_each(|text| text.hash(&mut hasher));
+        for text in manifests::all(Path::new("Cargo.toml"))?.into_values() {
+            let mut lines: Vec<&str> = text.lines().collect();
+            if text == manifest {
+                lines.sort_unstable(); // evcxr lists dependencies in any order
+            }
+            lines.hash(&mut hasher);
+        }
         let mut lock_file = false;
         for argument in &arguments {
             // A file of the moment follows.
