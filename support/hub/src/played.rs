@@ -27,6 +27,8 @@ pub struct PlayedHub {
 
 /// How long a hub may take to end with all its servers.
 const END: Duration = Duration::from_secs(60);
+/// How long what it has started may take to end after it.
+const SETTLE: Duration = Duration::from_secs(10);
 
 impl PlayedHub {
     /// Starts the program `hub` for these students in `data`, where what is shared may already be, and
@@ -197,8 +199,15 @@ impl Drop for PlayedHub {
             let _ = Command::new("userdel").arg(&account).output();
             let _ = fs::remove_dir_all(Path::new("/run/rust-async-class").join(&account));
         }
-        for folder in ["homes", "hub"] {
-            let _ = fs::remove_dir_all(self.data.join(folder));
+        for folder in ["homes", "hub"].map(|name| self.data.join(name)) {
+            // What the hub has started and is just ending may write there for a moment.
+            let deadline = Instant::now() + SETTLE;
+            while fs::remove_dir_all(&folder).is_err()
+                && folder.exists()
+                && Instant::now() < deadline
+            {
+                std::thread::sleep(Duration::from_millis(50));
+            }
         }
     }
 }

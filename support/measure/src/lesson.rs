@@ -163,7 +163,9 @@ pub async fn play(project: &Project, program: &Path, options: &Options) -> Resul
     let own = !options.data.exists();
     let mut program = Command::new(program);
     program.current_dir(project.root());
-    let hub = PlayedHub::start(program, &options.data, &everybody, &[], SET_UP).await;
+    // Of what notebooks depend on, only this one's is compiled.
+    let more = ["--notebook", NOTEBOOK];
+    let hub = PlayedHub::start(program, &options.data, &everybody, &more, SET_UP).await;
     if hub.is_err() && own && !options.keep {
         fs::remove_dir_all(&options.data)?;
     }
