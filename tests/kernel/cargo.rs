@@ -366,6 +366,22 @@ fn what_dependencies_are_compiled_to_is_there_for_the_next_kernel() {
 }
 
 #[test]
+fn what_was_not_finished_goes_on_in_the_next_kernel() {
+    let folder = Folder::new();
+    folder.program("bin/cargo", COMPILES);
+    another_kernel(&folder);
+    folder.call(&["build"], ("BROKEN", "1"));
+    // As the kernel does at its end.
+    let place = fs::read_to_string(folder.path("build/.lab-unfinished")).unwrap();
+    fs::rename(folder.path("build/target"), place).unwrap();
+    another_kernel(&folder);
+    fs::create_dir_all(folder.path("build/target/x/debug/deps")).unwrap();
+    folder.write("build/target/x/debug/deps/present", "");
+    assert_eq!(folder.build(), ("fresh\n".to_owned(), 0));
+    assert!(!folder.path("build/.lab-unfinished").exists());
+}
+
+#[test]
 fn a_build_folder_in_use_gets_what_is_named_later() {
     let folder = Folder::new();
     folder.program("bin/cargo", COMPILES);

@@ -172,10 +172,9 @@ pub fn provide_and_build(
         }
     }
     let unfinished = own.unfinished(&set.key);
-    // Somebody was interrupted, or had no network.
-    if fs::rename(&unfinished, "target").is_err()
-        && let Some(folder) = stores.nearest(&set)
-    {
+    // Somebody was interrupted, or had no network. (It stays until the set is complete.)
+    let goes_on = copy::merge(&unfinished, Path::new("target")).is_ok();
+    if !goes_on && let Some(folder) = stores.nearest(&set) {
         put(&folder);
     }
     let _ = fs::write(UNFINISHED, unfinished.as_os_str().as_encoded_bytes());

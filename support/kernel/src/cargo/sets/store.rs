@@ -214,6 +214,7 @@ impl Store {
                 Some((folder.ends_with(newest), used, folder))
             })
             .collect();
+        sets.extend(self.all_unfinished());
         sets.sort();
         let (mut seen, mut bytes) = (HashSet::new(), 0);
         for (stays, _, folder) in sets.into_iter().rev() {
@@ -223,6 +224,22 @@ impl Store {
                 let _ = fs::remove_file(folder.with_extension("lock"));
             }
         }
+    }
+
+    /// What is kept of sets that are not finished, with when it was begun.
+    fn all_unfinished(&self) -> Vec<(bool, SystemTime, PathBuf)> {
+        let entries = fs::read_dir(self.sets()).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| {
+                entry
+                    .file_name()
+                    .as_encoded_bytes()
+                    .starts_with(UNFINISHED.as_bytes())
+            })
+            .filter_map(|entry| {
+                Some((false, entry.metadata().ok()?.modified().ok()?, entry.path()))
+            })
+            .collect()
     }
 
     fn remove_leftovers(&self) {
@@ -420,6 +437,25 @@ mod tests {
         assert_eq!(folder.keys(), ["c", "d"]);
         folder.store().prune(0, "d");
         assert_eq!(folder.keys(), ["d"]);
+    }
+
+    #[test]
+    fn what_is_not_finished_is_kept_like_a_set_until_it_is() {
+        let folder = Folder::new();
+        let store = folder.store();
+        let half = store.unfinished("half");
+        fs::create_dir_all(&half).unwrap();
+        fs::write(half.join("file"), vec![1; 100_000]).unwrap();
+        folder.publish("a", &[]);
+        store.prune(LIMIT, "a");
+        assert!(half.exists());
+        folder.publish("half", &[]);
+        store.prune(LIMIT, "half");
+        assert!(!half.exists());
+        fs::create_dir_all(store.unfinished("other")).unwrap();
+        store.prune(0, "half");
+        assert!(!store.unfinished("other").exists());
+        assert_eq!(folder.keys(), ["half"]);
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn what_evcxr_would_not_take_names_no_set() {
     }
 }
 
-/// What evcxr 0.22 writes into its manifest for a cell's `:dep` lines, copied from a running one.
+/// What evcxr 0.22 writes into its manifest for `:dep` lines, in any order (`get_cargo_toml_contents`).
 const MANIFEST: &str = r#"
 [package]
 name = "ctx"
