@@ -19,7 +19,7 @@ const TESTS: u64 = 13;
 /// Runs the suite, and returns what it says of itself at its end. `command` gets the kernel's name
 /// and the first cell in its environment.
 fn suite(command: &mut Command, tests: &[&str]) -> Value {
-    let program = "tests/conformance/test_rust_kernel.py";
+    let program = "tests/kernel/conformance/test_rust_kernel.py";
     command
         .arg(project().root().join(program))
         .args(tests)
