@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use base::ipynb::Notebook;
 use common::{LIMIT, failure, notebook_kernel, ok, run, until};
 use jupyter_protocol::{
     CommInfoRequest, CompleteRequest, ExecuteRequest, HistoryRequest, InputReply, InspectRequest,
@@ -22,7 +23,6 @@ use jupyter_zmq_client::{
     peer_identity_for_session,
 };
 use runner::client::{KernelClient, Outcome};
-use base::ipynb::Notebook;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
