@@ -7,10 +7,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use base::toolchain::Toolchain;
 use common::{LIMIT, failure, interrupted, notebook_kernel, ok, project, run, until};
+use link::variable;
 use runner::client::{KernelClient, Outcome};
 use walkdir::WalkDir;
 
@@ -505,5 +508,48 @@ fn a_start_that_finds_a_port_taken_is_tried_again() {
         let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
         common::ok(&mut kernel, "assert_eq!(6 * 7, 42);").await;
         assert!(once.exists());
+    });
+}
+
+/// Not in this clone, which need not be there any more, and without a lock file.
+#[test]
+fn a_kernel_that_was_copied_elsewhere_runs_any_notebook_and_its_second_start_is_warm() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("kernel");
+        fs::copy(common::kernelspec().program(), &program).unwrap();
+        let start = || {
+            let mut command = common::clean(&program);
+            command
+                .env(variable::LOCK, folder.path().join("gone/Cargo.lock"))
+                .env(variable::CACHE, folder.path().join("cache"))
+                .current_dir(folder.path());
+            let compiled = Arc::new(AtomicUsize::new(0));
+            let count = compiled.clone();
+            let listener = move |line: &str| {
+                let is_one = line.trim_start().starts_with("Compiling fnv ");
+                count.fetch_add(usize::from(is_one), Ordering::SeqCst);
+            };
+            (KernelClient::start_with(command, listener), compiled)
+        };
+        for expected in [1, 0] {
+            let (kernel, compiled) = start();
+            let mut kernel = kernel.await.unwrap();
+            ok(&mut kernel, "let mut message = \"Hello \".to_owned();").await;
+            ok(&mut kernel, "pub fn twice(x: i32) -> i32 { x + x + 1 }").await;
+            ok(&mut kernel, "message.push_str(\"world!\");").await;
+            ok(&mut kernel, "pub fn twice(x: i32) -> i32 { 2 * x }").await;
+            let hash = ":dep fnv = \"1\"\nuse std::hash::Hasher;\nlet mut hasher = fnv::FnvHasher::default();\nhasher.write(b\"a\");\nhasher.finish()";
+            assert_eq!(
+                ok(&mut kernel, hash).await.result(),
+                Some("12638187200555641996")
+            );
+            let shown = "pub struct Bold(pub String);\nimpl Bold {\n    pub fn evcxr_display(&self) {\n        println!(\"EVCXR_BEGIN_CONTENT text/html\\n<b>{}</b>\\nEVCXR_END_CONTENT\", self.0);\n    }\n}\nBold(format!(\"{message} {}\", twice(21)))";
+            let execution = ok(&mut kernel, shown).await;
+            let html = &execution.outputs[0]["data"]["text/html"];
+            assert_eq!(html, "<b>Hello world! 42</b>");
+            assert_eq!(compiled.load(Ordering::SeqCst), expected);
+            kernel.shutdown().await.unwrap();
+        }
     });
 }

@@ -267,6 +267,46 @@ fn set_up_through_all_kinds_of_trouble(clone: &Clone) {
     second.finish(LONG).succeeded();
 }
 
+/// What Binder does when it makes an image, and what conda users do by hand.
+#[test]
+fn the_pip_part_of_environment_yml_installs_and_binders_steps_run_in_it() {
+    let clone = Clone::new();
+    // Of those whose dependencies take minutes more, none.
+    for name in ["05-web-server.ipynb", "06-many-things.ipynb"] {
+        fs::remove_file(clone.root().join("notebooks").join(name)).unwrap();
+    }
+    let environment = clone.folder.path().join("environment");
+    let python = environment.join("bin/python");
+    let mut make = clean("python3");
+    finish(make.args(["-m", "venv"]).arg(&environment), LONG).succeeded();
+    let text = fs::read_to_string(clone.root().join("environment.yml")).unwrap();
+    let (_, packages) = text.split_once("- pip:\n").expect("a pip section");
+    let packages = packages
+        .lines()
+        .map_while(|line| line.strip_prefix("      - "));
+    let mut pip = clean(&python);
+    pip.args(["-m", "pip", "install", "--quiet"]).args(packages);
+    finish(&mut pip, LONG).succeeded();
+    finish(clean(&python).args(["-m", "pip", "check"]), SHORT).succeeded();
+
+    let mut steps = clean("bash");
+    steps.arg(".binder/postBuild");
+    clone.settle(&mut steps);
+    // As repo2docker does, which activates nothing.
+    steps.env("NB_PYTHON_PREFIX", &environment);
+    steps.env_remove("LD_LIBRARY_PATH");
+    finish(&mut steps, LONG).succeeded();
+    let kernel = environment.join("share/jupyter/kernels/rust/kernel");
+    assert!(kernel.is_file() && !clone.root().join("target").exists());
+    assert!(!clone.root().join(".venv").exists());
+    let mut ready = clean(&kernel);
+    ready.arg("--ready").arg("notebooks/00-guide.ipynb");
+    clone.settle(&mut ready);
+    ready.env("LAB_LOCK", clone.root().join("Cargo.lock"));
+    let ended = finish(&mut ready, SHORT).succeeded();
+    assert_eq!(ended.text, "", "the image holds what 00 depends on");
+}
+
 /// Whether a compiler runs; cargo asks about it under the crate name `___`.
 fn compiles(mark: &str) -> bool {
     let processes = Running::processes(mark);

@@ -64,28 +64,6 @@ fn environment_yml_names_the_versions_that_setup_installs() {
 }
 
 #[test]
-fn the_pip_part_of_environment_yml_installs_into_a_fresh_environment() {
-    let folder = tempfile::tempdir().unwrap();
-    let made = finish(
-        clean("python3")
-            .args(["-m", "venv"])
-            .arg(folder.path().join("fresh")),
-        120,
-    );
-    assert!(made.status.success(), "{made:?}");
-    let python = folder.path().join("fresh/bin/python");
-    let installed = finish(
-        clean(&python)
-            .args(["-m", "pip", "install", "--quiet"])
-            .args(pip_lines()),
-        540,
-    );
-    assert!(installed.status.success(), "{installed:?}");
-    let consistent = finish(clean(&python).args(["-m", "pip", "check"]), 60);
-    assert!(consistent.status.success(), "{consistent:?}");
-}
-
-#[test]
 fn the_top_level_holds_nothing_else() {
     let found: BTreeSet<String> = tracked()
         .iter()
