@@ -11,7 +11,7 @@
 //! | `screen.rs`, `ansi.rs` | the terminal in memory that indicatif draws on, and its colours |
 //! | `escape.rs`, `columns.rs` | text in HTML, and its width |
 //! | `outlet.rs` | where displays go: the front, a stock evcxr, a terminal |
-//! | `front.rs` | the connection to the kernel's front: output as it is written, displays, panics, interrupts |
+//! | `connection.rs` | the connection to the kernel's front: output as it is written, displays, panics, interrupts |
 //! | `pump.rs` | without a front: what cells print, on its way to evcxr: whole lines, and the end-of-cell marker on a line of its own |
 //! | `parent.rs` | a child whose kernel is gone ends itself |
 
@@ -21,9 +21,9 @@ use std::io::{self, Write};
 mod ansi;
 mod bundle;
 mod columns;
+mod connection;
 mod display;
 mod escape;
-mod front;
 mod images;
 mod outlet;
 mod parent;
@@ -94,7 +94,7 @@ pub fn linked() {}
 
 #[doc(hidden)]
 pub fn flush_for_the_front() {
-    if front::is_connected() {
+    if connection::is_connected() {
         let _ = io::stdout().flush();
     }
 }
@@ -102,7 +102,7 @@ pub fn flush_for_the_front() {
 #[doc(hidden)]
 pub fn error_line(text: fmt::Arguments<'_>) {
     let content = serde_json::json!({ "text": format!("{text}\n") });
-    if !front::publish("stderr", &content) {
+    if !connection::publish("stderr", &content) {
         std::eprintln!("{text}");
     }
 }
@@ -122,7 +122,7 @@ extern "C" fn on_load() {
             "没有线程可用（{error}）：内核被强行终止时，单元格的进程要到空闲时才结束。"
         ));
     }
-    match front::connect() {
+    match connection::connect() {
         Ok(true) => return,
         Ok(false) => {}
         Err(error) => say(format_args!(

@@ -8,7 +8,7 @@ use link::marker;
 use serde_json::{Value, json};
 
 use crate::Bundle;
-use crate::front;
+use crate::connection;
 use crate::pump;
 
 /// Whether this is the process in which a kernel runs cells.
@@ -23,7 +23,7 @@ pub(crate) fn publish(message_type: &str, content: &Value) -> bool {
         return true;
     }
     let _ = io::stdout().flush();
-    front::publish(message_type, content)
+    connection::publish(message_type, content)
 }
 
 /// An identity for a display: other kernels may display in the same notebook.
