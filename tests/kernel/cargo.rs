@@ -163,6 +163,20 @@ fn what_build_scripts_have_written_in_a_folder_that_is_gone_makes_nothing_uncert
 }
 
 #[test]
+fn a_key_that_cargo_refuses_today_is_spelled_as_it_wants_it() {
+    let folder = Folder::new();
+    let manifest = |key: &str| {
+        format!(
+            "[package]\nname = \"ctx\"\n[dependencies]\nplot = {{ version = \"1\", {key} = false }}\n"
+        )
+    };
+    folder.write("build/Cargo.toml", &manifest("default_features"));
+    folder.build();
+    let written = fs::read_to_string(folder.path("build/Cargo.toml")).unwrap();
+    assert_eq!(written, manifest("default-features"));
+}
+
+#[test]
 fn of_the_environment_only_what_is_asked_for_by_name_makes_a_difference_and_is_kept() {
     let folder = Folder::new();
     folder.write("source.rs", "");

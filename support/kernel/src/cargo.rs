@@ -133,6 +133,7 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
         command.args(&arguments);
         return exec(command);
     }
+    manifests::spell_anew();
     let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     // SAFETY: there is no other thread.
     unsafe { std::env::set_var("RUSTFLAGS", format!("{flags} {FLAGS}")) };

@@ -10,6 +10,26 @@ use toml::{Table, Value};
 const MANIFEST: &str = "Cargo.toml";
 const DEPENDENCIES: [&str; 3] = ["dependencies", "build-dependencies", "dev-dependencies"];
 
+/// `:dep` lines of public notebooks spell a key in a way that cargo refuses in the edition that evcxr
+/// writes into its manifest.
+const OLD_SPELLING: &str = "default_features";
+const NEW_SPELLING: &str = "default-features";
+
+/// Dependencies as cargo wants them spelled.
+pub fn spelled_anew(text: &str) -> String {
+    text.replace(OLD_SPELLING, NEW_SPELLING)
+}
+
+/// Spells the manifest in the working directory as cargo wants it.
+pub fn spell_anew() {
+    if let Ok(text) = fs::read_to_string(MANIFEST)
+        && text.contains(OLD_SPELLING)
+    {
+        // If that is not possible, cargo says what it refuses.
+        let _ = fs::write(MANIFEST, spelled_anew(&text));
+    }
+}
+
 /// The texts of the manifest at `path` and of all that it depends on; `None` if one of them cannot
 /// be read.
 pub fn all(path: &Path) -> Option<BTreeMap<PathBuf, String>> {

@@ -270,7 +270,7 @@ fn named_by(cell: &str, folder: &Path) -> Result<Table> {
         let command = line.trim_start_matches(' ');
         if let Some(words) = command.strip_prefix(":dep ") {
             let (name, config) = dependency(words.trim_start_matches(' '), folder)?;
-            let line = format!("{name} = {config}");
+            let line = manifests::spelled_anew(&format!("{name} = {config}"));
             let parsed: Table = line.parse().with_context(|| format!("看不懂 {command}"))?;
             // Of the lines for one crate, the last one counts.
             named.extend(parsed);

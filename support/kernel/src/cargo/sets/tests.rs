@@ -72,6 +72,12 @@ fn the_same_dependencies_have_the_same_key_however_they_are_written() {
     ] {
         assert_eq!(folder.key(cell), key, "{cell}");
     }
+    let spelled = |key: &str| {
+        folder.key(&format!(
+            ":dep rand = {{ version = \"0.9\", {key} = false }}"
+        ))
+    };
+    assert_eq!(spelled("default_features"), spelled("default-features"));
     for cell in [
         "",
         ":dep rand = \"0.9\"",
