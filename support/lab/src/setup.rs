@@ -101,7 +101,7 @@ fn attempt(
     let toolchain = found.toolchain;
     let screen = Screen::new();
     for line in &found.well {
-        screen.say(&format!("✓ {line}"));
+        screen.say(line);
     }
     let chosen = match &notebooks {
         Notebooks::First => project.course()?,

@@ -37,7 +37,7 @@ const MIRRORS: &str = "镜像在哪里，问学校或公司的网络管理员；
 pub struct Found {
     /// The toolchain that everything is compiled with.
     pub toolchain: Toolchain,
-    /// What is well, a line each.
+    /// What is well, a line each, and remarks, as they are shown.
     pub well: Vec<String>,
 }
 
@@ -75,11 +75,12 @@ pub fn survey(project: &Project, environment: &Environment, whole: bool) -> Resu
             if whole {
                 well.extend(registries(project, environment, &toolchain));
             }
+            let well = well.iter().map(|line| shown(line)).collect();
             Ok(Found { toolchain, well })
         }
         _ => {
-            for line in &well {
-                println!("✓ {line}");
+            for line in well.iter().map(|line| shown(line)) {
+                println!("{line}");
             }
             for line in &missing {
                 println!("✗ {line}");
@@ -89,6 +90,14 @@ pub fn survey(project: &Project, environment: &Environment, whole: bool) -> Resu
                 missing.len()
             )
         }
+    }
+}
+
+/// A line with its mark; remarks, which are indented, have none.
+fn shown(line: &str) -> String {
+    match line.starts_with(' ') {
+        true => line.to_owned(),
+        false => format!("✓ {line}"),
     }
 }
 
