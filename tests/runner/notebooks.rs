@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use base::ipynb::{Cell, CellKind, Notebook};
-use common::{LIMIT, assert_in_order, project, run, run_within};
+use common::{LIMIT, assert_in_order, project, run_within};
 use runner::client::{Execution, KernelClient, Outcome};
 
 /// What the course says about a notebook's cells, by their ids.
@@ -698,26 +698,32 @@ fn displayed(execution: &Execution) -> String {
     texts.collect::<Vec<_>>().join("\n")
 }
 
+/// Tries the notebooks in two rows side by side: most of the time their cells wait.
+fn try_all(test: impl AsyncFn(&Expected)) {
+    let row = async |first: usize| {
+        for expected in COURSE.iter().skip(first).step_by(2) {
+            test(expected).await;
+        }
+    };
+    run_within(4 * LIMIT, async {
+        tokio::join!(row(0), row(1));
+    });
+}
+
 #[test]
 fn every_notebook_runs_in_order_and_again() {
-    for expected in &COURSE {
-        run(async {
-            let notebook = load(expected.notebook);
-            let mut kernel = common::kernel_for(&path(expected.notebook)).await;
-            execute_all(&mut kernel, &notebook, expected, true).await;
-            execute_all(&mut kernel, &notebook, expected, true).await;
-            kernel.shutdown().await.unwrap();
-        });
-    }
+    try_all(async |expected| {
+        let notebook = load(expected.notebook);
+        let mut kernel = common::kernel_for(&path(expected.notebook)).await;
+        execute_all(&mut kernel, &notebook, expected, true).await;
+        execute_all(&mut kernel, &notebook, expected, true).await;
+        kernel.shutdown().await.unwrap();
+    });
 }
 
 #[test]
 fn every_notebook_runs_from_the_top_after_an_interrupt_half_way() {
-    for expected in &COURSE {
-        run(async {
-            run_after_an_interrupt(expected).await;
-        });
-    }
+    try_all(run_after_an_interrupt);
 }
 
 /// Runs the notebook up to the cell in the middle, interrupts that one, and runs all from the top.
