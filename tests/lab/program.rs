@@ -597,10 +597,7 @@ fn jupyterlab_opens_in_chinese_with_the_kernel(clone: &Clone) {
 
     let rust = &data("api/kernelspecs")["kernelspecs"]["rust"];
     let program = clone.root().join(".venv/share/jupyter/kernels/rust/kernel");
-    assert_eq!(
-        rust["spec"]["argv"],
-        json!([program, "kernel", "{connection_file}"])
-    );
+    assert_eq!(rust["spec"]["argv"], json!([program, "{connection_file}"]));
     assert!(
         get("kernelspecs/rust/logo-svg.svg")
             .unwrap()
@@ -1389,9 +1386,10 @@ fn a_broken_notebook_of_the_course_stops_setup_only_at_its_end_and_no_other_note
     };
     let setup = lab(&["setup"]).failed_with(&["01-small.ipynb", "JSON"]);
     assert!(setup.text.contains("✓ 内核 Rust"), "{}", setup.text);
-    // A notebook without code cells is no reason to fail either.
+    // A notebook without code cells is no reason to fail either; what is wrong with others is nothing
+    // to who runs this one.
     let run = lab(&["run", "02"]).succeeded();
-    assert!(run.text.contains("警告：") && run.text.contains("01-small.ipynb"));
+    assert!(!run.text.contains("01-small.ipynb"), "{}", run.text);
     // What is asked for is read first.
     let run = lab(&["run"]).failed_with(&["01-small.ipynb", "JSON"]);
     assert!(!run.text.contains("✓"), "{}", run.text);

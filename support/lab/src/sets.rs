@@ -84,10 +84,9 @@ pub fn missing(sets: &[Set], kernel: &Path, environment: &[(String, String)]) ->
         .output()
         .with_context(|| format!("运行不了 {}", kernel.display()))?;
     if !output.status.success() {
-        bail!(
-            "内核说不出哪些依赖已经编译好：{}",
-            last_lines(&output.stderr)
-        );
+        // It says what is wrong with each notebook.
+        let said = last_lines(&output.stderr).replace("错误：", "");
+        bail!("看不懂第一格里的 :dep：{said}");
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let missing: Vec<&Path> = text.lines().map(Path::new).collect();
