@@ -705,7 +705,7 @@ fn try_all(test: impl AsyncFn(&Expected)) {
             test(expected).await;
         }
     };
-    run_within(4 * LIMIT, async {
+    run_within(8 * LIMIT, async {
         tokio::join!(row(0), row(1));
     });
 }
