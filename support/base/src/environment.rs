@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
+use link::variable;
+
 /// What any program needs, and where ours find and keep things.
 const BASICS: &[&str] = &[
     "CARGO_HOME",
     "HOME",
-    "LAB_CACHE",
-    "LAB_PROGRAMS",
+    variable::CACHE,
+    variable::PROGRAMS,
     "LANG",
     "LANGUAGE",
     "LC_ALL",

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -64,12 +64,9 @@ pub enum Stream {
     Stderr,
 }
 
-/// Runs `command`, with nothing to read, to its end. `listener` gets each line of what it writes,
-/// on this thread; a line ends with a carriage return as well, as progress bars have it.
-///
-/// # Errors
-/// When it cannot be started.
-pub fn finish(mut command: Command, mut listener: impl FnMut(Stream, &str)) -> io::Result<Output> {
+/// Starts a program with nothing to read, whose output we read, as the first of a group that
+/// [`end_all`] ends: it is not started when that has been called.
+fn start(mut command: Command) -> io::Result<(Child, Pid)> {
     command
         .process_group(0)
         .stdin(Stdio::null())
@@ -77,10 +74,24 @@ pub fn finish(mut command: Command, mut listener: impl FnMut(Stream, &str)) -> i
         .stderr(Stdio::piped());
     end_with_us(&mut command);
     let mut running = running();
-    let mut child = command.spawn()?;
+    let child = command.spawn()?;
     let group = Pid::from_child(&child);
     running.push(group);
-    drop(running);
+    Ok((child, group))
+}
+
+/// A program that [`start`] has started has ended.
+fn forget(group: Pid) {
+    running().retain(|other| *other != group);
+}
+
+/// Runs `command`, with nothing to read, to its end. `listener` gets each line of what it writes,
+/// on this thread; a line ends with a carriage return as well, as progress bars have it.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn finish(command: Command, mut listener: impl FnMut(Stream, &str)) -> io::Result<Output> {
+    let (mut child, group) = start(command)?;
     let (sender, chunks) = mpsc::channel();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let readers = [
@@ -101,7 +112,7 @@ pub fn finish(mut command: Command, mut listener: impl FnMut(Stream, &str)) -> i
         let _ = reader.join();
     }
     let status = child.wait()?;
-    self::running().retain(|other| *other != group);
+    forget(group);
     Ok(Output {
         status,
         stdout: text,
@@ -111,16 +122,8 @@ pub fn finish(mut command: Command, mut listener: impl FnMut(Stream, &str)) -> i
 
 /// Runs `command`, with nothing to read, for at most `limit`. None if it took longer, or cannot be
 /// started: for questions whose answer is not worth more.
-pub fn finish_within(mut command: Command, limit: Duration) -> Option<Output> {
-    command
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    end_with_us(&mut command);
-    let child = command.spawn().ok()?;
-    let group = Pid::from_child(&child);
-    running().push(group);
+pub fn finish_within(command: Command, limit: Duration) -> Option<Output> {
+    let (child, group) = start(command).ok()?;
     let (sender, answer) = mpsc::channel();
     let waiting = thread::spawn(move || {
         let _ = sender.send(child.wait_with_output());
@@ -130,7 +133,7 @@ pub fn finish_within(mut command: Command, limit: Duration) -> Option<Output> {
         let _ = kill_process_group(group, Signal::KILL);
     }
     let _ = waiting.join();
-    running().retain(|other| *other != group);
+    forget(group);
     output?.ok()
 }
 
