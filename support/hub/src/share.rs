@@ -174,7 +174,7 @@ impl Class {
         let packages = [&PACKAGES[..], &HUB_PACKAGES[..]].concat();
         let screen = Screen::new();
         let step = screen.begin("JupyterHub");
-        environment.install(&packages, step.bar())?;
+        environment.install(&environment.missing(&packages), step.bar())?;
         let python = environment.python().canonicalize()?;
         if let Some(closed) = closed(&python) {
             bail!(

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::net::{IpAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,8 +60,7 @@ pub fn open(project: &Project, options: &Options) -> Result<ExitCode> {
     let folder = folder.context("建不了临时文件夹：请检查 TMPDIR 和磁盘空间")?;
     let mut command = jupyter(project, options, &ready);
     command.env(variable::SPARES, folder.path());
-    // Before it runs, so that no signal is lost.
-    let jupyter = command.spawn().with_context(|| {
+    let mut jupyter = command.spawn().with_context(|| {
         format!(
             "运行不了 JupyterLab：请删除 {} 后重试",
             ready.environment.folder().display()
@@ -81,7 +80,6 @@ pub fn open(project: &Project, options: &Options) -> Result<ExitCode> {
         eprintln!("没有备用的内核：{error:#}。笔记本照样能用，只是打开时要多等几秒。");
     });
     let behind = behind(&ready);
-    let mut jupyter = jupyter;
     let status = jupyter.wait()?;
     for child in [keeper.ok().flatten(), behind].into_iter().flatten() {
         end(child);
@@ -126,13 +124,14 @@ fn keep_spares(
     project: &Project,
     options: &Options,
     ready: &Ready,
-    folder: &std::path::Path,
+    folder: &Path,
 ) -> Result<Option<Child>> {
     if options.spares == 0 {
         return Ok(None);
     }
     let notebook: PathBuf = project.course()?.swap_remove(0);
-    let mut keeper = Command::new(kernelspec::program(&ready.environment));
+    let program = kernelspec::program(&ready.environment);
+    let mut keeper = Command::new(&program);
     keeper
         .arg("--keep")
         .arg(options.spares.to_string())
@@ -144,7 +143,6 @@ fn keep_spares(
     // What a terminal sends is not for it; it ends its kernels when it is told to end.
     in_its_own_session(&mut keeper);
     get_when_we_end(&mut keeper, Signal::TERM);
-    let program = kernelspec::program(&ready.environment);
     let started = keeper
         .spawn()
         .with_context(|| format!("运行不了 {}", program.display()))?;

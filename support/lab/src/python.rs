@@ -177,18 +177,17 @@ impl Environment {
             .collect()
     }
 
-    /// Makes the environment if it is missing and installs those of `packages` that are missing in
-    /// it. Interrupted at any point, it goes on from there the next time.
+    /// Makes the environment if it is missing and installs what is [`missing`](Environment::missing)
+    /// in it. Interrupted at any point, it goes on from there the next time.
     ///
     /// # Errors
     /// Without a usable Python, without network, or on a full disk.
-    pub fn install(&self, packages: &[(&str, &str)], bar: &ProgressBar) -> Result<()> {
-        let missing = self.missing(packages);
+    pub fn install(&self, missing: &[String], bar: &ProgressBar) -> Result<()> {
         if !missing.is_empty() {
             if self.own {
                 self.make(bar)?;
             }
-            self.pip(&missing, bar)?;
+            self.pip(missing, bar)?;
         }
         self.set_defaults()?;
         self.configure()

@@ -95,7 +95,8 @@ fn attempt(
     if options.tests {
         packages.extend(TEST_PACKAGES);
     }
-    let lacks_packages = !environment.missing(&packages).is_empty();
+    let missing = environment.missing(&packages);
+    let lacks_packages = !missing.is_empty();
     let is_first = !programs.are_there() || lacks_packages;
     let found = survey(project, &environment, is_first)?;
     let toolchain = found.toolchain;
@@ -124,7 +125,7 @@ fn attempt(
                 true => step.announce("下载和安装，约一分钟"),
                 false => step,
             };
-            environment.install(&packages, step.bar())?;
+            environment.install(&missing, step.bar())?;
             step.done(&format!("JupyterLab：{}", environment.folder().display()));
             Ok(())
         },
@@ -182,8 +183,8 @@ fn plan(project: &Project, has_programs: bool, lacks_packages: bool) -> String {
 }
 
 /// Processor seconds, as measured: the programs, the first set, the others.
-const COMPILING: u64 = 900;
-const LIGHT: u64 = 120;
+const COMPILING: u64 = 700;
+const LIGHT: u64 = 150;
 const HEAVY: u64 = 480;
 
 /// Compiles the programs, lets `python` be installed, downloads crates.
