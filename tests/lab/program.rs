@@ -156,10 +156,14 @@ impl Clone {
         let kept = base::caches::folder().unwrap().join("kernel");
         fs::create_dir_all(clone.cache().join(below)).unwrap();
         for part in ["sets", "answers"] {
-            let mut link = clean("cp");
-            link.arg("-al").arg(kept.join(part));
-            link.arg(clone.cache().join(below));
-            finish(&mut link, SHORT).succeeded();
+            // The temporary folder may be on another disk.
+            let mut copy = clean("sh");
+            copy.args([
+                "-c",
+                "cp -al \"$0\" \"$1\" 2>/dev/null || cp -a \"$0\" \"$1\"",
+            ]);
+            copy.arg(kept.join(part)).arg(clone.cache().join(below));
+            finish(&mut copy, LONG).succeeded();
         }
         clone
     }
