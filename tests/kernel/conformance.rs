@@ -1,15 +1,12 @@
 //! The public conformance suite for kernels, `jupyter_kernel_test`, with every sample filled in.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::command::{LONG, SHORT, all_gone, start};
+use crate::common::{FIRST_CELL, clean, kernelspec, project, python};
 use base::toolchain::Toolchain;
-use common::command::{LONG, SHORT, all_gone, start};
-use common::{FIRST_CELL, clean, kernelspec, project, python};
 use serde_json::{Map, Value, json};
 
 /// Tests in the suite, as of the version that set-up installs: twelve of a kernel, and one of the

@@ -1,16 +1,13 @@
 //! What our kernel promises to every Jupyter client: live output, displays, errors that stop,
 //! interrupts that cancel, and a life and death without remains.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::common::{self, LIMIT, failure, notebook_kernel, ok, run, until};
 use base::ipynb::Notebook;
-use common::{LIMIT, failure, notebook_kernel, ok, run, until};
 use jupyter_protocol::{
     CommInfoRequest, CompleteRequest, ExecuteRequest, HistoryRequest, InputReply, InspectRequest,
     InterruptRequest, IsCompleteRequest, JupyterMessage, JupyterMessageContent, KernelInfoRequest,

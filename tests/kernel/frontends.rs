@@ -1,15 +1,12 @@
 //! Jupyter's own programs with our kernel: they see what JupyterLab sees.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::fs;
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::Command;
 
-use common::command::{Ended, LONG, SHORT, all_gone, start_reading};
-use common::{FIRST_CELL, clean, notebook, project, python};
+use crate::common::command::{Ended, LONG, SHORT, all_gone, start_reading};
+use crate::common::{FIRST_CELL, clean, notebook, project, python};
 use serde_json::{Value, json};
 
 /// Runs one of Jupyter's programs in the notebooks' folder, with `input` to read.

@@ -1,8 +1,5 @@
 //! Our kernel, alive: output, interrupts, failures, versions, build folders.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -11,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::common::{self, LIMIT, failure, interrupted, notebook_kernel, ok, project, run, until};
 use base::toolchain::Toolchain;
-use common::{LIMIT, failure, interrupted, notebook_kernel, ok, project, run, until};
 use link::variable;
 use runner::client::{KernelClient, Outcome};
 use walkdir::WalkDir;

@@ -1,9 +1,6 @@
 //! `nest-tokio`'s promises in live kernels: a stock evcxr kernel with the one line, and ours.
 
-#[path = "../common/mod.rs"]
-mod common;
-
-use common::{FIRST_CELL, failure, ok, run};
+use crate::common::{self, FIRST_CELL, failure, ok, run};
 use runner::client::KernelClient;
 
 /// The one line, and what the matrix itself uses.

@@ -1,9 +1,6 @@
 //! What breaks or talks nonsense on a kernel's ports harms nobody else. Here at a whole kernel;
 //! `support/lab/src/front/sockets/tests.rs` has every byte.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -11,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-use common::{kernel, kernel_command, ok, run, until};
+use crate::common::{kernel, kernel_command, ok, run, until};
 use jupyter_protocol::{
     ExecuteRequest, InputReply, JupyterMessage, JupyterMessageContent, KernelInfoRequest,
     ReplyStatus,

@@ -1,9 +1,6 @@
 //! Spare kernels: one that is taken is like any other, one that does not fit is left alone, and
 //! none outlives its `lab open`.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -15,13 +12,13 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::common::command::{LONG, MARK, Running, SHORT, all_gone, start};
+use crate::common::{
+    self, FIRST_CELL, LIMIT, clean, failure, free_port, interrupted, kernel_command, kernelspec,
+    lab, notebook, ok, project, run, set_up, until,
+};
 use base::ipynb::Notebook;
 use base::process::{get_when_we_end, in_its_own_session};
-use common::command::{LONG, MARK, Running, SHORT, all_gone, start};
-use common::{
-    FIRST_CELL, LIMIT, clean, failure, free_port, interrupted, kernel_command, kernelspec, lab,
-    notebook, ok, project, run, set_up, until,
-};
 use lab::project::PROJECT_ENV;
 use lab::python::PACKAGES;
 use link::variable::CACHE as CACHE_ENV;

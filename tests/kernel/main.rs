@@ -1,0 +1,14 @@
+//! The kernel as its clients meet it. One program, so that its tests, which mostly wait, run side by
+//! side; one module a promise.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cargo;
+mod conformance;
+mod front;
+mod frontends;
+mod kernel;
+mod nesting;
+mod peers;
+mod spare;
