@@ -1,0 +1,198 @@
+//! A cell from its request to its reply.
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::complete;
+use crate::failure::{self, Panic};
+use crate::interrupt::Interruption;
+use crate::message::Message;
+use crate::source_map::SourceMap;
+
+/// An `execute_request` that is being worked on.
+pub struct Cell {
+    pub request: Message,
+    pub code: String,
+    /// Its execution count.
+    pub count: u64,
+    pub silent: bool,
+    pub store_history: bool,
+    pub stop_on_error: bool,
+    /// Whether evcxr shows the value of its last expression.
+    pub ends_in_expression: bool,
+    /// evcxr's reply, when it has come.
+    pub reply: Option<Value>,
+    /// Whether evcxr has said that it is idle again.
+    pub idle: bool,
+    /// evcxr's `error` messages.
+    pub errors: Vec<Value>,
+    /// The last panic on its thread, which may have been caught.
+    pub panic: Option<Panic>,
+    /// How its code ended, if not well.
+    pub failed: Option<Failed>,
+    /// Whether the client can ask the student something.
+    pub allows_input: bool,
+    /// What is to be asked, and whether secretly, if a cell has said so.
+    pub question: Option<(String, bool)>,
+    /// Whether its process waits for what the student types.
+    pub waits_for_input: bool,
+    pub interruption: Interruption,
+}
+
+/// How code ends early.
+#[derive(Debug, PartialEq)]
+pub enum Failed {
+    Panicked,
+    /// A `?` returned an error, with its text.
+    Returned(String),
+}
+
+impl Cell {
+    /// For a request; `count` cells have been counted before it.
+    pub fn new(request: Message, count: u64) -> Cell {
+        let content = request.content();
+        let code = content["code"].as_str().unwrap_or_default().to_owned();
+        let silent = content["silent"] == true;
+        let store_history = !silent && content["store_history"] != false;
+        Cell {
+            ends_in_expression: complete::ends_in_expression(&code),
+            request,
+            code,
+            count: count + u64::from(store_history),
+            silent,
+            store_history,
+            stop_on_error: content["stop_on_error"] != false,
+            reply: None,
+            idle: false,
+            errors: Vec::new(),
+            panic: None,
+            failed: None,
+            allows_input: content["allow_stdin"] != false,
+            question: None,
+            waits_for_input: false,
+            interruption: Interruption::default(),
+        }
+    }
+
+    /// The header of its request.
+    pub fn header(&self) -> Bytes {
+        self.request.header.clone()
+    }
+
+    /// Whether evcxr has said everything.
+    pub fn is_over(&self) -> bool {
+        self.reply.is_some() && self.idle
+    }
+
+    /// evcxr's `error` message.
+    pub fn take_error(&mut self, mut content: Value) {
+        rename(&mut content, self.count);
+        self.errors.push(content);
+    }
+
+    /// What went wrong; nothing if the cell is well.
+    pub fn failures(&self, map: &SourceMap) -> Vec<Value> {
+        let interruption = &self.interruption;
+        let reply = self.reply.as_ref();
+        let failed = reply.is_some_and(|reply| reply["status"] != "ok");
+        if interruption.killed() && failed {
+            return vec![failure::of_kill()];
+        }
+        if interruption.ended_question && self.failed.is_some() {
+            return vec![failure::of_interrupt(false)];
+        }
+        if interruption.cancelled
+            && self.failed == Some(Failed::Panicked)
+            && self.panic.is_none()
+        {
+            return vec![failure::of_interrupt(false)];
+        }
+        match &self.failed {
+            Some(Failed::Panicked) => {
+                let panic = self.panic.clone().unwrap_or_default();
+                vec![failure::of_panic(&panic, panic.place(map).as_ref())]
+            }
+            Some(Failed::Returned(message)) => vec![failure::of_returned(message.trim_end())],
+            None if !failed => Vec::new(),
+            None if interruption.compiler_stopped => vec![failure::of_interrupt(true)],
+            None => match self.errors.iter().find(|error| failure::is_death(error)) {
+                Some(death) => {
+                    let reason = death["evalue"].as_str().unwrap_or_default();
+                    vec![failure::of_death(reason)]
+                }
+                None if self.errors.is_empty() => {
+                    vec![failure::error("Error", "evcxr 没有说明原因", &[])]
+                }
+                None => self.errors.clone(),
+            },
+        }
+    }
+
+    /// The content of the reply to it.
+    pub fn reply(&self, failures: &[Value]) -> Value {
+        let mut content = match failures.first() {
+            Some(failure) => failure.clone(),
+            None => json!({ "user_expressions": not_evaluated(&self.request.content()) }),
+        };
+        content["status"] = json!(if failures.is_empty() { "ok" } else { "error" });
+        content["execution_count"] = json!(self.count);
+        content["payload"] = json!([]);
+        content
+    }
+}
+
+/// A request that is passed on. evcxr's reply and its going idle come on two channels, in any order.
+pub struct Relayed {
+    pub request: Message,
+    pub replied: bool,
+    pub idle: bool,
+}
+
+impl Relayed {
+    pub fn new(request: Message) -> Relayed {
+        Relayed {
+            request,
+            replied: false,
+            idle: false,
+        }
+    }
+
+    pub fn is_over(&self) -> bool {
+        let has_reply = self.request.kind != "comm_open";
+        self.idle && (self.replied || !has_reply)
+    }
+}
+
+/// evcxr counts cells in its own way, and calls them by their number in its reports.
+fn rename(error: &mut Value, count: u64) {
+    let lines = error["traceback"].as_array_mut().into_iter().flatten();
+    for line in lines {
+        let Some(text) = line.as_str() else { continue };
+        if let Some((before, after)) = text.split_once("command_") {
+            let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            *line = json!(format!("{before}单元格 [{count}]{after}"));
+        }
+    }
+}
+
+/// The content of a `display_data`.
+pub fn display(data: Map<String, Value>) -> Value {
+    json!({ "data": data, "metadata": {}, "transient": {} })
+}
+
+/// To evaluate an expression is to compile a cell: no client should wait for that unasked.
+fn not_evaluated(request: &Value) -> Value {
+    let names = request["user_expressions"]
+        .as_object()
+        .into_iter()
+        .flatten();
+    let answer = json!({
+        "status": "error",
+        "ename": "NotEvaluated",
+        "evalue": "user_expressions 不在 Rust 内核里求值",
+        "traceback": [],
+    });
+    names
+        .map(|(name, _)| (name.clone(), answer.clone()))
+        .collect()
+}

@@ -1,0 +1,275 @@
+//! What a student is told about a cell that failed: what happened and where, and nothing of the
+//! machinery that noticed it.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::source_map::{GENERATED, Place, SourceMap};
+
+/// What stands in the names of the standard library's files: without its sources, and with them.
+const OF_STD: [&str; 2] = ["/rustc/", "/rustlib/src/rust/library/"];
+
+/// A panic, on the thread that runs the cells unless another is said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Panic {
+    pub message: String,
+    thread: Option<String>,
+    file: String,
+    line: usize,
+    column: usize,
+    /// What holds the code at this place, if that is known.
+    library: Option<PathBuf>,
+}
+
+impl Panic {
+    /// Of which nothing is known but its text: whoever should have reported it has not.
+    pub fn unreported(message: String) -> Panic {
+        Panic {
+            message,
+            ..Panic::default()
+        }
+    }
+
+    /// From what the `notebook` crate writes.
+    pub fn new(content: &Value) -> Panic {
+        let text = |key: &str| content[key].as_str().unwrap_or_default().to_owned();
+        let number = |key: &str| content[key].as_u64().unwrap_or_default() as usize;
+        Panic {
+            message: text("message"),
+            thread: None,
+            file: text("file"),
+            line: number("line"),
+            column: number("column"),
+            library: content["library"].as_str().map(PathBuf::from),
+        }
+    }
+
+    /// The same for a panic on another thread.
+    pub fn elsewhere(content: &Value) -> Panic {
+        Panic {
+            thread: content["thread"].as_str().map(str::to_owned),
+            ..Panic::new(content)
+        }
+    }
+
+    /// Where, in what a process has written to stderr, std's report of a panic on the thread of the
+    /// cells begins: how one without the `notebook` crate tells.
+    pub fn reported(stderr: &[u8], process: u32) -> Option<usize> {
+        let at = memchr::memmem::find(stderr, mark(process).as_bytes())?;
+        Some(start_of_report(stderr, at))
+    }
+
+    /// From the last of these reports. Also gives where it begins.
+    pub fn printed(stderr: &[u8], process: u32) -> Option<(Panic, usize)> {
+        let mark = mark(process);
+        let at = memchr::memmem::rfind(stderr, mark.as_bytes())?;
+        let report = String::from_utf8_lossy(&stderr[at + mark.len()..]);
+        let (place, text) = report.split_once(":\n")?;
+        let mut place = place.rsplitn(3, ':');
+        let (column, line) = (place.next()?.parse().ok()?, place.next()?.parse().ok()?);
+        let message = match text.split_once("\nnote: run with `RUST_BACKTRACE") {
+            Some((message, _)) => message,
+            None => text.trim_end_matches('\n'),
+        };
+        let panic = Panic {
+            message: message.to_owned(),
+            thread: None,
+            file: place.next()?.to_owned(),
+            line,
+            column,
+            library: None,
+        };
+        Some((panic, start_of_report(stderr, at)))
+    }
+
+    /// The place in a cell, if it is certain.
+    pub fn place(&self, map: &SourceMap) -> Option<Place> {
+        let generated = self.file == GENERATED;
+        generated
+            .then(|| map.find(self.library.as_deref(), self.line, self.column))
+            .flatten()
+    }
+
+    /// Whether its place says nothing to anybody: it is in no file, in one that nobody has seen, or
+    /// in std's own.
+    fn is_nowhere(&self) -> bool {
+        ["", GENERATED].contains(&&*self.file) || OF_STD.iter().any(|part| self.file.contains(part))
+    }
+
+    /// As std prints it, but with the place in a cell: for a panic that is no error of a cell.
+    pub fn report(&self, map: &SourceMap) -> String {
+        let place = match self.place(map) {
+            Some(place) => format!(" at {place}"),
+            None if self.is_nowhere() => String::new(),
+            None => format!(" at {}:{}:{}", self.file, self.line, self.column),
+        };
+        let thread = self.thread.as_deref().unwrap_or("main");
+        format!("\nthread '{thread}' panicked{place}:\n{}\n", self.message)
+    }
+}
+
+/// What std writes of a panic between the thread's name and the place. Cells run on the process's
+/// first thread, which has the same number.
+fn mark(process: u32) -> String {
+    format!(" ({process}) panicked at ")
+}
+
+/// The beginning of the line that has something at `at`, with the empty line before it.
+fn start_of_report(stderr: &[u8], at: usize) -> usize {
+    let start = memchr::memrchr(b'\n', &stderr[..at]).map_or(0, |newline| newline + 1);
+    start - usize::from(stderr[..start].ends_with(b"\n"))
+}
+
+/// The content of an `error` message.
+pub fn error(name: &str, message: &str, details: &[String]) -> Value {
+    let first = format!("\u{1b}[1;31m{name}\u{1b}[0m：{message}");
+    let traceback: Vec<&str> = first
+        .lines()
+        .chain(details.iter().flat_map(|detail| detail.lines()))
+        .collect();
+    json!({ "ename": name, "evalue": message, "traceback": traceback })
+}
+
+/// The `error` for a panic.
+pub fn of_panic(panic: &Panic, place: Option<&Place>) -> Value {
+    let details = match place {
+        Some(place) => vec![
+            format!("  {place}："),
+            format!("    {}", place.text),
+            format!(
+                "    {}\u{1b}[31m^\u{1b}[0m",
+                " ".repeat(width(&place.text, place.column))
+            ),
+        ],
+        None if panic.is_nowhere() => vec![],
+        None => vec![format!("  {}:{}:{}", panic.file, panic.line, panic.column)],
+    };
+    let message = match &*panic.message {
+        "" => "由 resume_unwind 传来；它原来的说明在上面的输出里",
+        message => message,
+    };
+    error("panic", message, &details)
+}
+
+/// Columns of a terminal that the text before a character takes.
+fn width(text: &str, column: usize) -> usize {
+    let before = text.chars().take(column.saturating_sub(1));
+    before
+        .map(|character| 1 + usize::from(character >= '\u{1100}'))
+        .sum()
+}
+
+/// The `error` for a `?` that returned one.
+pub fn of_returned(message: &str) -> Value {
+    let details = ["  ? 把这个错误从单元格里返回了；它后面的代码没有执行。".to_owned()];
+    error("Err", message, &details)
+}
+
+/// The `error` for an interrupt that ended a cell; `compiling` if its code had not begun to run.
+pub fn of_interrupt(compiling: bool) -> Value {
+    let message = match compiling {
+        true => "编译已停止；代码还没有执行。",
+        false => "此单元格的等待已取消；变量和后台任务都还在。",
+    };
+    error("已中断", message, &[])
+}
+
+/// The `error` for an interrupt that had to end the process of the cells.
+pub fn of_kill() -> Value {
+    error(
+        "已终止",
+        "此单元格没有停下来，执行单元格的进程已被终止。",
+        &[LOST.to_owned()],
+    )
+}
+
+/// The `error` for a process that ended by itself; `reason` is evcxr's.
+pub fn of_death(reason: &str) -> Value {
+    let (output, status) = match reason.rsplit_once("Subprocess terminated with status: ") {
+        Some((output, status)) => (output.trim_end(), status.trim()),
+        None => ("", reason),
+    };
+    let details: Vec<String> = [output, LOST]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+        .collect();
+    error(
+        "进程已结束",
+        &format!("执行单元格的进程自己结束了（{status}）。"),
+        &details,
+    )
+}
+
+/// What evcxr's own end leaves of the cell that it was working on.
+pub fn of_end_of_evcxr(how: &str) -> Value {
+    error(
+        "内核已结束",
+        &format!("evcxr 自己结束了（{how}）。"),
+        &["  丢了的：全部变量、后台任务和服务器，还有定义过的一切。请重启内核，从第一格执行起。".to_owned()],
+    )
+}
+
+/// Whether evcxr says that the process of the cells has ended.
+pub fn is_death(error: &Value) -> bool {
+    let message = error["evalue"].as_str().unwrap_or_default();
+    message.contains("Subprocess terminated with status: ")
+}
+
+const LOST: &str = "  丢了的：全部变量、后台任务和服务器。还在的：:dep、use、定义过的函数和类型。内核没有重启，下一格照常执行。";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_read_from_what_std_prints() {
+        let reports = [
+            "\nthread 'main' (77) panicked at src/lib.rs:4:9:\nfirst\nsecond\n",
+            "\nthread '<unnamed>' (77) panicked at src/lib.rs:4:9:\nfirst\nsecond\nnote: run with \
+             `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+        ];
+        for report in reports {
+            let written = format!("before\n{report}");
+            let (panic, start) = Panic::printed(written.as_bytes(), 77).unwrap();
+            assert_eq!(&written[start..], report);
+            assert_eq!(Panic::reported(written.as_bytes(), 77), Some(start));
+            assert_eq!(panic.message, "first\nsecond");
+            assert_eq!(
+                (&*panic.file, panic.line, panic.column),
+                ("src/lib.rs", 4, 9)
+            );
+        }
+        let other = "\nthread 'worker' (78) panicked at a.rs:1:1:\nb\n";
+        assert_eq!(
+            Panic::printed(other.as_bytes(), 77).map(|(panic, _)| panic.message),
+            None
+        );
+    }
+
+    #[test]
+    fn a_panic_that_is_no_error_names_its_place_only_where_somebody_can_find_it() {
+        let report = |file: &str| {
+            let panic =
+                json!({ "message": "m", "thread": "t", "file": file, "line": 7, "column": 5 });
+            Panic::elsewhere(&panic).report(&SourceMap::default())
+        };
+        let nowhere = "\nthread 't' panicked:\nm\n";
+        assert_eq!(report("src/lib.rs"), nowhere);
+        assert_eq!(report("/rustc/5980/library/core/src/option.rs"), nowhere);
+        let sources = "/root/toolchain/lib/rustlib/src/rust/library/core/src/option.rs";
+        assert_eq!(report(sources), nowhere);
+        let elsewhere = "\nthread 't' panicked at /crates/a.rs:7:5:\nm\n";
+        assert_eq!(report("/crates/a.rs"), elsewhere);
+    }
+
+    #[test]
+    fn a_dead_process_is_recognised_and_its_last_words_are_kept() {
+        let reason = "last words\nSubprocess terminated with status: exit status: 3";
+        assert!(is_death(&json!({ "evalue": reason })));
+        let error = of_death(reason);
+        assert!(error["evalue"].as_str().unwrap().contains("exit status: 3"));
+        assert_eq!(error["traceback"][1], "last words");
+    }
+}

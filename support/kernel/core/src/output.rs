@@ -1,0 +1,347 @@
+//! What cells write and show, on its way to the clients.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::record;
+use serde_json::{Map, Value, json};
+
+use crate::Moment;
+use crate::action::Action;
+use crate::cell::{Failed, display};
+use crate::event::Then;
+use crate::evcxr;
+use crate::failure::Panic;
+use crate::front::{Ending, Front, Turn};
+use crate::scanner::{Piece, Scanner};
+use crate::stream::{Batch, Stream};
+
+/// How long bytes are held back that may become a record, and a display to which another
+/// representation may be added.
+const HOLD: Duration = Duration::from_millis(10);
+/// How long std's report of a panic is held back that may turn out to be the cell's error.
+const REPORT: Duration = Duration::from_millis(500);
+/// Longest wait for the answer to a flush.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// What has been read and not been sent.
+pub struct Output {
+    pub batch: Batch,
+    scanner: Scanner,
+    /// How a place in a cell begins, in what is written to stderr.
+    place: String,
+    /// A display, by MIME type: the last one may be the cell's result.
+    pub shown: Option<Map<String, Value>>,
+    /// Until when something is held back.
+    hold: Option<Moment>,
+    /// What std reports of a panic on the thread of the cells, and what is written to stderr behind
+    /// it; and until when that is held back.
+    report: Vec<u8>,
+    report_until: Option<Moment>,
+}
+
+impl Output {
+    /// For a kernel with this secret.
+    pub fn new(secret: &str) -> Output {
+        Output {
+            batch: Batch::default(),
+            scanner: Scanner::new(secret),
+            place: record::prefix(secret) + record::PLACE,
+            shown: None,
+            hold: None,
+            report: Vec::new(),
+            report_until: None,
+        }
+    }
+
+    /// When something is to be done without an event.
+    pub fn moment(&self) -> Option<Moment> {
+        let moments = [self.hold, self.report_until, self.batch.due()];
+        moments.into_iter().flatten().min()
+    }
+
+    /// Gives up hope for what may be the beginning of a record.
+    pub fn release(&mut self, now: Moment) {
+        if let Some(text) = self.scanner.release() {
+            self.batch.add(Stream::Stdout, &text, now);
+        }
+    }
+
+    /// Lets the report of a panic out after all: somebody has caught it.
+    pub fn release_report(&mut self, now: Moment) {
+        let report = std::mem::take(&mut self.report);
+        self.batch.add(Stream::Stderr, &report, now);
+        self.report_until = None;
+    }
+
+    /// Takes what std has written to stderr in a process of this number that has not loaded the
+    /// `notebook` crate.
+    fn take_errors(&mut self, bytes: &[u8], process: u32, now: Moment) {
+        if self.report_until.is_some() {
+            return self.report.extend(bytes);
+        }
+        // std writes a long one in pieces.
+        let begun = self.batch.last_errors().unwrap_or_default().to_vec();
+        let written = [&begun, bytes].concat();
+        let Some(start) = Panic::reported(&written, process) else {
+            return self.batch.add(Stream::Stderr, bytes, now);
+        };
+        self.batch.take_back(&begun);
+        self.batch.add(Stream::Stderr, &written[..start], now);
+        self.report.extend(&written[start..]);
+        self.report_until = Some(now + REPORT);
+    }
+
+    /// Nothing more comes from the process that has written so far.
+    pub fn lose_source(&mut self, now: Moment) {
+        let text = self.scanner.finish();
+        self.batch.add(Stream::Stdout, &text, now);
+        self.release_report(now);
+    }
+}
+
+impl Front {
+    /// Something has been written.
+    pub(crate) fn take_written(&mut self, stream: Stream, bytes: &[u8]) {
+        match stream {
+            Stream::Stderr => self.output.batch.add(stream, bytes, self.now),
+            Stream::Stdout => {
+                for piece in self.output.scanner.feed(bytes) {
+                    self.take_piece(piece);
+                }
+                if self.output.scanner.holds() {
+                    self.output.hold = Some(self.now + HOLD);
+                }
+            }
+        }
+        if self.output.batch.is_full() {
+            self.send_text(false);
+        }
+    }
+
+    fn take_piece(&mut self, piece: Piece) {
+        match piece {
+            // evcxr tries itself out before it listens to us.
+            Piece::Text(_) | Piece::Errors(_) | Piece::Content(..) if !self.is_heard() => {}
+            Piece::Text(text) => {
+                self.show();
+                self.output.batch.add(Stream::Stdout, &text, self.now);
+            }
+            Piece::Errors(bytes) => self.take_errors(&bytes),
+            Piece::Content(mime, content) => self.take_content(mime, content),
+            Piece::Message(message) => self.take_message(&message),
+            Piece::Panicked(text) => {
+                let printed = self.take_printed_panic();
+                if let Turn::Cell(cell) = &mut self.turn {
+                    let unreported = || (!text.is_empty()).then(|| Panic::unreported(text));
+                    cell.panic = cell.panic.take().or(printed).or_else(unreported);
+                    cell.failed = Some(Failed::Panicked);
+                }
+                self.tell_evcxr(evcxr::PANICKED);
+            }
+            Piece::Returned(error) => {
+                if let Turn::Cell(cell) = &mut self.turn {
+                    cell.failed = Some(Failed::Returned(error));
+                }
+                self.tell_evcxr(evcxr::RETURNED);
+            }
+            Piece::Changed(variable) => {
+                self.tell_evcxr(&format!("{}{variable}", evcxr::CHANGED_TYPE));
+            }
+            Piece::Question(question, secret) => {
+                if let Turn::Cell(cell) = &mut self.turn {
+                    cell.question = Some((question, secret));
+                }
+            }
+            Piece::Ended => self.begin_ending(),
+        }
+    }
+
+    fn tell_evcxr(&mut self, line: &str) {
+        self.act(Action::TellEvcxr(line.to_owned()));
+    }
+
+    /// What std has written to stderr.
+    fn take_errors(&mut self, bytes: &[u8]) {
+        self.show();
+        let places = self.with_places(bytes);
+        let bytes = places.as_deref().unwrap_or(bytes);
+        let process = self.process.as_ref();
+        match process.filter(|process| process.notebook.is_none()) {
+            Some(process) => self.output.take_errors(bytes, process.process, self.now),
+            None => self.output.batch.add(Stream::Stderr, bytes, self.now),
+        }
+    }
+
+    /// The same text, if there are places in it, with the cells that they are in.
+    fn with_places(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let begin = self.output.place.as_bytes();
+        let mut rest = bytes;
+        let mut text = Vec::new();
+        while let Some(at) = memchr::memmem::find(rest, begin) {
+            let place = &rest[at + begin.len()..];
+            let end = memchr::memchr(b';', place)?;
+            text.extend_from_slice(&rest[..at]);
+            let found = std::str::from_utf8(&place[..end])
+                .ok()
+                .and_then(|place| self.place_of(place));
+            text.extend_from_slice(found.as_deref().unwrap_or(UNSURE).as_bytes());
+            rest = &place[end + 1..];
+        }
+        (rest.len() < bytes.len()).then(|| [&text, rest].concat())
+    }
+
+    /// From the number of a build, a line and a column.
+    fn place_of(&self, place: &str) -> Option<String> {
+        let mut numbers = place.trim().split(':').map(|number| number.parse().ok());
+        let (build, line, column) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        let place = self.map.find_build(build, line as usize, column as usize)?;
+        Some(place.to_string())
+    }
+
+    /// The panic that std has just reported on stderr, which then need not be shown. With the
+    /// `notebook` crate it comes as a message.
+    fn take_printed_panic(&mut self) -> Option<Panic> {
+        let process = self.process.as_ref();
+        let process = process.filter(|process| process.notebook.is_none())?.process;
+        let report = std::mem::take(&mut self.output.report);
+        self.output.report_until = None;
+        let printed = Panic::printed(&report, process);
+        let before = printed.as_ref().map_or(report.len(), |(_, start)| *start);
+        self.output.batch.add(Stream::Stderr, &report[..before], self.now);
+        printed.map(|(panic, _)| panic)
+    }
+
+    /// One of the representations of a value.
+    fn take_content(&mut self, mime: String, content: String) {
+        let shown = self.output.shown.as_ref();
+        if shown.is_some_and(|shown| shown.contains_key(&mime)) {
+            self.show(); // that was another value
+        }
+        let value = match mime.contains("json") {
+            true => serde_json::from_str(&content).unwrap_or(Value::String(content)),
+            false => Value::String(content),
+        };
+        self.output.hold = Some(self.now + HOLD);
+        let shown = self.output.shown.get_or_insert_default();
+        shown.insert(mime, value);
+    }
+
+    /// A message from the `notebook` crate, or from the process itself.
+    fn take_message(&mut self, message: &Value) {
+        let content = &message["content"];
+        match message["msg_type"].as_str() {
+            Some("begun") => {
+                if let (Turn::Cell(cell), Some(library)) =
+                    (&self.turn, content["library"].as_str())
+                {
+                    let build = content["build"].as_u64().unwrap_or_default();
+                    self.map.add(build, Path::new(library), cell.count, &cell.code);
+                }
+            }
+            Some("panic") => {
+                let panic = Panic::new(content);
+                let earlier = match &mut self.turn {
+                    Turn::Cell(cell) => cell.panic.replace(panic),
+                    _ => Some(panic),
+                };
+                if let Some(caught) = earlier {
+                    self.report(&caught);
+                }
+            }
+            Some("panic_elsewhere") => self.report(&Panic::elsewhere(content)),
+            Some(kind @ ("display_data" | "update_display_data" | "clear_output")) => {
+                self.show();
+                self.send_text(false);
+                self.publish_output(kind, content.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Shows a panic that is no error of a cell.
+    pub(crate) fn report(&mut self, panic: &Panic) {
+        let report = panic.report(&self.map);
+        self.output.batch.add(Stream::Stderr, report.as_bytes(), self.now);
+    }
+
+    /// Shows what is held back as a display of its own.
+    fn show(&mut self) {
+        if let Some(data) = self.output.shown.take() {
+            self.send_text(false);
+            self.publish_output("display_data", display(data));
+        }
+    }
+
+    /// Sends the text that waits; at the `end` of a cell, all of it.
+    pub(crate) fn send_text(&mut self, end: bool) {
+        for (stream, text) in self.output.batch.take(end, self.now) {
+            self.publish_output("stream", json!({ "name": stream.name(), "text": text }));
+        }
+    }
+
+    /// Text that evcxr publishes: of a process that has not connected.
+    pub(crate) fn take_stream(&mut self, content: &Value) {
+        let stream = match content["name"].as_str() {
+            Some("stderr") => Stream::Stderr,
+            _ => Stream::Stdout,
+        };
+        let text = content["text"].as_str().unwrap_or_default();
+        self.output.batch.add(stream, text.as_bytes(), self.now);
+    }
+
+    /// Does what has been waiting for this moment.
+    pub(crate) fn output_moment(&mut self) {
+        let now = self.now;
+        let has_come = |moment: Option<Moment>| moment.is_some_and(|moment| moment <= now);
+        if has_come(self.output.hold) {
+            self.output.hold = None;
+            self.output.release(now);
+            // What may turn out to be the cell's result waits for its end.
+            if !matches!(&self.turn, Turn::Cell(cell) if cell.ends_in_expression) {
+                self.show();
+            }
+        }
+        if has_come(self.output.report_until) {
+            self.output.release_report(now);
+        }
+        if has_come(self.output.batch.due()) {
+            self.send_text(false);
+        }
+        let process = self.process.as_ref();
+        let ending = process.and_then(|process| process.ending.as_ref());
+        if has_come(ending.map(|ending| ending.deadline)) {
+            self.act(Action::Drain(Then::EndCode));
+        }
+    }
+
+    /// A cell's code has come to its end. What it has asked the `notebook` crate for before, an
+    /// interrupt above all, is done when that has answered once more.
+    fn begin_ending(&mut self) {
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        if process.notebook.is_none() {
+            return self.act(Action::Drain(Then::EndCode));
+        }
+        self.flushes += 1;
+        process.ending = Some(Ending {
+            flush: self.flushes,
+            deadline: self.now + FLUSH,
+        });
+        self.act(Action::Flush(self.flushes));
+    }
+
+    /// Everything that the code wrote has been read: evcxr may hear that it has ended.
+    pub(crate) fn end_code(&mut self) {
+        self.output.release(self.now);
+        self.output.release_report(self.now);
+        if let Some(process) = &mut self.process {
+            process.ending = None;
+            self.tell_evcxr(evcxr::ENDED);
+        }
+    }
+}
+
+/// Stands where a place in a cell would, if it is not certain.
+const UNSURE: &str = "…";
