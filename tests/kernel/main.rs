@@ -1,5 +1,5 @@
 //! The kernel as its clients meet it. One program, so that its tests, which mostly wait, run side by
-//! side; one module a promise.
+//! side.
 
 #[path = "../common/mod.rs"]
 mod common;

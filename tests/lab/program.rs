@@ -1,12 +1,5 @@
 //! The program as its users meet it: a fresh copy in an awkward place, good days and bad ones.
 
-#[path = "browser/book.rs"]
-mod book;
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "browser/webdriver.rs"]
-mod webdriver;
-
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
@@ -15,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::browser::{book, webdriver};
+use crate::common::command::{Ended, LONG, Running, SHORT, all_gone, finish, start};
+use crate::common::{self, FIRST_CELL, clean, free_port, lab, notebook, project};
 use base::toolchain::Toolchain;
-use common::command::{Ended, LONG, Running, SHORT, all_gone, finish, start};
-use common::{FIRST_CELL, clean, free_port, lab, notebook, project};
 use lab::project::PROJECT_ENV;
 use lab::python::PACKAGES;
 use link::variable::CACHE as CACHE_ENV;

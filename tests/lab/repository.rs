@@ -1,15 +1,12 @@
 //! What the repository promises to whoever clones it: complete, consistent, and in order.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::common::{FIRST_CELL, clean, lab, project};
 use base::ipynb::Notebook;
-use common::{FIRST_CELL, clean, lab, project};
 use lab::python::PACKAGES;
 use serde_json::Value;
 

@@ -1,13 +1,10 @@
 //! The exercises: what a notebook says under 参考答案 passes its own check, and typical wrong answers do
 //! not: each is told what is wrong with it.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::path::PathBuf;
 
+use crate::common::{self, LIMIT, ok, project, run};
 use base::ipynb::Notebook;
-use common::{LIMIT, ok, project, run};
 use runner::client::{KernelClient, Outcome};
 
 /// The exercises of a notebook.

@@ -1,15 +1,12 @@
 //! Every notebook, cell by cell, in a live kernel: in order, twice in one kernel, and from the top
 //! after an interrupt half-way. What the text around a cell says about its output is asserted.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
+use crate::common::{self, LIMIT, assert_in_order, project, run_within};
 use base::ipynb::{Cell, CellKind, Notebook};
-use common::{LIMIT, assert_in_order, project, run_within};
 use runner::client::{Execution, KernelClient, Outcome};
 
 /// What the course says about a notebook's cells, by their ids.

@@ -1,9 +1,6 @@
 //! Notebook 06 against the real things: MariaDB, Redis, and a server that takes spans as Zipkin
 //! does. All of them live in temporary folders, on free ports of loopback, and end with the test.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Write;
@@ -12,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use crate::common::command::{LONG, Running, SHORT, finish, start_server};
+use crate::common::{LIMIT, assert_in_order, clean, free_port, kernel_command, project, run};
 use base::ipynb::Notebook;
-use common::command::{LONG, Running, SHORT, finish, start_server};
-use common::{LIMIT, assert_in_order, clean, free_port, kernel_command, project, run};
 use link::variable::NOTEBOOK as NOTEBOOK_ENV;
 use runner::client::{KernelClient, Outcome};
 use serde_json::Value;

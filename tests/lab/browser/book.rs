@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::webdriver::Browser;
 use crate::common::FIRST_CELL;
 use crate::common::command::SHORT;
-use crate::webdriver::Browser;
 
 /// Opens every page of the book in `folder`; pictures of them are kept in `target/screenshots/`.
 pub fn can_be_read_without_network(folder: &Path) {

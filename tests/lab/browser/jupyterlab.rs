@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::webdriver::{Browser, CONTROL, ENTER, SHIFT};
 use crate::common::command::{LONG, Running, SHORT, all_gone, start_server};
 use crate::common::{clean, free_port, lab, project, set_up};
-use crate::webdriver::{Browser, CONTROL, ENTER, SHIFT};
 
 /// Names of notebooks that a test puts into the course's folder while it runs. Git ignores them.
 const PREFIX: &str = "Untitled-browser-test";

@@ -2,7 +2,6 @@
 //!
 //! The crates that speak it turn on features of crates that evcxr is made of (`time`, `regex`,
 //! `serde`), and every build would compile evcxr anew. What is needed of the protocol is this file.
-#![allow(dead_code)] // each test target uses a part of it
 
 use std::fs;
 use std::io::Write;

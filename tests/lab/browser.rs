@@ -2,16 +2,15 @@
 //!
 //! Pictures are kept in `target/screenshots/`: worth a look after a change.
 
-#[path = "../../common/mod.rs"]
-mod common;
+pub mod book;
 mod jupyterlab;
-mod webdriver;
+pub mod webdriver;
 
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::command::{LONG, SHORT};
-use common::{FIRST_CELL, notebook, project};
+use crate::common::command::{LONG, SHORT};
+use crate::common::{FIRST_CELL, notebook, project};
 use jupyterlab::{JupyterLab, Server, is_idle};
 use serde_json::{Value, json};
 use webdriver::{Browser, ENTER};
