@@ -166,20 +166,16 @@ fn up_to_name(code: &str, cursor: usize) -> String {
     let Some(meant) = meant else {
         return code[..cursor].to_owned();
     };
+    let text = &code[meant.start..meant.end];
     // What stands in the brackets of a macro means nothing to evcxr until they are closed.
-    let around = around(&tokens, meant.start);
-    match around {
-        None if meant.is_name() || cursor == meant.end => code[..meant.end].to_owned(),
-        None => code[..meant.end].to_owned(),
-        Some(of_macro) if meant.is_name() => {
-            let start = start_of_expression(&tokens, meant);
-            code[..of_macro].to_owned() + &code[start..meant.end]
-        }
-        Some(of_macro) => match name_in_text(&code[meant.start..meant.end], cursor - meant.start) {
-            Some(name) => code[..of_macro].to_owned() + name,
-            None => code[..of_macro].to_owned() + &code[meant.start..meant.end],
-        },
-    }
+    let Some(of_macro) = around(&tokens, meant.start) else {
+        return code[..meant.end].to_owned();
+    };
+    let expression = match meant.is_name() {
+        true => &code[start_of_expression(&tokens, meant)..meant.end],
+        false => name_in_text(text, cursor - meant.start).unwrap_or(text),
+    };
+    code[..of_macro].to_owned() + expression
 }
 
 struct Token {
@@ -252,9 +248,10 @@ fn around(tokens: &[Token], at: usize) -> Option<usize> {
 
 /// Where the name of a macro begins, if the tokens end in one and its exclamation mark.
 fn start_of_macro(tokens: &[Token]) -> Option<usize> {
-    let (bang, before) = tokens.split_last()?;
+    let bang = tokens.iter().rposition(|token| !token.is_space())?;
+    let before = &tokens[..bang];
     let name = before.last().filter(|name| name.is_name())?;
-    (bang.kind == TokenKind::Bang).then(|| start_of_expression(before, name))
+    (tokens[bang].kind == TokenKind::Bang).then(|| start_of_expression(before, name))
 }
 
 /// Where the expression begins that ends in this name: `a` of `a.b(1).c`.
@@ -454,12 +451,7 @@ mod tests {
             ("B { c$1 }", "B {…}", "instance", Some("B {}")),
             ("r#match", "match", "instance", Some("r#match")),
             ("r#try!()", "try!(…)", "function", Some("r#try!()")),
-            (
-                "for $1 in $2 {\n    \n}",
-                "for",
-                "keyword",
-                Some("for"),
-            ),
+            ("for $1 in $2 {\n    \n}", "for", "keyword", Some("for")),
             (
                 "if let $1 = $2 {\n    $3\n} else {\n    \n};",
                 "if let",
@@ -481,7 +473,12 @@ mod tests {
             ),
             ("a($1, b", "a", "instance", None),
             ("${1:a}", "a", "instance", None),
-            ("evcxr_variable_store(_);", "evcxr_variable_store(…)", "function", None),
+            (
+                "evcxr_variable_store(_);",
+                "evcxr_variable_store(…)",
+                "function",
+                None,
+            ),
             ("EvcxrUserCodeError", "EvcxrUserCodeError", "class", None),
         ] {
             let typed = typed(offered, label, kind);
@@ -493,14 +490,21 @@ mod tests {
     fn each_text_is_offered_once_and_the_types_belong_to_the_texts() {
         let asked = json!({ "code": "whi", "cursor_pos": 3 });
         let offers = [
-            ("evcxr_variable_store(_)", "evcxr_variable_store(…)", "function"),
+            (
+                "evcxr_variable_store(_)",
+                "evcxr_variable_store(…)",
+                "function",
+            ),
             ("while $1 {\n    \n}", "while", "keyword"),
             ("while let $1 = $2 {\n    \n}", "while let", "keyword"),
             ("println!()", "println!(…)", "function"),
             ("println!()", "println!(…)", "function"),
         ];
         let reply = completed(&asked, &reply(&offers, 0, 3));
-        assert_eq!(reply["matches"], json!(["while", "while let", "println!()"]));
+        assert_eq!(
+            reply["matches"],
+            json!(["while", "while let", "println!()"])
+        );
         let types = reply["metadata"]["_jupyter_types_experimental"].as_array();
         let types: Vec<_> = types
             .unwrap()
@@ -520,12 +524,17 @@ mod tests {
         let asked = json!({ "code": "x", "cursor_pos": 1 });
         let error = json!({ "status": "error", "ename": "e" });
         assert_eq!(completed(&asked, &error), error);
-        for strange in [json!(null), json!({}), json!({ "code": 1, "cursor_pos": -1 })] {
+        for strange in [
+            json!(null),
+            json!({}),
+            json!({ "code": 1, "cursor_pos": -1 }),
+        ] {
             assert_eq!(completion(&strange), strange);
             assert_eq!(inspection(&strange), strange);
             assert_eq!(completed(&strange, &error), error);
         }
-        let bare = json!({ "status": "ok", "matches": ["a", 1], "cursor_start": 0, "cursor_end": 1 });
+        let bare =
+            json!({ "status": "ok", "matches": ["a", 1], "cursor_start": 0, "cursor_end": 1 });
         assert_eq!(completed(&asked, &bare)["matches"], json!(["a"]));
     }
 
@@ -571,7 +580,10 @@ mod tests {
         for (code, expected) in [
             ("println!(\"{}\", insp|ected)", "inspected"),
             ("let q = 1; println!(\"{}\", q|)", "let q = 1; q"),
-            ("std::println!(\"{}\", a.b(1)[2]?.c|lone().d)", "a.b(1)[2]?.clone"),
+            (
+                "std::println!(\"{}\", a.b(1)[2]?.c|lone().d)",
+                "a.b(1)[2]?.clone",
+            ),
             ("vec![(Str|ing::new())]", "String"),
             ("vec![String::ne|w()]", "String::new"),
             ("println!(\"{inspe|cted:?}\")", "inspected"),
@@ -595,5 +607,51 @@ mod tests {
         assert_eq!(completion(&asked)["cursor_pos"], 6);
         let huge = json!({ "code": "é name", "cursor_pos": u64::MAX });
         assert_eq!(completion(&huge)["cursor_pos"], 6);
+    }
+
+    #[test]
+    fn places_are_translated_without_loss() {
+        properties::holds(&properties::text(30), |code| {
+            let code_points = code.chars().count();
+            let graphemes = code.graphemes(true).count();
+            for at in 0..=graphemes + 1 {
+                let there = from_evcxr(&code, at);
+                assert_eq!(to_evcxr(&code, there), at.min(graphemes), "{at}");
+            }
+            let mut last = 0;
+            for at in 0..=code_points + 1 {
+                let there = to_evcxr(&code, at);
+                assert!(from_evcxr(&code, there) <= at, "{at}");
+                assert!((last..=graphemes).contains(&there), "{at}");
+                last = there;
+            }
+            assert_eq!(last, graphemes);
+        });
+    }
+
+    #[test]
+    fn any_question_and_any_answer_can_be_translated() {
+        use properties::proptest::prelude::*;
+        let offers = prop::collection::vec((properties::text(4), properties::text(4)), 0..4);
+        let places = (0..40_u64, 0..40_u64, 0..40_u64);
+        let any = (properties::text(20), places, offers);
+        properties::holds(&any, |(code, (cursor, start, end), offers)| {
+            let asked = json!({ "code": code, "cursor_pos": cursor });
+            let question = inspection(&asked);
+            let seen = question["code"].as_str().unwrap();
+            assert_eq!(question["cursor_pos"], seen.graphemes(true).count());
+            let offers: Vec<_> = offers
+                .iter()
+                .flat_map(|(text, label)| {
+                    ["keyword", "function"].map(|kind| (&**text, &**label, kind))
+                })
+                .collect();
+            let reply = completed(&asked, &reply(&offers, start as usize, end as usize));
+            let matches = reply["matches"].as_array().unwrap();
+            let types = reply["metadata"]["_jupyter_types_experimental"].as_array();
+            assert_eq!(matches.len(), types.unwrap().len());
+            let last = code.chars().count() as u64;
+            assert!(reply["cursor_end"].as_u64().unwrap() <= last);
+        });
     }
 }
