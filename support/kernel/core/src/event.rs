@@ -30,6 +30,8 @@ pub enum Event {
     Tried(Tried),
     /// Our cargo, on the connection with this number, has something to tell the student.
     Notice(u64, String),
+    /// Somebody takes this kernel, which was a spare.
+    Taken,
     /// An interrupt that came as a signal, or from whoever keeps this kernel.
     Interrupt,
     /// The moment that [`Front::next_moment`](crate::Front::next_moment) has named.

@@ -18,6 +18,7 @@ use crate::interrupt;
 use crate::message::Message;
 use crate::notice::Notice;
 use crate::output::Output;
+use crate::positions;
 use crate::source_map::SourceMap;
 use crate::stream::Stream;
 
@@ -184,6 +185,7 @@ impl Front {
             Event::Drained(Then::Forget) => self.forget_process(),
             Event::Tried(tried) => self.interrupt_tried(tried),
             Event::Notice(guest, line) => self.take_notice(guest, &line),
+            Event::Taken => self.step_forward(),
             Event::Interrupt => self.interrupt(),
             Event::Moment => self.moment_has_come(),
         }
@@ -233,6 +235,13 @@ impl Front {
             let step = cell.interruption.time_passes(runs, now);
             self.go_on_interrupting(step);
         }
+    }
+
+    /// Requests and bytes that are held.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        let turn = usize::from(!matches!(self.turn, Turn::Nobody));
+        self.queue.len() + turn + self.output.held()
     }
 
     /// Adds something to what is to be done.
@@ -353,8 +362,8 @@ impl Front {
                 self.answer(&request);
                 continue;
             }
-            if asked.is_some() && std::mem::take(&mut self.steps_back) {
-                self.act(Action::StepForward);
+            if asked.is_some() {
+                self.step_forward();
             }
             if matches!(self.turn, Turn::Own(_)) || !self.is_heard() {
                 return;
@@ -372,12 +381,19 @@ impl Front {
             };
             let is_cell = request.kind == "execute_request";
             if step == Next::Asked {
-                self.act(Action::ToEvcxr(request.clone()));
+                self.act(Action::ToEvcxr(for_evcxr(request.clone())));
             }
             match is_cell {
                 true => self.start_cell(request, step == Next::Known),
                 false => self.turn = Turn::Relayed(Box::new(Relayed::new(request))),
             }
+        }
+    }
+
+    /// Somebody uses the kernel.
+    fn step_forward(&mut self) {
+        if std::mem::take(&mut self.steps_back) {
+            self.act(Action::StepForward);
         }
     }
 
@@ -428,6 +444,28 @@ impl Front {
     }
 }
 
+/// A client's request in evcxr's terms.
+fn for_evcxr(request: Message) -> Message {
+    let content = match &*request.kind {
+        "complete_request" => positions::completion(&request.content()),
+        "inspect_request" => positions::inspection(&request.content()),
+        _ => return request,
+    };
+    request.with_content(&content)
+}
+
+/// evcxr's reply in the terms of the client that asked.
+fn for_client(request: &Message, reply: Message) -> Message {
+    let reply = reply.addressed_to(request.identities.clone());
+    match &*request.kind {
+        "complete_request" => {
+            let content = positions::completed(&request.content(), &reply.content());
+            reply.with_content(&content)
+        }
+        _ => reply,
+    }
+}
+
 /// What evcxr says.
 impl Front {
     /// evcxr's answer to a request.
@@ -439,8 +477,8 @@ impl Front {
             }
             Turn::Relayed(relayed) if relayed.request.id == reply.parent_id => {
                 if !std::mem::replace(&mut relayed.replied, true) {
-                    let identities = relayed.request.identities.clone();
-                    self.act(Action::PassReply(reply.addressed_to(identities)));
+                    let reply = for_client(&relayed.request, reply);
+                    self.act(Action::PassReply(reply));
                 }
                 self.finish_relayed();
             }
@@ -741,7 +779,7 @@ impl Front {
             Turn::Cell(cell) => {
                 let asks = std::mem::take(&mut cell.waits_for_input);
                 let step = cell.interruption.wanted(asks, self.now);
-                self.go_on_interrupting(Some(step));
+                self.go_on_interrupting(step);
             }
             Turn::Relayed(_) => {}
             // Of cells that have not started yet: they are all that anybody knows of.
@@ -773,6 +811,7 @@ impl Front {
             Some(interrupt::Step::EndQuestion) => self.act(Action::AnswerInput(Err(CANCELED))),
             Some(interrupt::Step::Warn(notice)) => {
                 self.output.batch.add(Stream::Stderr, notice.as_bytes(), self.now);
+                self.send_text(false);
             }
         }
     }

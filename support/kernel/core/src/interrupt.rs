@@ -17,6 +17,10 @@ const REACTION: Duration = Duration::from_millis(300);
 /// How long a process without the `notebook` crate may run before it is said to be busy.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
+/// How long a student has been able to read what the next interrupt does, at least, before it does
+/// that: a double click on ■ costs nothing.
+const READ: Duration = Duration::from_millis(500);
+
 const BUSY: &str = "[未能中断] 此单元格在执行不会让出线程的代码（循环、std::thread::sleep……），取消不了。\
     再次中断将终止执行单元格的进程：变量、后台任务和服务器都会丢失。\n";
 const STUCK: &str = "[等待中断] 此单元格到它的下一个 .await 才会停下，而它还没有走到那里。\
@@ -45,8 +49,8 @@ enum State {
     Asked { since: Moment },
     /// A wait was cancelled; at this moment the code is said to be stuck.
     Stopping(Moment),
-    /// The student knows that the next one kills.
-    Warned,
+    /// The student knows since then that the next one kills.
+    Warned(Moment),
     /// The process has been killed.
     Killed,
 }
@@ -66,11 +70,12 @@ pub enum Step {
 
 impl Interruption {
     /// One has come. `asks`: the code waits for the student to type something.
-    pub fn wanted(&mut self, asks: bool, now: Moment) -> Step {
+    pub fn wanted(&mut self, asks: bool, now: Moment) -> Option<Step> {
         let since = match self.state {
-            State::Warned | State::Killed => {
+            State::Warned(at) if now < at + READ => return None,
+            State::Warned(_) | State::Killed => {
                 self.state = State::Killed;
-                return Step::Kill;
+                return Some(Step::Kill);
             }
             State::Wanted { since, .. } | State::Asked { since } => since,
             State::Unwanted | State::Stopping(_) => now,
@@ -80,10 +85,10 @@ impl Interruption {
             self.ended_question = true;
             let again = now + REACTION;
             self.state = State::Wanted { since, again };
-            return Step::EndQuestion;
+            return Some(Step::EndQuestion);
         }
         self.state = State::Asked { since };
-        Step::Try
+        Some(Step::Try)
     }
 
     /// What has become of it on its way.
@@ -94,7 +99,7 @@ impl Interruption {
         };
         match tried {
             Tried::Asked => None,
-            Tried::NobodyThere if now.saturating_sub(since) > UNKNOWN => Some(self.warn(BUSY)),
+            Tried::NobodyThere if now.saturating_sub(since) > UNKNOWN => self.warn(BUSY, now),
             Tried::StoppedCompiler | Tried::NobodyThere => self.again(since, now),
         }
     }
@@ -103,12 +108,12 @@ impl Interruption {
     pub fn found(&mut self, found: Found, ending: bool, now: Moment) -> Option<Step> {
         match (found, self.state) {
             // Of an earlier cell, or too late.
-            (_, State::Unwanted | State::Warned | State::Killed) => None,
+            (_, State::Unwanted | State::Warned(_) | State::Killed) => None,
             (Found::Wait, _) => {
                 self.state = State::Stopping(now + REACTION);
                 None
             }
-            (Found::Busy, _) if !ending => Some(self.warn(BUSY)),
+            (Found::Busy, _) if !ending => self.warn(BUSY, now),
             (_, State::Asked { since } | State::Wanted { since, .. }) => self.again(since, now),
             (_, State::Stopping(_)) => None,
         }
@@ -138,7 +143,7 @@ impl Interruption {
                 Some(Step::Try)
             }
             State::Stopping(until) if until <= now => match runs {
-                true => Some(self.warn(STUCK)),
+                true => self.warn(STUCK, now),
                 false => {
                     self.state = State::Unwanted;
                     None
@@ -159,9 +164,9 @@ impl Interruption {
         None
     }
 
-    fn warn(&mut self, notice: &'static str) -> Step {
-        self.state = State::Warned;
-        Step::Warn(notice)
+    fn warn(&mut self, notice: &'static str, now: Moment) -> Option<Step> {
+        self.state = State::Warned(now);
+        Some(Step::Warn(notice))
     }
 }
 
@@ -173,7 +178,7 @@ mod tests {
 
     fn asked() -> Interruption {
         let mut interruption = Interruption::default();
-        assert_eq!(interruption.wanted(false, NOW), Step::Try);
+        assert_eq!(interruption.wanted(false, NOW), Some(Step::Try));
         assert_eq!(interruption.tried(Tried::Asked, NOW), None);
         interruption
     }
@@ -200,9 +205,12 @@ mod tests {
         for found in [Found::Nothing, Found::Busy, Found::Wait] {
             assert_eq!(interruption.found(found, false, NOW), None);
         }
-        assert_eq!(interruption.wanted(false, NOW), Step::Kill);
+        // Nobody can have read it yet.
+        assert_eq!(interruption.wanted(false, NOW + READ / 2), None);
+        assert!(!interruption.killed());
+        assert_eq!(interruption.wanted(false, NOW + READ), Some(Step::Kill));
         assert!(interruption.killed());
-        assert_eq!(interruption.wanted(false, NOW), Step::Kill);
+        assert_eq!(interruption.wanted(false, NOW + READ), Some(Step::Kill));
     }
 
     #[test]
@@ -245,7 +253,7 @@ mod tests {
     #[test]
     fn a_question_ends_and_what_does_not_end_with_it_is_interrupted() {
         let mut interruption = Interruption::default();
-        assert_eq!(interruption.wanted(true, NOW), Step::EndQuestion);
+        assert_eq!(interruption.wanted(true, NOW), Some(Step::EndQuestion));
         assert!(interruption.ended_question);
         let next = interruption.time_passes(true, NOW + REACTION);
         assert_eq!(next, Some(Step::Try));
@@ -256,12 +264,12 @@ mod tests {
         let mut interruption = Interruption::default();
         interruption.wanted(false, NOW);
         interruption.tried(Tried::NobodyThere, NOW);
-        assert_eq!(interruption.wanted(false, NOW + UNKNOWN), Step::Try);
+        assert_eq!(interruption.wanted(false, NOW + UNKNOWN), Some(Step::Try));
         let later = NOW + UNKNOWN + RETRY;
         assert_eq!(interruption.tried(Tried::NobodyThere, later), Some(Step::Warn(BUSY)));
         // Of a wait that is stopping, too.
         let mut interruption = asked();
         interruption.found(Found::Wait, false, NOW);
-        assert_eq!(interruption.wanted(false, NOW), Step::Try);
+        assert_eq!(interruption.wanted(false, NOW), Some(Step::Try));
     }
 }

@@ -20,6 +20,7 @@
 //! | `scanner.rs` | records and markers in what cells write |
 //! | `stream.rs` | text in batches |
 //! | `notice.rs` | what takes long, told in the cell that waits |
+//! | `positions.rs` | places in code, in the terms of Jupyter and of evcxr |
 //! | `failure.rs` | what a student is told about a cell that failed |
 //! | `answers.rs` | requests that need no evcxr |
 //! | `complete.rs`, `history.rs` | two of those |
@@ -49,6 +50,7 @@ mod interrupt;
 mod message;
 mod notice;
 mod output;
+mod positions;
 mod record;
 mod scanner;
 mod source_map;
@@ -56,11 +58,15 @@ mod stream;
 
 pub use action::{Action, Channel, Outgoing};
 pub use ahead::may_be_run_ahead;
+pub use answers::PROTOCOL;
 pub use event::{Event, FromProcess, Found, Then, Tried};
 pub use front::{Front, Setup};
 pub use message::Message;
-pub use source_map::{GENERATED, kept};
+pub use source_map::{GENERATED, SourceMap, kept};
 pub use stream::{Pace, Stream};
 
 /// Time since the front began.
 pub type Moment = std::time::Duration;
+
+#[cfg(test)]
+mod tests;

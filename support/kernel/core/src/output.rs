@@ -54,6 +54,13 @@ impl Output {
         }
     }
 
+    /// Bytes and displays that are held back.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        let text = self.batch.due().is_some() || self.scanner.holds();
+        self.report.len() + usize::from(text) + usize::from(self.shown.is_some())
+    }
+
     /// When something is to be done without an event.
     pub fn moment(&self) -> Option<Moment> {
         let moments = [self.hold, self.report_until, self.batch.due()];

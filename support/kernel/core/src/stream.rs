@@ -25,11 +25,14 @@ const PACE: usize = 1 << 20;
 /// One of the two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
+    /// Standard output.
     Stdout,
+    /// Standard error.
     Stderr,
 }
 
 impl Stream {
+    /// What it is called in messages.
     pub fn name(self) -> &'static str {
         match self {
             Stream::Stdout => "stdout",

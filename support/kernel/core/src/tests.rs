@@ -1,0 +1,5 @@
+//! The whole front, played: a world around it that answers as evcxr and the process of the cells do.
+
+mod orders;
+mod random;
+mod world;
