@@ -4,11 +4,13 @@
 //! | module | who agrees |
 //! |---|---|
 //! | [`marker`] | evcxr, the kernel's front, and the `notebook` crate: lines in what a cell writes |
+//! | [`record`] | what runs in the cells' process, and the front: what it is told among that text |
 //! | [`frame`] | the front, and the process that runs the cells: what goes over their socket |
 //! | [`variable`] | names of environment variables |
 
 pub mod frame;
 pub mod marker;
+pub mod record;
 
 /// Names of environment variables.
 pub mod variable {
