@@ -281,7 +281,10 @@ mod tests {
         ] {
             let mut plan = Plan::first(String::from(":dep a = \"1\""));
             assert_eq!(plan.next(None), Some(Next::Own(Step::First)));
-            assert_eq!(plan.done(Step::First, error, shown), Some(Err(cause.to_owned())));
+            assert_eq!(
+                plan.done(Step::First, error, shown),
+                Some(Err(cause.to_owned()))
+            );
             assert_eq!(plan.next(None), None);
         }
     }

@@ -101,10 +101,7 @@ impl Cell {
         if interruption.ended_question && self.failed.is_some() {
             return vec![failure::of_interrupt(false)];
         }
-        if interruption.cancelled
-            && self.failed == Some(Failed::Panicked)
-            && self.panic.is_none()
-        {
+        if interruption.cancelled && self.failed == Some(Failed::Panicked) && self.panic.is_none() {
             return vec![failure::of_interrupt(false)];
         }
         match &self.failed {

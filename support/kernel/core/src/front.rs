@@ -635,7 +635,9 @@ impl Front {
     fn end_without_evcxr(&mut self, how: &str) {
         self.send_text(true);
         // What to do about it the program that has started us knows best.
-        self.act(Action::Log(format!("evcxr 自己结束了（{how}）：请重启内核")));
+        self.act(Action::Log(format!(
+            "evcxr 自己结束了（{how}）：请重启内核"
+        )));
         if let Turn::Cell(cell) = &mut self.turn {
             cell.take_error(crate::failure::of_end_of_evcxr(how));
             cell.reply = Some(json!({ "status": "error" }));
@@ -738,6 +740,9 @@ impl Front {
     fn ask_for_input(&mut self) {
         self.send_text(false);
         let refusal = match &mut self.turn {
+            Turn::Cell(cell) if cell.allows_input && cell.interruption.asks(self.now) => {
+                return self.act(Action::AnswerInput(Err(CANCELED)));
+            }
             Turn::Cell(cell) if cell.allows_input => {
                 cell.waits_for_input = true;
                 let (prompt, password) = cell.question.take().unwrap_or_default();
@@ -752,7 +757,9 @@ impl Front {
             Turn::Cell(_) => NO_INPUT_BOX,
             _ => NOBODY_TO_ASK,
         };
-        self.output.batch.add(Stream::Stderr, refusal.as_bytes(), self.now);
+        self.output
+            .batch
+            .add(Stream::Stderr, refusal.as_bytes(), self.now);
         self.act(Action::AnswerInput(Err(NOT_SUPPORTED)));
     }
 
@@ -810,7 +817,9 @@ impl Front {
             Some(interrupt::Step::Kill) => self.act(Action::Kill),
             Some(interrupt::Step::EndQuestion) => self.act(Action::AnswerInput(Err(CANCELED))),
             Some(interrupt::Step::Warn(notice)) => {
-                self.output.batch.add(Stream::Stderr, notice.as_bytes(), self.now);
+                self.output
+                    .batch
+                    .add(Stream::Stderr, notice.as_bytes(), self.now);
                 self.send_text(false);
             }
         }

@@ -72,6 +72,7 @@ impl Interruption {
     /// One has come. `asks`: the code waits for the student to type something.
     pub fn wanted(&mut self, asks: bool, now: Moment) -> Option<Step> {
         let since = match self.state {
+            State::Warned(_) if asks => now,
             State::Warned(at) if now < at + READ => return None,
             State::Warned(_) | State::Killed => {
                 self.state = State::Killed;
@@ -89,6 +90,13 @@ impl Interruption {
         }
         self.state = State::Asked { since };
         Some(Step::Try)
+    }
+
+    /// The code waits for the student to type something. Returns whether it hears instead that
+    /// nothing will be typed: an interrupt was wanted before it asked.
+    pub fn asks(&mut self, now: Moment) -> bool {
+        let wanted = matches!(self.state, State::Wanted { .. } | State::Asked { .. });
+        wanted && self.wanted(true, now).is_some()
     }
 
     /// What has become of it on its way.
@@ -222,7 +230,10 @@ mod tests {
             assert_eq!(interruption.time_passes(true, NOW), None);
             let next = interruption.moment().unwrap();
             assert_eq!(interruption.time_passes(true, next), Some(Step::Try));
-            assert_eq!(interruption.compiler_stopped, tried == Tried::StoppedCompiler);
+            assert_eq!(
+                interruption.compiler_stopped,
+                tried == Tried::StoppedCompiler
+            );
         }
         for (found, ending) in [(Found::Nothing, false), (Found::Busy, true)] {
             let mut interruption = asked();
@@ -257,6 +268,16 @@ mod tests {
         assert!(interruption.ended_question);
         let next = interruption.time_passes(true, NOW + REACTION);
         assert_eq!(next, Some(Step::Try));
+        // It does not matter which of both came first.
+        let mut interruption = Interruption::default();
+        assert!(!interruption.asks(NOW));
+        interruption.wanted(false, NOW);
+        assert!(interruption.asks(NOW) && interruption.ended_question);
+        // Nor that it was busy before.
+        let mut interruption = asked();
+        interruption.found(Found::Busy, false, NOW);
+        assert!(!interruption.asks(NOW));
+        assert_eq!(interruption.wanted(true, NOW), Some(Step::EndQuestion));
     }
 
     #[test]
@@ -266,7 +287,10 @@ mod tests {
         interruption.tried(Tried::NobodyThere, NOW);
         assert_eq!(interruption.wanted(false, NOW + UNKNOWN), Some(Step::Try));
         let later = NOW + UNKNOWN + RETRY;
-        assert_eq!(interruption.tried(Tried::NobodyThere, later), Some(Step::Warn(BUSY)));
+        assert_eq!(
+            interruption.tried(Tried::NobodyThere, later),
+            Some(Step::Warn(BUSY))
+        );
         // Of a wait that is stopping, too.
         let mut interruption = asked();
         interruption.found(Found::Wait, false, NOW);

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::Moment;
 use crate::action::Action;
 use crate::cell::{Failed, display};
-use crate::event::Then;
 use crate::evcxr;
+use crate::event::Then;
 use crate::failure::Panic;
 use crate::front::{Ending, Front, Turn};
 use crate::scanner::{Piece, Scanner};
@@ -210,12 +210,16 @@ impl Front {
     /// `notebook` crate it comes as a message.
     fn take_printed_panic(&mut self) -> Option<Panic> {
         let process = self.process.as_ref();
-        let process = process.filter(|process| process.notebook.is_none())?.process;
+        let process = process
+            .filter(|process| process.notebook.is_none())?
+            .process;
         let report = std::mem::take(&mut self.output.report);
         self.output.report_until = None;
         let printed = Panic::printed(&report, process);
         let before = printed.as_ref().map_or(report.len(), |(_, start)| *start);
-        self.output.batch.add(Stream::Stderr, &report[..before], self.now);
+        self.output
+            .batch
+            .add(Stream::Stderr, &report[..before], self.now);
         printed.map(|(panic, _)| panic)
     }
 
@@ -239,11 +243,11 @@ impl Front {
         let content = &message["content"];
         match message["msg_type"].as_str() {
             Some("begun") => {
-                if let (Turn::Cell(cell), Some(library)) =
-                    (&self.turn, content["library"].as_str())
+                if let (Turn::Cell(cell), Some(library)) = (&self.turn, content["library"].as_str())
                 {
                     let build = content["build"].as_u64().unwrap_or_default();
-                    self.map.add(build, Path::new(library), cell.count, &cell.code);
+                    self.map
+                        .add(build, Path::new(library), cell.count, &cell.code);
                 }
             }
             Some("panic") => {
@@ -269,7 +273,9 @@ impl Front {
     /// Shows a panic that is no error of a cell.
     pub(crate) fn report(&mut self, panic: &Panic) {
         let report = panic.report(&self.map);
-        self.output.batch.add(Stream::Stderr, report.as_bytes(), self.now);
+        self.output
+            .batch
+            .add(Stream::Stderr, report.as_bytes(), self.now);
     }
 
     /// Shows what is held back as a display of its own.

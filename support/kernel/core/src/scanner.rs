@@ -10,8 +10,8 @@
 //! between two lines, and what the crate `evcxr_input` says before it reads. They can neither end nor
 //! fail a cell.
 
-use link::marker::{ASKS, ASKS_SECRETLY, CONTENT, CONTENT_END};
 use crate::record;
+use link::marker::{ASKS, ASKS_SECRETLY, CONTENT, CONTENT_END};
 use serde_json::Value;
 
 /// No line that begins a record is longer.
@@ -249,7 +249,9 @@ fn head<'a>(bytes: &[u8], prefix: &[u8], kinds: &[&'a str]) -> Head<'a> {
             }
             continue;
         };
-        let length = line_text.strip_prefix(kind).and_then(|rest| rest.strip_prefix(' '));
+        let length = line_text
+            .strip_prefix(kind)
+            .and_then(|rest| rest.strip_prefix(' '));
         if let Some(length) = length.and_then(|length| length.parse().ok()) {
             return Head::Whole {
                 kind,
@@ -364,7 +366,10 @@ mod tests {
             for size in [1, 7, output.len()] {
                 let mut pieces = scan(&output, size);
                 pieces.sort_by_key(|piece| matches!(piece, Piece::Errors(_)));
-                let expected = [Piece::Message(json!({"a": "bcd"})), Piece::Errors("!".into())];
+                let expected = [
+                    Piece::Message(json!({"a": "bcd"})),
+                    Piece::Errors("!".into()),
+                ];
                 assert_eq!(pieces, expected, "at {at}, in chunks of {size}");
             }
         }

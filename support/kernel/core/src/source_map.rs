@@ -95,7 +95,9 @@ impl SourceMap {
         self.builds.push(Build { library, cell });
     }
 
-    pub fn find_build(&self, _build: u64, _line: usize, _column: usize) -> Option<Place> { None }
+    pub fn find_build(&self, _build: u64, _line: usize, _column: usize) -> Option<Place> {
+        None
+    }
     /// The place in a cell that this place in the generated file of `library` is. Without a
     /// library it may be any: then there is an answer only if no two have different ones.
     pub fn find(&self, library: Option<&Path>, line: usize, column: usize) -> Option<Place> {
@@ -266,4 +268,3 @@ fn start_of_rust(code: &str) -> usize {
     }
     start
 }
-

@@ -70,7 +70,10 @@ fn check(world: &mut World, all: &[Happens]) {
     for one in all {
         let (warned, killed) = (world.warned, world.killed);
         play(world, one);
-        assert!(killed || !world.killed || warned, "killed without a warning");
+        assert!(
+            killed || !world.killed || warned,
+            "killed without a warning"
+        );
     }
     world.settle();
     // A cell that runs on is ended as a student would end it: by pressing again and again.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::record;
 use crate::{
-    Action, Channel, Event, Found, Front, FromProcess, Message, Moment, Setup, Stream, Then, Tried,
+    Action, Channel, Event, Found, FromProcess, Front, Message, Moment, Setup, Stream, Then, Tried,
 };
 
 const SECRET: &str = "5ec2e7";
@@ -55,6 +55,8 @@ pub enum Code {
     Asks,
     /// Is compiled for a while.
     Compiles,
+    /// Says nothing: any other code.
+    Quiet,
 }
 
 /// All of them.
@@ -93,7 +95,7 @@ pub struct World {
     /// The connection of the process, and of its `notebook` crate, if it has one.
     process: Option<u64>,
     notebook: Option<u64>,
-    has_notebook: bool,
+    pub has_notebook: bool,
     connections: u64,
     /// Whether the process is in a wait, in which something may find it.
     in_wait: bool,
@@ -107,6 +109,8 @@ pub struct World {
     pub warned: bool,
     pub killed: bool,
     pub ended: Option<u8>,
+    /// Whether the `notebook` crate leaves flushes unanswered.
+    pub deaf: bool,
     requests: u64,
 }
 
@@ -136,6 +140,7 @@ impl World {
             warned: false,
             killed: false,
             ended: None,
+            deaf: false,
             requests: 0,
         }
     }
@@ -143,10 +148,32 @@ impl World {
     /// The same, once evcxr can be asked and everything is quiet.
     pub fn ready(has_notebook: bool) -> World {
         let mut world = World::new(has_notebook, None);
-        world.start_process();
-        world.on(Event::Listening);
-        world.settle();
+        world.start();
         world
+    }
+
+    /// evcxr and its process start; everything is heard that waits.
+    pub fn start(&mut self) {
+        self.start_process();
+        self.on(Event::Listening);
+        self.settle();
+    }
+
+    /// Whether something waits to be heard in this line.
+    pub fn waits(&self, line: Line) -> bool {
+        self.ended.is_none() && self.lines.get(&line).is_some_and(|line| !line.is_empty())
+    }
+
+    /// A thread of the process reads from standard input.
+    pub fn process_wants_input(&mut self) {
+        if let Some(process) = self.process {
+            self.say(process, FromProcess::WantsInput);
+        }
+    }
+
+    /// Something that the `notebook` crate says.
+    pub fn notebook_says(&self, said: FromProcess) -> Event {
+        Event::Process(self.notebook.unwrap_or_default(), said)
     }
 
     /// The front hears something, and does what it thinks right.
@@ -179,6 +206,7 @@ impl World {
                 self.ask_evcxr(Message::new(kind, id, content.clone()));
             }
             Action::TellEvcxr(line) if line == crate::evcxr::ENDED => self.end_of_code(),
+            Action::Flush(_) if self.deaf => {}
             Action::Flush(number) => {
                 let flushed = FromProcess::Flushed(*number);
                 self.say_as_notebook(flushed);
@@ -313,10 +341,7 @@ impl World {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.queue(
-            Line::Stdout,
-            Event::Written(Stream::Stdout, bytes.to_vec()),
-        );
+        self.queue(Line::Stdout, Event::Written(Stream::Stdout, bytes.to_vec()));
     }
 
     fn write_record(&mut self, kind: &str, payload: &str) {
@@ -329,7 +354,10 @@ impl World {
         self.processes += 1;
         self.connections += 1;
         self.process = Some(self.connections);
-        self.say(self.connections, FromProcess::Started(self.processes as u32));
+        self.say(
+            self.connections,
+            FromProcess::Started(self.processes as u32),
+        );
     }
 
     /// The first cell that runs in a process loads the `notebook` crate.
@@ -344,7 +372,10 @@ impl World {
     /// The process ends, whatever for.
     pub fn die(&mut self) {
         self.in_wait = false;
-        for connection in [self.notebook.take(), self.process.take()].into_iter().flatten() {
+        for connection in [self.notebook.take(), self.process.take()]
+            .into_iter()
+            .flatten()
+        {
             self.say(connection, FromProcess::Gone);
         }
     }
@@ -377,15 +408,16 @@ impl World {
                 .into_iter()
                 .find(|code| format!("{code:?}").to_lowercase() == text);
             self.publish(&request, "execute_input", json!({ "code": text }));
-            self.busy = Some(Busy::Compiling(request, code.unwrap_or(Code::Prints)));
+            self.busy = Some(Busy::Compiling(request, code.unwrap_or(Code::Quiet)));
         }
     }
 
     /// What is being compiled has been. False if nothing is.
     pub fn compile(&mut self) -> bool {
-        let Some(Busy::Compiling(request, code)) = self.busy.take_if(|busy| {
-            matches!(busy, Busy::Compiling(..))
-        }) else {
+        let Some(Busy::Compiling(request, code)) = self
+            .busy
+            .take_if(|busy| matches!(busy, Busy::Compiling(..)))
+        else {
             return false;
         };
         if code == Code::Mistake {
@@ -426,7 +458,8 @@ impl World {
                 self.die();
                 return true;
             }
-            Code::Prints | Code::Mistake | Code::Compiles => self.write(b"no newline"),
+            Code::Prints | Code::Compiles => self.write(b"no newline"),
+            Code::Mistake | Code::Quiet => {}
         }
         self.write_record(record::ENDED, "");
         true
@@ -441,7 +474,10 @@ impl World {
 
     /// The request for the cell that runs, which now ends.
     fn running(&mut self) -> Option<Message> {
-        match self.busy.take_if(|busy| matches!(busy, Busy::Running(..)))? {
+        match self
+            .busy
+            .take_if(|busy| matches!(busy, Busy::Running(..)))?
+        {
             Busy::Running(request, _) | Busy::Compiling(request, _) => Some(request),
         }
     }
@@ -510,4 +546,5 @@ impl World {
 }
 
 /// A panic, as the `notebook` crate tells it.
-const PANIC: &str = r#"{"msg_type":"panic","content":{"message":"oh","file":"a.rs","line":1,"column":2}}"#;
+const PANIC: &str =
+    r#"{"msg_type":"panic","content":{"message":"oh","file":"a.rs","line":1,"column":2}}"#;
