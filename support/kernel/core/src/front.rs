@@ -740,10 +740,10 @@ impl Front {
     fn ask_for_input(&mut self) {
         self.send_text(false);
         let refusal = match &mut self.turn {
-            Turn::Cell(cell) if cell.allows_input && cell.interruption.asks(self.now) => {
-                return self.act(Action::AnswerInput(Err(CANCELED)));
-            }
             Turn::Cell(cell) if cell.allows_input => {
+                if cell.interruption.asks(self.now) {
+                    return self.act(Action::AnswerInput(Err(CANCELED)));
+                }
                 cell.waits_for_input = true;
                 let (prompt, password) = cell.question.take().unwrap_or_default();
                 let question = Outgoing {
