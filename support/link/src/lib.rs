@@ -33,6 +33,9 @@ pub mod variable {
     pub const BEHIND: &str = "LAB_BEHIND";
     /// The folder with the programs `kernel` and `runner`, which are then not compiled at set-up.
     pub const PROGRAMS: &str = "LAB_PROGRAMS";
+    /// What the front writes to its standard error of what it hears and does: `messages`, or `texts`
+    /// with what is in them, too.
+    pub const LOG: &str = "LAB_LOG";
     /// The notebook that a kernel is started for; Jupyter sets it.
     pub const NOTEBOOK: &str = "JPY_SESSION_NAME";
 }

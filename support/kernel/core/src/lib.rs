@@ -51,7 +51,6 @@ mod message;
 mod notice;
 mod output;
 mod positions;
-mod record;
 mod scanner;
 mod source_map;
 mod stream;

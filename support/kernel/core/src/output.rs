@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::record;
+use link::record;
 use serde_json::{Map, Value, json};
 
 use crate::Moment;
@@ -46,7 +46,7 @@ impl Output {
         Output {
             batch: Batch::default(),
             scanner: Scanner::new(secret),
-            place: record::prefix(secret) + record::PLACE,
+            place: format!("{}{} ", record::prefix(secret), record::PLACE),
             shown: None,
             hold: None,
             report: Vec::new(),

@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use bytes::Bytes;
+use kernel_core::{Message, Outgoing};
 use serde_json::json;
 use tokio::sync::mpsc;
 use zeromq::{SocketRecv, SocketSend, XPubSocket, ZmqMessage};
 
 use super::sockets::SMALL;
 use super::sockets::door::{Listener, relay, socket_for_one};
-use super::wire::{Key, Message};
+use super::wire::{self, Key};
 
 /// Bytes that may wait for a client that does not read; it misses what comes then, as behind the
 /// high-water mark of any PUB socket.
@@ -74,7 +75,7 @@ impl Publisher {
     /// Sends `message` under its kind as the topic.
     pub fn publish(&self, message: Message) {
         let topic = Bytes::from(message.kind.clone());
-        let frames = message.addressed_to(vec![topic]).frames(&self.key);
+        let frames = wire::frames(message.addressed_to(vec![topic]), &self.key);
         let size: usize = frames.iter().map(Bytes::len).sum();
         self.lock().retain(|client| {
             if client.waiting.load(Ordering::Relaxed) > LIMIT {
@@ -108,9 +109,14 @@ impl Publisher {
                         continue; // has unsubscribed
                     };
                     let content = json!({ "subscription": String::from_utf8_lossy(topic) });
-                    let welcome = Message::new("iopub_welcome", &Bytes::new(), session, &content);
-                    let welcome = welcome.addressed_to(vec![Bytes::copy_from_slice(topic)]);
-                    socket.send(welcome.frames(&self.key)).await?;
+                    let welcome = Outgoing {
+                        kind: "iopub_welcome".to_owned(),
+                        parent: Bytes::new(),
+                        identities: vec![Bytes::copy_from_slice(topic)],
+                        content,
+                    };
+                    let welcome = wire::new(welcome, session);
+                    socket.send(wire::frames(welcome, &self.key)).await?;
                 }
             }
         }

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use kernel_core::{Event, Found, FromProcess, Stream};
 use link::frame;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -28,39 +29,13 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 
-use super::Event;
+use super::Heard;
 use super::processes;
-use super::stream::Stream;
 
 /// How long nobody is let in after somebody was not.
 const PAUSE: Duration = Duration::from_millis(20);
 /// More than this is not sent at once: it always fits into a socket that is empty.
 const LONGEST_INPUT: usize = 64 << 10;
-
-/// What an interrupt found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// No cell's code is running.
-    Nothing,
-    /// Code that does not wait for anything: it cannot be cancelled.
-    Busy,
-    /// A wait, which has been cancelled.
-    Wait,
-}
-
-/// What the process answers.
-#[derive(Debug)]
-pub enum Answer {
-    /// It has flushed what std held when it was asked for the time of this number.
-    Flushed(u64),
-    Interrupted(Found),
-    /// It waits for something to read.
-    WantsInput,
-    /// The cell whose code has just ended did so because a wait was cancelled.
-    Unwound,
-    /// The connection is gone, and so, in a moment, is the process.
-    Gone,
-}
 
 /// Who has connected.
 pub enum Guest {
@@ -201,12 +176,12 @@ impl Link {
         self.notebook = None;
     }
 
-    /// Asks for [`Answer::Flushed`] with this number; false if nobody can answer.
+    /// Asks for [`FromProcess::Flushed`] with this number; false if nobody can answer.
     pub fn flush(&self, number: u64) -> bool {
         self.ask(frame::FLUSH, number)
     }
 
-    /// Asks for [`Answer::Interrupted`]; false if nobody can answer.
+    /// Asks for [`FromProcess::Interrupted`]; false if nobody can answer.
     pub fn interrupt(&self) -> bool {
         self.ask(frame::INTERRUPT, 0)
     }
@@ -234,7 +209,7 @@ pub fn bind(path: &Path) -> Result<UnixListener> {
 }
 
 /// Waits for the processes that `evcxr` starts.
-pub fn listen(listener: UnixListener, evcxr: u32, events: Sender<Event>) {
+pub fn listen(listener: UnixListener, evcxr: u32, events: Sender<Heard>) {
     tokio::spawn(async move {
         let mut number = 0;
         loop {
@@ -249,7 +224,7 @@ pub fn listen(listener: UnixListener, evcxr: u32, events: Sender<Event>) {
                         tokio::spawn(hear(reader, number, events.clone()));
                         continue;
                     }
-                    if events.send(Event::Linked(number, guest)).await.is_err() {
+                    if events.send(Heard::Guest(number, guest)).await.is_err() {
                         return;
                     }
                     tokio::spawn(listen_to(reader, number, events.clone()));
@@ -317,33 +292,35 @@ fn receive_files(socket: BorrowedFd<'_>) -> io::Result<(u8, Vec<OwnedFd>)> {
 }
 
 /// Passes on lines of text for the student.
-async fn hear(reader: OwnedReadHalf, number: u64, events: Sender<Event>) {
+async fn hear(reader: OwnedReadHalf, number: u64, events: Sender<Heard>) {
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if events.send(Event::Notice(number, line)).await.is_err() {
+        let notice = Heard::Event(Event::Notice(number, line));
+        if events.send(notice).await.is_err() {
             return;
         }
     }
 }
 
 /// Passes on a process's answers until it is gone.
-async fn listen_to(mut reader: OwnedReadHalf, number: u64, events: Sender<Event>) {
+async fn listen_to(mut reader: OwnedReadHalf, number: u64, events: Sender<Heard>) {
     let mut frame = [0; frame::LENGTH];
     loop {
         let answer = match reader.read_exact(&mut frame).await {
             Ok(_) => match frame::parts(&frame) {
-                (frame::FLUSH, number) => Answer::Flushed(number),
-                (frame::INTERRUPT, frame::FOUND_WAIT) => Answer::Interrupted(Found::Wait),
-                (frame::INTERRUPT, frame::FOUND_BUSY) => Answer::Interrupted(Found::Busy),
-                (frame::INTERRUPT, _) => Answer::Interrupted(Found::Nothing),
-                (frame::INTERRUPTED, _) => Answer::Unwound,
-                (frame::INPUT, _) => Answer::WantsInput,
+                (frame::FLUSH, number) => FromProcess::Flushed(number),
+                (frame::INTERRUPT, frame::FOUND_WAIT) => FromProcess::Interrupted(Found::Wait),
+                (frame::INTERRUPT, frame::FOUND_BUSY) => FromProcess::Interrupted(Found::Busy),
+                (frame::INTERRUPT, _) => FromProcess::Interrupted(Found::Nothing),
+                (frame::INTERRUPTED, _) => FromProcess::Unwound,
+                (frame::INPUT, _) => FromProcess::WantsInput,
                 _ => continue,
             },
-            Err(_) => Answer::Gone,
+            Err(_) => FromProcess::Gone,
         };
-        let gone = matches!(answer, Answer::Gone);
-        if events.send(Event::Answered(number, answer)).await.is_err() || gone {
+        let gone = matches!(answer, FromProcess::Gone);
+        let said = Heard::Event(Event::Process(number, answer));
+        if events.send(said).await.is_err() || gone {
             return;
         }
     }

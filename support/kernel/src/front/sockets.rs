@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jupyter_protocol::{ConnectionInfo, Transport};
+use kernel_core::{Event, Message};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -18,9 +19,9 @@ use zeromq::{
     SubSocket, ZmqMessage, ZmqResult,
 };
 
-use super::Event;
+use super::Heard;
 use super::iopub::Publisher;
-use super::wire::{Key, Message};
+use super::wire::{self, Key};
 use door::{Listener, bind, connect, relay, socket_for_one};
 
 /// How long a client may take to read what is sent to it alone.
@@ -57,7 +58,7 @@ pub struct Route {
 impl Route {
     /// Sends to whom the message is addressed, in the order of the calls.
     pub fn send(&self, message: Message) {
-        let _ = self.queue.send(message.frames(&self.key));
+        let _ = self.queue.send(wire::frames(message, &self.key));
     }
 
     /// Waits a moment until everything has been sent.
@@ -103,7 +104,7 @@ impl Outer {
         connection: &ConnectionInfo,
         session: &str,
         folder: &Path,
-        events: &Sender<Event>,
+        events: &Sender<Heard>,
     ) -> Result<Outer> {
         if connection.signature_scheme != "hmac-sha256" && !connection.key.is_empty() {
             bail!(
@@ -146,7 +147,7 @@ fn serve(
     inside: PathBuf,
     key: &Key,
     event: fn(Message) -> Event,
-    events: Sender<Event>,
+    events: Sender<Heard>,
 ) -> Route {
     let (client, clients) = channel(1);
     let admitting = tokio::spawn(listener.admit(move |stream| {
@@ -254,18 +255,18 @@ impl Inner {
     ///
     /// # Errors
     /// When it never does.
-    pub async fn connect(connection: &ConnectionInfo, events: &Sender<Event>) -> Result<Inner> {
+    pub async fn connect(connection: &ConnectionInfo, events: &Sender<Heard>) -> Result<Inner> {
         let key = Key::new(&connection.key);
         // As evcxr names them; jupyter's own have a `-` there.
         let address = |port| format!("ipc://{}:{port}", connection.ip);
         let mut iopub = SubSocket::new();
         iopub.connect(&address(connection.iopub_port)).await?;
         iopub.subscribe("").await?;
-        listen_to(iopub, &key, Event::InnerIopub, events);
+        listen_to(iopub, &key, Event::Published, events);
         let mut shell = DealerSocket::new();
         shell.connect(&address(connection.shell_port)).await?;
         let (shell, receiver) = shell.split();
-        listen_to(receiver, &key, Event::InnerShell, events);
+        listen_to(receiver, &key, Event::Replied, events);
         Ok(Inner { shell, key })
     }
 
@@ -274,7 +275,7 @@ impl Inner {
 
     /// Passes on a request; answers bear its number.
     pub async fn request(&mut self, message: Message) {
-        let frames = message.addressed_to(Vec::new()).frames(&self.key);
+        let frames = wire::frames(message.addressed_to(Vec::new()), &self.key);
         let _ = self.shell.send(frames).await;
     }
 }
@@ -284,7 +285,7 @@ fn listen_to(
     mut socket: impl SocketRecv + Send + 'static,
     key: &Key,
     event: fn(Message) -> Event,
-    events: &Sender<Event>,
+    events: &Sender<Heard>,
 ) {
     let (key, events) = (key.clone(), events.clone());
     tokio::spawn(async move { forward(&mut socket, &key, event, &events).await });
@@ -295,12 +296,12 @@ async fn forward(
     socket: &mut impl SocketRecv,
     key: &Key,
     event: fn(Message) -> Event,
-    events: &Sender<Event>,
+    events: &Sender<Heard>,
 ) -> ZmqResult<()> {
     loop {
-        match Message::parse(socket.recv().await?, key) {
+        match wire::parse(socket.recv().await?, key) {
             Ok(message) => {
-                if events.send(event(message)).await.is_err() {
+                if events.send(Heard::Event(event(message))).await.is_err() {
                     return Ok(());
                 }
             }

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use kernel_core::{Message, Outgoing, PROTOCOL};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -11,10 +12,6 @@ use zeromq::ZmqMessage;
 
 /// What separates the addresses of a message from the message.
 const DELIMITER: &[u8] = b"<IDS|MSG>";
-
-/// The version of the protocol that messages of our own are written in: the first with
-/// `iopub_welcome`.
-pub const PROTOCOL: &str = "5.4";
 
 /// Signs messages and checks signatures; with an empty key nobody does.
 #[derive(Clone)]
@@ -33,26 +30,6 @@ impl Key {
     }
 }
 
-/// A message whose signature was right, or one of our own.
-#[derive(Clone, Debug)]
-pub struct Message {
-    /// Who it is from on a ROUTER socket, and who it goes to; the topic on iopub.
-    pub identities: Vec<Bytes>,
-    /// What it is: `execute_request`…
-    pub kind: String,
-    /// Its number, by which answers refer to it.
-    pub id: String,
-    /// The number of the message that it belongs to; empty if there is none.
-    pub parent_id: String,
-    /// The frames, as they came.
-    pub header: Bytes,
-    /// The header of the message that this one belongs to.
-    pub parent: Bytes,
-    metadata: Bytes,
-    content: Bytes,
-    buffers: Vec<Bytes>,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Header {
@@ -60,92 +37,98 @@ struct Header {
     msg_type: String,
 }
 
-impl Message {
-    /// Reads what came from a socket.
-    ///
-    /// # Errors
-    /// When it is no message, or its signature is wrong.
-    pub fn parse(frames: ZmqMessage, key: &Key) -> Result<Message> {
-        let mut identities = frames.into_vec();
-        let delimiter = identities
-            .iter()
-            .position(|frame| frame == DELIMITER)
-            .context("no delimiter")?;
-        let mut frames = identities.split_off(delimiter).into_iter().skip(1);
-        let signature = frames.next().context("no signature")?;
-        let mut next = || frames.next().context("a frame is missing");
-        let (header, parent, metadata, content) = (next()?, next()?, next()?, next()?);
-        if let Some(mac) = key.digest([&header, &parent, &metadata, &content]) {
-            let signature = hex::decode(&signature).context("the signature is not hexadecimal")?;
-            if mac.verify_slice(&signature).is_err() {
-                bail!("wrong signature");
-            }
-        }
-        let Header { msg_id, msg_type } = serde_json::from_slice(&header)?;
-        ensure!(!msg_type.is_empty(), "no message type");
-        let parent_header: Header = serde_json::from_slice(&parent).unwrap_or_default();
-        Ok(Message {
-            identities,
-            kind: msg_type,
-            id: msg_id,
-            parent_id: parent_header.msg_id,
-            header,
-            parent,
-            metadata,
-            content,
-            buffers: frames.collect(),
-        })
-    }
-
-    /// A message of our own; `parent` is the header of what it belongs to.
-    pub fn new(kind: &str, parent: &Bytes, session: &str, content: &Value) -> Message {
-        let id = uuid::Uuid::new_v4().to_string();
-        let header = json!({
-            "msg_id": id,
-            "msg_type": kind,
-            "session": session,
-            "username": "kernel",
-            "date": chrono::Utc::now().to_rfc3339(),
-            "version": PROTOCOL,
-        });
-        Message {
-            identities: Vec::new(),
-            kind: kind.to_owned(),
-            id,
-            parent_id: String::new(),
-            header: header.to_string().into(),
-            parent: match parent.is_empty() {
-                true => Bytes::from_static(b"{}"),
-                false => parent.clone(),
-            },
-            metadata: Bytes::from_static(b"{}"),
-            content: content.to_string().into(),
-            buffers: Vec::new(),
+/// Reads what came from a socket.
+///
+/// # Errors
+/// When it is no message, or its signature is wrong.
+pub fn parse(frames: ZmqMessage, key: &Key) -> Result<Message> {
+    let mut identities = frames.into_vec();
+    let delimiter = identities
+        .iter()
+        .position(|frame| frame == DELIMITER)
+        .context("no delimiter")?;
+    let mut frames = identities.split_off(delimiter).into_iter().skip(1);
+    let signature = frames.next().context("no signature")?;
+    let mut next = || frames.next().context("a frame is missing");
+    let (header, parent, metadata, content) = (next()?, next()?, next()?, next()?);
+    if let Some(mac) = key.digest([&header, &parent, &metadata, &content]) {
+        let signature = hex::decode(&signature).context("the signature is not hexadecimal")?;
+        if mac.verify_slice(&signature).is_err() {
+            bail!("wrong signature");
         }
     }
+    let Header { msg_id, msg_type } = serde_json::from_slice(&header)?;
+    ensure!(!msg_type.is_empty(), "no message type");
+    let parent_header: Header = serde_json::from_slice(&parent).unwrap_or_default();
+    Ok(Message {
+        identities,
+        kind: msg_type,
+        id: msg_id,
+        parent_id: parent_header.msg_id,
+        header,
+        parent,
+        metadata,
+        content,
+        buffers: frames.collect(),
+    })
+}
 
-    /// The same message for other ears: on its way between the two sides of the front.
-    pub fn addressed_to(mut self, identities: Vec<Bytes>) -> Message {
-        self.identities = identities;
-        self
+/// A message of our own, with its number and date.
+pub fn new(outgoing: Outgoing, session: &str) -> Message {
+    let id = uuid::Uuid::new_v4().to_string();
+    let message = request(&id, &outgoing.kind, &outgoing.content, session);
+    Message {
+        identities: outgoing.identities,
+        parent: match outgoing.parent.is_empty() {
+            true => message.parent,
+            false => outgoing.parent,
+        },
+        ..message
     }
+}
 
-    /// The content; null if it is not JSON.
-    pub fn content(&self) -> Value {
-        serde_json::from_slice(&self.content).unwrap_or_default()
+/// A message of our own with this number, which belongs to no other.
+pub fn request(id: &str, kind: &str, content: &Value, session: &str) -> Message {
+    let header = json!({
+        "msg_id": id,
+        "msg_type": kind,
+        "session": session,
+        "username": "kernel",
+        "date": chrono::Utc::now().to_rfc3339(),
+        "version": PROTOCOL,
+    });
+    Message {
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        header: header.to_string().into(),
+        parent: Bytes::from_static(b"{}"),
+        metadata: Bytes::from_static(b"{}"),
+        content: content.to_string().into(),
+        ..Message::default()
     }
+}
 
-    /// The frames to send, signed.
-    pub fn frames(self, key: &Key) -> ZmqMessage {
-        let digest = key.digest([&self.header, &self.parent, &self.metadata, &self.content]);
-        let signature = digest.map(|mac| hex::encode(mac.finalize().into_bytes()));
-        let mut frames = self.identities;
-        frames.push(Bytes::from_static(DELIMITER));
-        frames.push(signature.unwrap_or_default().into());
-        frames.extend([self.header, self.parent, self.metadata, self.content]);
-        frames.extend(self.buffers);
-        ZmqMessage::try_from(frames).expect("there are frames")
-    }
+/// The frames to send, signed.
+pub fn frames(message: Message, key: &Key) -> ZmqMessage {
+    let parts = [
+        &message.header,
+        &message.parent,
+        &message.metadata,
+        &message.content,
+    ];
+    let digest = key.digest(parts);
+    let signature = digest.map(|mac| hex::encode(mac.finalize().into_bytes()));
+    let mut frames = message.identities;
+    frames.push(Bytes::from_static(DELIMITER));
+    frames.push(signature.unwrap_or_default().into());
+    frames.extend([
+        message.header,
+        message.parent,
+        message.metadata,
+        message.content,
+    ]);
+    frames.extend(message.buffers);
+    ZmqMessage::try_from(frames).expect("there are frames")
 }
 
 #[cfg(test)]
@@ -154,8 +137,13 @@ mod tests {
 
     fn message() -> Message {
         let parent = Bytes::from_static(br#"{"msg_id": "p", "msg_type": "execute_request"}"#);
-        Message::new("stream", &parent, "s", &json!({"text": "你好"}))
-            .addressed_to(vec![Bytes::from_static(b"topic")])
+        let outgoing = Outgoing {
+            kind: "stream".to_owned(),
+            parent,
+            identities: vec![Bytes::from_static(b"topic")],
+            content: json!({"text": "你好"}),
+        };
+        new(outgoing, "s")
     }
 
     #[test]
@@ -163,7 +151,7 @@ mod tests {
         let key = Key::new("secret");
         let mut sent = message();
         sent.buffers = vec![Bytes::from_static(b"raw")];
-        let read = Message::parse(sent.clone().frames(&key), &key).unwrap();
+        let read = parse(frames(sent.clone(), &key), &key).unwrap();
         assert_eq!(read.content()["text"], "你好");
         assert_eq!((&*read.kind, &*read.parent_id), ("stream", "p"));
         assert_eq!(read.identities, sent.identities);
@@ -174,17 +162,17 @@ mod tests {
     #[test]
     fn a_wrong_signature_is_refused_and_so_is_a_changed_message() {
         let key = Key::new("secret");
-        assert!(Message::parse(message().frames(&Key::new("guess")), &key).is_err());
-        assert!(Message::parse(message().frames(&Key::new("")), &key).is_err());
-        let mut frames = message().frames(&key).into_vec();
+        assert!(parse(frames(message(), &Key::new("guess")), &key).is_err());
+        assert!(parse(frames(message(), &Key::new("")), &key).is_err());
+        let mut frames = super::frames(message(), &key).into_vec();
         *frames.last_mut().unwrap() = Bytes::from_static(br#"{"text": "hello"}"#);
-        assert!(Message::parse(ZmqMessage::try_from(frames).unwrap(), &key).is_err());
+        assert!(parse(ZmqMessage::try_from(frames).unwrap(), &key).is_err());
     }
 
     #[test]
     fn without_a_key_nothing_is_signed() {
         let key = Key::new("");
-        assert!(Message::parse(message().frames(&key), &key).is_ok());
+        assert!(parse(frames(message(), &key), &key).is_ok());
     }
 
     #[test]
@@ -197,7 +185,7 @@ mod tests {
             vec!["<IDS|MSG>", "", "no JSON", "{}", "{}", "{}"],
         ] {
             let frames: Vec<Bytes> = frames.into_iter().map(Bytes::from).collect();
-            assert!(Message::parse(ZmqMessage::try_from(frames).unwrap(), &key).is_err());
+            assert!(parse(ZmqMessage::try_from(frames).unwrap(), &key).is_err());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::record;
+use link::record;
 use crate::{
     Action, Channel, Event, Found, FromProcess, Front, Message, Moment, Setup, Stream, Then, Tried,
 };
