@@ -59,7 +59,11 @@ impl Log {
         let Some(texts) = self.texts else { return };
         let what = match action {
             Action::Publish(message) => {
-                format!("publish {} {}", message.kind, content(&message.content, texts))
+                format!(
+                    "publish {} {}",
+                    message.kind,
+                    content(&message.content, texts)
+                )
             }
             Action::Reply(channel, message) => format!(
                 "{channel:?} {} {}",

@@ -36,7 +36,7 @@ fn on_ports() -> ConnectionInfo {
 struct Open {
     outer: Outer,
     connection: ConnectionInfo,
-    events: Receiver<Event>,
+    events: Receiver<Heard>,
     _folder: tempfile::TempDir,
 }
 
@@ -105,7 +105,7 @@ impl Open {
         client.subscribe("").await.unwrap();
         let key = Key::new(&self.connection.key);
         let mut hear = async || {
-            Message::parse(client.recv().await.unwrap(), &key)
+            wire::parse(client.recv().await.unwrap(), &key)
                 .unwrap()
                 .kind
         };
@@ -123,22 +123,22 @@ impl Open {
         let key = Key::new(&self.connection.key);
         let mut client = DealerSocket::new();
         client.connect(&self.address(port)).await.unwrap();
-        let request = self.message("request").frames(&key);
+        let request = wire::frames(self.message("request"), &key);
         client.send(request).await.unwrap();
         let request = match (channel, self.events.recv().await.unwrap()) {
-            ("shell", Event::Shell(request))
-            | ("control", Event::Control(request))
-            | ("stdin", Event::Stdin(request)) => request,
+            ("shell", Heard::Event(Event::Shell(request)))
+            | ("control", Heard::Event(Event::Control(request)))
+            | ("stdin", Heard::Event(Event::Stdin(request))) => request,
             _ => panic!("what came on {channel} is said to be from elsewhere"),
         };
         assert_eq!(request.kind, "request");
         route.send(self.message("reply").addressed_to(request.identities));
-        let reply = Message::parse(client.recv().await.unwrap(), &key).unwrap();
+        let reply = wire::parse(client.recv().await.unwrap(), &key).unwrap();
         assert_eq!(reply.kind, "reply");
     }
 
     fn message(&self, kind: &str) -> Message {
-        Message::new(kind, &Bytes::new(), "session", &json!({}))
+        wire::request("1", kind, &json!({}), "session")
     }
 }
 
@@ -345,15 +345,17 @@ async fn the_last_answer_has_left_when_a_channel_is_closed() {
         .await
         .unwrap();
     let key = Key::new(&open.connection.key);
-    let request = open.message("shutdown_request").frames(&key).into_vec();
+    let request = wire::frames(open.message("shutdown_request"), &key).into_vec();
     let request: Vec<&[u8]> = request.iter().map(|frame| &frame[..]).collect();
     let bytes = [handshake("DEALER"), frames(&request)].concat();
     peer.write_all(&bytes).await.unwrap();
-    let Some(Event::Control(request)) = timeout(LIMIT, open.events.recv()).await.unwrap() else {
+    let Some(Heard::Event(Event::Control(request))) =
+        timeout(LIMIT, open.events.recv()).await.unwrap()
+    else {
         panic!("not what was sent");
     };
     let content = json!({ "text": "x".repeat(100_000) });
-    let reply = Message::new("last", &Bytes::new(), "session", &content);
+    let reply = wire::request("2", "last", &content, "session");
     open.outer
         .control
         .send(reply.addressed_to(request.identities));
