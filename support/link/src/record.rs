@@ -33,10 +33,12 @@ pub const MESSAGE: &str = "MESSAGE";
 /// Bytes that were written to standard error. It may stand anywhere, in another record too: one
 /// call writes it, and it is no longer than [`WHOLE`].
 pub const ERRORS: &str = "ERRORS";
+/// The kinds that stand where they were written.
+pub const IN_ORDER: [&str; 5] = [ENDED, PANICKED, RETURNED, CHANGED, MESSAGE];
 
-/// What stands for a place in a student's code, within text: the number of the generated file, line
-/// and column follow as `1:2:3;`.
-pub const PLACE: &str = "PLACE";
+/// What stands, behind the same [`prefix`], for a place in a student's code within text: the number
+/// of the generated file, line and column follow as `1:2:3;`.
+pub const PLACE: &str = "PLACE ";
 
 /// A pipe takes no more bytes than these at once: so many stay together, whoever else writes.
 pub const WHOLE: usize = 4096;
