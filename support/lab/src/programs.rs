@@ -13,6 +13,9 @@ use crate::log;
 use crate::project::Project;
 use crate::screen::Step;
 
+/// What the course itself needs of them.
+pub const NEEDED: [&str; 2] = ["kernel", "runner"];
+
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Programs {
@@ -53,33 +56,34 @@ impl Programs {
         self.folder.join("runner")
     }
 
-    /// Whether they are there, up to date or not.
-    pub fn are_there(&self) -> bool {
-        self.kernel().is_file() && self.runner().is_file()
+    /// The first of these programs that is not there; the others may be out of date.
+    pub fn lacks<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
+        let missing = |name: &&&str| !self.folder.join(name).is_file();
+        names.iter().find(missing).copied()
     }
 
-    /// Compiles what is missing or out of date.
+    /// Has `cargo` compile those of these programs that are missing or out of date. What somebody has
+    /// compiled already only has to be there.
     ///
     /// # Errors
     /// When cargo cannot, without network or on a full disk.
-    pub fn build(&self, project: &Project, toolchain: &Toolchain, step: &Step) -> Result<()> {
+    pub fn build(&self, names: &[&str], cargo: Command, step: &Step) -> Result<()> {
         if Programs::named().is_some() {
-            return match self.are_there() {
-                true => Ok(()),
-                false => bail!(
-                    "{} 里没有 kernel 和 runner：请检查环境变量 {}",
+            return match self.lacks(names) {
+                None => Ok(()),
+                Some(name) => bail!(
+                    "{} 里没有 {name}：请检查环境变量 {}",
                     self.folder.display(),
                     variable::PROGRAMS
                 ),
             };
         }
-        let cargo = self.cargo(project, toolchain, &["kernel", "runner"]);
         let output = run(cargo, step).context("运行不了 cargo")?;
         if !output.status.success() {
             bail!(
-                "编译内核失败：{}\n（请检查网络和磁盘空间，然后重试；编译好的不会丢失。完整的输出在 {}）",
-                last_lines(&output.stderr),
-                log::path(project).display()
+                "编译 {} 失败：{}\n（请检查网络和磁盘空间，然后重试；编译好的不会丢失）",
+                names.join("、"),
+                last_lines(&output.stderr)
             );
         }
         Ok(())

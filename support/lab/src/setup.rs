@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use base::toolchain::Toolchain;
 
-use crate::programs::Programs;
+use crate::programs::{NEEDED, Programs};
 use crate::project::Project;
 use crate::python::{Environment, PACKAGES, TEST_PACKAGES};
 use crate::screen::Screen;
@@ -97,7 +97,8 @@ fn attempt(
     }
     let missing = environment.missing(&packages);
     let lacks_packages = !missing.is_empty();
-    let is_first = !programs.are_there() || lacks_packages;
+    let has_programs = programs.lacks(&NEEDED).is_none();
+    let is_first = !has_programs || lacks_packages;
     let found = survey(project, &environment, is_first)?;
     let toolchain = found.toolchain;
     let screen = Screen::new();
@@ -110,7 +111,7 @@ fn attempt(
     };
     let (all, troubles) = sets::survey(&chosen);
     if is_first {
-        screen.say(&plan(project, programs.are_there(), lacks_packages));
+        screen.say(&plan(project, has_programs, lacks_packages));
     }
     side_by_side(
         project,
@@ -151,7 +152,7 @@ fn attempt(
             let mut troubles: Vec<String> =
                 troubles.iter().map(|error| format!("{error:#}")).collect();
             troubles.extend(warmed.err().map(|error| format!("{error:#}")));
-            Err(anyhow::anyhow!("{}", troubles.join("\n")))
+            Err(anyhow!("{}", troubles.join("\n")))
         }
     };
     Ok((ready, warmed))
@@ -200,11 +201,15 @@ fn side_by_side(
     thread::scope(|scope| {
         let compiling = scope.spawn(|| {
             let step = screen.begin("内核和 runner");
-            let step = match programs.are_there() {
-                true => step,
-                false => step.announce("编译，要几分钟"),
+            let step = match programs.lacks(&NEEDED) {
+                None => step,
+                Some(_) => step.announce("编译，要几分钟"),
             };
-            programs.build(project, toolchain, &step)?;
+            let cargo = programs.cargo(project, toolchain, &NEEDED);
+            let log = log::path(project);
+            programs
+                .build(&NEEDED, cargo, &step)
+                .map_err(|error| anyhow!("{error:#}（完整的输出在 {}）", log.display()))?;
             step.done("内核和 runner 是新的");
             Ok(())
         });
