@@ -1,5 +1,5 @@
-//! Every notebook, cell by cell, in a live kernel: in order, twice in one kernel, and from the top
-//! after an interrupt half-way. What the text around a cell says about its output is asserted.
+//! Every notebook, cell by cell, in a live kernel: in order, up to an interrupt half-way, and again from
+//! the top; and in order in a stock kernel. What the text around a cell says about its output is asserted.
 
 use std::collections::HashMap;
 use std::fs;
@@ -708,36 +708,29 @@ fn try_all(test: impl AsyncFn(&Expected)) {
 }
 
 #[test]
-fn every_notebook_runs_in_order_and_again() {
+fn every_notebook_runs_in_order_and_again_from_the_top_after_an_interrupt_half_way() {
     try_all(async |expected| {
         let notebook = load(expected.notebook);
         let mut kernel = common::kernel_for(&path(expected.notebook)).await;
         execute_all(&mut kernel, &notebook, expected, true).await;
+        interrupt_half_way(&mut kernel, &notebook, expected).await;
         execute_all(&mut kernel, &notebook, expected, true).await;
         kernel.shutdown().await.unwrap();
     });
 }
 
-#[test]
-fn every_notebook_runs_from_the_top_after_an_interrupt_half_way() {
-    try_all(run_after_an_interrupt);
-}
-
-/// Runs the notebook up to the cell in the middle, interrupts that one, and runs all from the top.
-async fn run_after_an_interrupt(expected: &Expected) {
-    let notebook = load(expected.notebook);
-    let mut kernel = common::kernel_for(&path(expected.notebook)).await;
+/// Runs the notebook up to the cell in the middle, and interrupts that one.
+async fn interrupt_half_way(kernel: &mut KernelClient, notebook: &Notebook, expected: &Expected) {
     for cell in notebook.code_cells() {
         if cell.id == expected.interrupted_at {
-            let execution = common::interrupted(&mut kernel, &cell.source).await;
+            let execution = common::interrupted(kernel, &cell.source).await;
             let outcome = &execution.outcome;
             assert!(matches!(outcome, Outcome::Failed(_)), "{execution:#?}");
-            break;
+            return;
         }
-        execute(&mut kernel, &cell, expected).await;
+        execute(kernel, &cell, expected).await;
     }
-    execute_all(&mut kernel, &notebook, expected, true).await;
-    kernel.shutdown().await.unwrap();
+    panic!("no cell {}", expected.interrupted_at);
 }
 
 #[test]

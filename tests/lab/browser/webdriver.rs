@@ -219,7 +219,8 @@ impl Browser {
                 let picture = self.screenshot("never");
                 panic!("never: {what}; see {}", picture.display());
             }
-            std::thread::sleep(Duration::from_millis(50));
+            // Looking costs the page as much as working does.
+            std::thread::sleep(Duration::from_millis(200));
         }
     }
 
