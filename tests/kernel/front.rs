@@ -21,10 +21,13 @@ use jupyter_zmq_client::{
 };
 use runner::client::{KernelClient, Outcome};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
+
+/// How long a student waits between two interrupts.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// A second client of a kernel, that sees each message.
-struct Client {
+pub struct Client {
     shell: ClientShellConnection,
     iopub: ClientIoPubConnection,
     control: ClientControlConnection,
@@ -32,7 +35,7 @@ struct Client {
 }
 
 impl Client {
-    async fn new(kernel: &KernelClient) -> Client {
+    pub async fn new(kernel: &KernelClient) -> Client {
         let (connection, session) = (kernel.connection(), "second");
         let identity = peer_identity_for_session(session).unwrap();
         let mut client = Client {
@@ -59,14 +62,14 @@ impl Client {
     }
 
     /// Sends a request; returns its number.
-    async fn ask(&mut self, request: impl Into<JupyterMessage>) -> String {
+    pub async fn ask(&mut self, request: impl Into<JupyterMessage>) -> String {
         let request = request.into();
         let id = request.header.msg_id.clone();
         self.shell.send(request).await.unwrap();
         id
     }
 
-    async fn execute(&mut self, code: &str) -> String {
+    pub async fn execute(&mut self, code: &str) -> String {
         self.ask(ExecuteRequest::new(code.to_owned())).await
     }
 
@@ -74,39 +77,47 @@ impl Client {
         timeout(LIMIT, self.iopub.read()).await.unwrap().unwrap()
     }
 
-    async fn reply(&mut self) -> JupyterMessage {
+    pub async fn reply(&mut self) -> JupyterMessage {
         timeout(LIMIT, self.shell.read()).await.unwrap().unwrap()
     }
 
-    async fn interrupt(&mut self) {
+    pub async fn interrupt(&mut self) {
         self.control.send(InterruptRequest {}.into()).await.unwrap();
         timeout(LIMIT, self.control.read()).await.unwrap().unwrap();
     }
 
     /// What is published for a request, as (type, content), until it is idle.
-    async fn until_idle(&mut self, id: &str) -> Vec<(String, Value)> {
+    pub async fn until_idle(&mut self, id: &str) -> Vec<(String, Value)> {
+        let mut messages = Vec::new();
+        while !of_request(self.published().await, id, &mut messages) {}
+        messages
+    }
+
+    /// Interrupts a cell that cannot be cancelled, as a student would: once, and when `told` what
+    /// the next one does, again. Returns what is published from then on until it is idle.
+    pub async fn press_until_idle(&mut self, id: &str, told: &str) -> Vec<(String, Value)> {
+        self.interrupt().await;
+        let mut text = String::new();
+        while !text.contains(told) {
+            if let JupyterMessageContent::StreamContent(stream) = self.published().await.content {
+                text += &stream.text;
+            }
+        }
+        // Until it can have been read, an interrupt does nothing.
         let mut messages = Vec::new();
         loop {
-            let message = self.published().await;
-            if message
-                .parent_header
-                .is_none_or(|parent| parent.msg_id != id)
-            {
-                continue;
-            }
-            let kind = message.header.msg_type;
-            let content = serde_json::to_value(message.content).unwrap();
-            if content["execution_state"] == "idle" {
-                return messages;
-            }
-            if !["status", "execute_input"].contains(&&*kind) {
-                messages.push((kind, content));
+            self.interrupt().await;
+            let again = tokio::time::Instant::now() + AGAIN;
+            while let Ok(message) = timeout_at(again, self.iopub.read()).await {
+                if of_request(message.unwrap(), id, &mut messages) {
+                    return messages;
+                }
             }
         }
     }
 
     /// Runs a cell and returns what it shows.
-    async fn shown(&mut self, code: &str) -> Vec<(String, Value)> {
+    pub async fn shown(&mut self, code: &str) -> Vec<(String, Value)> {
         let id = self.execute(code).await;
         let messages = self.until_idle(&id).await;
         assert_eq!(status(&self.reply().await), ReplyStatus::Ok, "{messages:?}");
@@ -114,7 +125,7 @@ impl Client {
     }
 
     /// Waits for text that ends so, and returns all of it.
-    async fn text_until(&mut self, end: &str) -> String {
+    pub async fn text_until(&mut self, end: &str) -> String {
         let mut text = String::new();
         while !text.ends_with(end) {
             if let JupyterMessageContent::StreamContent(stream) = self.published().await.content {
@@ -125,7 +136,26 @@ impl Client {
     }
 }
 
-fn status(reply: &JupyterMessage) -> ReplyStatus {
+/// Adds a message that is about this request to `messages`. Returns whether it is the last.
+fn of_request(message: JupyterMessage, id: &str, messages: &mut Vec<(String, Value)>) -> bool {
+    if message
+        .parent_header
+        .is_none_or(|parent| parent.msg_id != id)
+    {
+        return false;
+    }
+    let kind = message.header.msg_type;
+    let content = serde_json::to_value(message.content).unwrap();
+    if content["execution_state"] == "idle" {
+        return true;
+    }
+    if !["status", "execute_input"].contains(&&*kind) {
+        messages.push((kind, content));
+    }
+    false
+}
+
+pub fn status(reply: &JupyterMessage) -> ReplyStatus {
     match &reply.content {
         JupyterMessageContent::ExecuteReply(reply) => reply.status.clone(),
         other => panic!("{other:?}"),
@@ -520,11 +550,7 @@ fn a_second_interrupt_ends_what_cannot_be_cancelled_and_says_what_is_lost() {
         ] {
             let id = client.execute(busy).await;
             client.text_until("busy\n").await;
-            client.interrupt().await;
-            // Told at once, and not ended.
-            client.text_until("都会丢失。\n").await;
-            client.interrupt().await;
-            let shown = client.until_idle(&id).await;
+            let shown = client.press_until_idle(&id, "都会丢失。\n").await;
             let error = &shown.last().unwrap().1;
             assert_eq!(error["ename"], "已终止");
             let told = error["traceback"].to_string();
@@ -805,7 +831,7 @@ const READS: &str = "let mut line = String::new();\nprint!(\"name? \");\nstd::io
 
 impl Client {
     /// Executes a cell in a front-end with an input box.
-    async fn ask_with_input(&mut self, code: &str) -> String {
+    pub async fn ask_with_input(&mut self, code: &str) -> String {
         let request = ExecuteRequest {
             allow_stdin: true,
             ..ExecuteRequest::new(code.to_owned())
@@ -822,7 +848,7 @@ impl Client {
     }
 
     /// Waits for a question, and answers it.
-    async fn type_in(&mut self, line: &str) {
+    pub async fn type_in(&mut self, line: &str) {
         let (question, ..) = self.question().await;
         let answer = InputReply {
             value: line.to_owned(),
@@ -877,16 +903,15 @@ fn an_interrupt_ends_a_question_and_keeps_variables() {
                 (&*stubborn, 2),
             ] {
                 let id = client.ask_with_input(code).await;
-                for _ in 0..presses {
-                    client.question().await;
-                    client.interrupt().await;
-                }
-                if presses > 1 {
+                client.question().await;
+                let shown = match presses {
+                    1 => {
+                        client.interrupt().await;
+                        client.until_idle(&id).await
+                    }
                     // It asks again and again: that is a loop which nothing can cancel.
-                    client.text_until("都会丢失。\n").await;
-                    client.interrupt().await;
-                }
-                let shown = client.until_idle(&id).await;
+                    _ => client.press_until_idle(&id, "都会丢失。\n").await,
+                };
                 let ended = ["已中断", "已终止"][presses - 1];
                 assert_eq!(shown.last().unwrap().1["ename"], ended, "{code}: {shown:?}");
                 client.reply().await;

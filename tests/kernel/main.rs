@@ -11,4 +11,5 @@ mod frontends;
 mod kernel;
 mod nesting;
 mod peers;
+mod random;
 mod spare;

@@ -741,7 +741,7 @@ impl Front {
         self.send_text(false);
         let refusal = match &mut self.turn {
             Turn::Cell(cell) if cell.allows_input => {
-                if cell.interruption.asks(self.now) {
+                if cell.interruption.asks() {
                     return self.act(Action::AnswerInput(Err(CANCELED)));
                 }
                 cell.waits_for_input = true;

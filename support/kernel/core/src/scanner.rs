@@ -10,8 +10,8 @@
 //! between two lines, and what the crate `evcxr_input` says before it reads. They can neither end nor
 //! fail a cell.
 
-use link::record;
 use link::marker::{ASKS, ASKS_SECRETLY, CONTENT, CONTENT_END};
+use link::record;
 use serde_json::Value;
 
 /// The kinds of records that stand in their place among text.

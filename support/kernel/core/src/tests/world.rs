@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use link::record;
 use crate::{
     Action, Channel, Event, Found, FromProcess, Front, Message, Moment, Setup, Stream, Then, Tried,
 };
+use link::record;
 
 const SECRET: &str = "5ec2e7";
 
