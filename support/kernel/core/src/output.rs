@@ -46,7 +46,7 @@ impl Output {
         Output {
             batch: Batch::default(),
             scanner: Scanner::new(secret),
-            place: format!("{}{} ", record::prefix(secret), record::PLACE),
+            place: record::prefix(secret) + record::PLACE,
             shown: None,
             hold: None,
             report: Vec::new(),

@@ -14,15 +14,6 @@ use link::marker::{ASKS, ASKS_SECRETLY, CONTENT, CONTENT_END};
 use link::record;
 use serde_json::Value;
 
-/// The kinds of records that stand in their place among text.
-const IN_ORDER: [&str; 5] = [
-    record::ENDED,
-    record::PANICKED,
-    record::RETURNED,
-    record::CHANGED,
-    record::MESSAGE,
-];
-
 /// No line that begins a record is longer.
 const LONGEST: usize = 80;
 
@@ -148,7 +139,7 @@ impl Scanner {
         if at > 0 {
             return Some((Piece::Text(held[..at].to_vec()), at));
         }
-        match head(held, &self.prefix, &IN_ORDER) {
+        match head(held, &self.prefix, &record::IN_ORDER) {
             Head::Whole {
                 kind,
                 start,
