@@ -115,7 +115,7 @@ pub async fn run(settings: Settings<'_>) -> Result<u8> {
         rust: settings.rust,
         ahead: settings.ahead,
         steps_back: settings.steps_back && priority::low(),
-        map: SourceMap::default(),
+        map: SourceMap::new(|path| std::fs::read_to_string(path).ok()),
     });
     let mut shell = Shell::new(core, outer, session.clone(), Log::new());
     let mut interrupts = signal(SignalKind::interrupt())?;
