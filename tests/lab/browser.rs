@@ -7,7 +7,6 @@ mod jupyterlab;
 pub mod webdriver;
 
 use std::fs;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::common::command::{LONG, SHORT};
 use crate::common::{FIRST_CELL, notebook, project};
@@ -18,16 +17,11 @@ use webdriver::{Browser, ENTER};
 /// The notebook that is gone through cell by cell.
 const FIRST: &str = "01-why-coroutines.ipynb";
 
-/// One browser at a time: what else a machine of two cores does would be measured, too. None where
-/// there is no browser.
-fn alone() -> Option<MutexGuard<'static, ()>> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    webdriver::is_there().then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
 #[test]
 fn the_address_that_is_printed_leads_to_the_guide_and_to_nothing_else() {
-    let Some(_alone) = alone() else { return };
+    if !webdriver::is_there() {
+        return;
+    }
     let server = Server::start();
     let browser = Browser::start();
     browser.open(&server.address);
@@ -46,7 +40,9 @@ fn the_address_that_is_printed_leads_to_the_guide_and_to_nothing_else() {
 
 #[test]
 fn text_around_a_bar_stands_as_any_text_and_is_copied_as_it_was_written() {
-    let Some(_alone) = alone() else { return };
+    if !webdriver::is_there() {
+        return;
+    }
     const WRITTEN: [&str; 4] = [
         "下载国旗",
         "答案是四十二",
@@ -99,7 +95,9 @@ fn text_around_a_bar_stands_as_any_text_and_is_copied_as_it_was_written() {
 
 #[test]
 fn a_student_goes_through_the_first_notebook_and_exports_it() {
-    let Some(_alone) = alone() else { return };
+    if !webdriver::is_there() {
+        return;
+    }
     let text = fs::read_to_string(project().notebooks().join(FIRST)).unwrap();
     let lab = JupyterLab::open(&text);
     lab.browser.screenshot("1-opened");
@@ -110,7 +108,9 @@ fn a_student_goes_through_the_first_notebook_and_exports_it() {
 
 #[test]
 fn every_other_notebook_runs_after_a_restart_half_way_and_shows_what_it_draws() {
-    let Some(_alone) = alone() else { return };
+    if !webdriver::is_there() {
+        return;
+    }
     let mut course = project().course().unwrap();
     course.retain(|path| !path.ends_with(FIRST));
     for path in course {
@@ -262,7 +262,9 @@ fn the_file_menu_exports_what_was_run(lab: &JupyterLab) {
 
 #[test]
 fn the_stop_button_ends_the_cell_and_keeps_what_there_is() {
-    let Some(_alone) = alone() else { return };
+    if !webdriver::is_there() {
+        return;
+    }
     let cells = [
         (FIRST_CELL, false),
         ("let kept = 42;", false),
@@ -297,7 +299,9 @@ fn the_stop_button_ends_the_cell_and_keeps_what_there_is() {
 
 #[test]
 fn what_a_cell_reads_is_typed_into_the_box_below_it() {
-    let Some(_alone) = alone() else { return };
+    if !webdriver::is_there() {
+        return;
+    }
     let reads = "let mut line = String::new();\n\
         print!(\"你叫什么？\");\n\
         std::io::stdin().read_line(&mut line)?;\n\
@@ -328,7 +332,9 @@ fn what_a_cell_reads_is_typed_into_the_box_below_it() {
 
 #[test]
 fn run_all_stops_at_a_cell_that_fails() {
-    let Some(_alone) = alone() else { return };
+    if !webdriver::is_there() {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let later = folder.path().join("later");
     let later_cell = format!("std::fs::write({later:?}, \"\").unwrap();");

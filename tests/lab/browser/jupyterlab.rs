@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -84,7 +85,8 @@ struct Notebook(PathBuf);
 
 impl Notebook {
     fn new(text: &str) -> Notebook {
-        Notebook::sweep();
+        static ONCE: Once = Once::new();
+        ONCE.call_once(Notebook::sweep);
         let name = format!("{PREFIX}-{}.ipynb", uuid::Uuid::new_v4().simple());
         let path = project().notebooks().join(name);
         fs::write(&path, text).unwrap();
