@@ -14,6 +14,8 @@
 //! - A question (`questions.rs`): evcxr and rust-analyzer ask some twenty at each start.
 //!   What it depends on is in more than one manifest (`manifests.rs`).
 //!
+//! Before a cell is compiled, it changes what evcxr has generated around it ([`generated`]).
+//!
 //! What takes long it tells the student (`progress.rs`).
 
 mod cell;
@@ -34,8 +36,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
-use link::variable;
+use link::{record, variable};
 
+use crate::evcxr::generated;
+use crate::front::GENERATED;
 use cell::{Call, Recipe};
 use questions::Question;
 pub use sets::store::Stores;
@@ -151,6 +155,9 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
         Some("build" | "check") => Call::of_cargo(&arguments),
         _ => None,
     };
+    if call.is_some() {
+        tell_in_records()?;
+    }
     let Some(call) = call else {
         let status = with_our_versions(|| command.status())?;
         return Ok(code_of(status));
@@ -180,6 +187,24 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
     let checked =
         sets::provide_and_build(|progress| with_our_versions(|| progress.run(&mut command)));
     checked.map(code_of)
+}
+
+/// Has the cell tell the front how it ends in records, with the secret of this kernel.
+fn tell_in_records() -> Result<()> {
+    let Some(front) = std::env::var_os(variable::FRONT) else {
+        return Ok(());
+    };
+    let (Some(secret), Ok(text)) = (
+        record::secret(Path::new(&front)),
+        fs::read_to_string(GENERATED),
+    ) else {
+        return Ok(()); // cargo says what is wrong with the file
+    };
+    let told = generated::rewrite(&text, secret)?;
+    if told != text {
+        fs::write(GENERATED, told).with_context(|| format!("写不了 {GENERATED}"))?;
+    }
+    Ok(())
 }
 
 /// Has the real cargo compile a cell, and remembers how it does that.

@@ -85,6 +85,11 @@ const CELL: &str = include_str!("generated/cell.rs");
 const GUARDED: &str = include_str!("generated/guarded.rs");
 const DBG: &str = include_str!("generated/dbg.rs");
 
+/// The number of the file that a cell's function of this name stands in.
+pub fn build(name: &str) -> Option<u64> {
+    name.strip_prefix(NAME)?.parse().ok()
+}
+
 /// The file with our records in it.
 ///
 /// # Errors
