@@ -15,7 +15,7 @@ pub const WELCOME: u8 = b'W';
 /// The first byte of a process that runs no cells and only has something to tell the student:
 /// lines of text follow, of which the latest is shown.
 pub const SAYS: u8 = b'S';
-/// Flush what std holds and send this frame back.
+/// Send this frame back, behind everything that there is to say of the cell that has ended.
 pub const FLUSH: u8 = b'F';
 /// Cancel what the cell waits for; the answer's number is one of the three below.
 pub const INTERRUPT: u8 = b'I';

@@ -1,4 +1,7 @@
-//! Marker lines in what a cell's process writes. All but [`MESSAGE`] and [`FAILURE`] are evcxr's.
+//! Marker lines in what a cell's process writes, all but [`FAILURE`] evcxr's: what evcxr waits for,
+//! and what crates of others print.
+//!
+//! Any cell may print the same. Where there is a front, it is told in [records](crate::record).
 
 /// How every marker begins.
 pub const PREFIX: &str = "EVCXR_";
@@ -18,20 +21,6 @@ pub const FOR_EVCXR: &str = "EVCXR_VARIABLE_CHANGED_TYPE:";
 pub const ASKS: &str = "EVCXR_INPUT_REQUEST:";
 /// The same, for what is not to be seen when it is typed.
 pub const ASKS_SECRETLY: &str = "EVCXR_INPUT_REQUEST_PASSWORD:";
-/// A message of the Jupyter protocol follows, as one line of JSON.
-pub const MESSAGE: &str = "EVCXR_NOTEBOOK_MESSAGE ";
-
-/// All of them that can begin a line.
-pub const ALL: [&str; 8] = [
-    ENDED,
-    PANICKED,
-    RETURNED,
-    CONTENT,
-    MESSAGE,
-    FOR_EVCXR,
-    ASKS,
-    ASKS_SECRETLY,
-];
 
 /// The MIME type by which the `notebook` crate says that a cell failed although a stock kernel
 /// reports success: a panic, or a `?` that returned an error.

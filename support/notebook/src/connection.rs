@@ -1,9 +1,9 @@
 //! The connection to the kernel's front, if there is one.
 //!
 //! The front reads what this process writes to standard output and error, and lets through to evcxr
-//! what that must know: it has seen to that when the process started. Displays and panics travel
-//! within standard output, so that they keep their place among the text; the socket carries flushes
-//! and interrupts.
+//! what that must know: the process has seen to that when it started, and flushes what lies in
+//! buffers when a cell ends. Displays and panics travel within standard output, as records, so that
+//! they keep their place among the text; the socket carries interrupts.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -11,24 +11,34 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::panic::PanicHookInfo;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use link::{frame, marker, variable};
+use link::record::{self, MESSAGE};
+use link::{frame, variable};
 use serde_json::{Value, json};
 
-use crate::pump::{duplicate, start_flusher};
+use crate::pump::duplicate;
 
 /// How long the front may take to let us in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
 
-/// Whether the front reads what we write.
-static CONNECTED: AtomicBool = AtomicBool::new(false);
+/// The front, once it reads what we write.
+static FRONT: OnceLock<Front> = OnceLock::new();
+
+struct Front {
+    /// What tells records from text.
+    secret: String,
+    /// Standard output, whatever a cell puts in its place.
+    stdout: File,
+}
 
 /// Whether there is a front.
 pub(crate) fn is_connected() -> bool {
-    CONNECTED.load(Ordering::Acquire)
+    FRONT.get().is_some()
 }
 
 /// Connects to the front. False if there is none.
@@ -36,7 +46,9 @@ pub(crate) fn connect() -> io::Result<bool> {
     let Some(path) = std::env::var_os(variable::FRONT) else {
         return Ok(false);
     };
-    let mut socket = UnixStream::connect(path)?;
+    let secret = record::secret(Path::new(&path)).ok_or(io::ErrorKind::InvalidInput)?;
+    let stdout = File::from(duplicate(io::stdout().as_raw_fd())?);
+    let mut socket = UnixStream::connect(&path)?;
     socket.write_all(&[0])?;
     socket.set_read_timeout(Some(WELCOME_WITHIN))?;
     let mut first = [0; frame::LENGTH];
@@ -46,7 +58,10 @@ pub(crate) fn connect() -> io::Result<bool> {
     }
     socket.set_read_timeout(None)?;
     listen(socket)?;
-    CONNECTED.store(true, Ordering::Release);
+    let _ = FRONT.set(Front {
+        secret: secret.to_owned(),
+        stdout,
+    });
     report_panics();
     nest_tokio::announce_nothing(); // the front does
     Ok(true)
@@ -55,7 +70,6 @@ pub(crate) fn connect() -> io::Result<bool> {
 /// Does what the front asks for, on a thread of its own.
 fn listen(socket: UnixStream) -> io::Result<()> {
     let mut reader = socket.try_clone()?;
-    let flush = start_flusher(socket.try_clone()?)?;
     let mut writer = socket;
     let mut listen = move || -> io::Result<()> {
         let mut request = [0; frame::LENGTH];
@@ -70,7 +84,7 @@ fn listen(socket: UnixStream) -> io::Result<()> {
                         writer.write_all(&frame::new(frame::INTERRUPTED, 0))?;
                     }
                     LOADED.store(libraries_loaded(), Ordering::Release);
-                    let _ = flush.send(request.to_vec());
+                    writer.write_all(&request)?;
                 }
                 frame::INTERRUPT => {
                     writer.write_all(&frame::new(frame::INTERRUPT, interrupt()))?;
@@ -120,18 +134,18 @@ fn libraries_loaded() -> u64 {
 /// Publishes a message of the Jupyter protocol from the running cell: `display_data`,
 /// `update_display_data`, `clear_output`. False when there is no front.
 pub(crate) fn publish(message_type: &str, content: &Value) -> bool {
-    if !is_connected() {
-        return false;
-    }
     // Through std's buffer: what was printed before stands before it.
-    io::stdout()
-        .write_all(line(message_type, content).as_bytes())
-        .is_ok()
+    FRONT.get().is_some_and(|front| {
+        let message = front.message(message_type, content);
+        io::stdout().write_all(&message).is_ok()
+    })
 }
 
-fn line(message_type: &str, content: &Value) -> String {
-    let message = json!({ "msg_type": message_type, "content": content });
-    format!("{}{message}\n", marker::MESSAGE)
+impl Front {
+    fn message(&self, message_type: &str, content: &Value) -> Vec<u8> {
+        let message = json!({ "msg_type": message_type, "content": content });
+        record::new(&self.secret, MESSAGE, message.to_string().as_bytes())
+    }
 }
 
 /// A panic of a cell is the cell's error: its message goes to the front instead of to stderr. So
@@ -143,8 +157,10 @@ fn report_panics() {
             true => "panic",
             false => "panic_elsewhere",
         };
-        // Not through std's buffer: it may be what panics.
-        let _ = write_directly(line(kind, &describe(panic)).as_bytes());
+        if let Some(front) = FRONT.get() {
+            // Not through std's buffer: it may be what panics.
+            let _ = (&front.stdout).write_all(&front.message(kind, &describe(panic)));
+        }
     }));
 }
 
@@ -173,8 +189,4 @@ fn library_of(text: &str) -> Option<String> {
     // SAFETY: a name that the dynamic linker keeps as long as the library is loaded: for ever.
     let name = unsafe { CStr::from_ptr(found.dli_fname) };
     name.to_str().ok().map(str::to_owned)
-}
-
-fn write_directly(bytes: &[u8]) -> io::Result<()> {
-    File::from(duplicate(io::stdout().as_raw_fd())?).write_all(bytes)
 }

@@ -78,9 +78,7 @@ macro_rules! println {
     ($($arg:tt)*) => {{ $crate::linked(); ::std::println!($($arg)*) }};
 }
 
-/// [`std::eprintln!`], in the order of the program among what is printed to standard output; and
-/// the error that a failed `?` returns from a cell, which evcxr prints with it, becomes the cell's
-/// error.
+/// [`std::eprintln!`] in one piece, and a reference to this crate: see [`print!`].
 #[macro_export]
 macro_rules! eprintln {
     () => { $crate::error_line(::std::format_args!("")) };
@@ -101,10 +99,8 @@ pub fn flush_for_the_front() {
 
 #[doc(hidden)]
 pub fn error_line(text: fmt::Arguments<'_>) {
-    let content = serde_json::json!({ "text": format!("{text}\n") });
-    if !connection::publish("stderr", &content) {
-        std::eprintln!("{text}");
-    }
+    // In one piece: nothing that others print gets into it.
+    std::eprint!("{}", format!("{text}\n"));
 }
 
 /// Runs when the library is loaded.

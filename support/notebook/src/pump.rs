@@ -223,10 +223,8 @@ fn pass_on(line: &[u8], destination: &mut impl Write) -> io::Result<()> {
 /// says.
 ///
 /// One of its own: the buffer may be larger than the pipe, which only the pump empties; and somebody
-/// may be holding stdout's lock, while interrupts must get through all the same.
-pub(crate) fn start_flusher(
-    mut done: impl Write + Send + 'static,
-) -> io::Result<mpsc::Sender<Vec<u8>>> {
+/// may be holding stdout's lock.
+fn start_flusher(mut done: impl Write + Send + 'static) -> io::Result<mpsc::Sender<Vec<u8>>> {
     let (request, requests) = mpsc::channel::<Vec<u8>>();
     thread::Builder::new()
         .name("notebook-flush".into())
