@@ -565,4 +565,104 @@ mod tests {
         );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
+
+    /// Any JSON that may stand in a notebook: often what does, sometimes something else.
+    fn any_notebook() -> impl properties::proptest::strategy::Strategy<Value = Value> {
+        use properties::proptest::prelude::*;
+        let text = prop_oneof![
+            properties::text(8).prop_map(Value::from),
+            prop::collection::vec(properties::text(4), 0..4).prop_map(Value::from),
+            Just(json!(":dep a = \"1\"\n// c\n\n :dep b = \"1\"\nlet x = 1;")),
+        ];
+        let other = || {
+            prop::sample::select(vec![
+                json!(null),
+                json!(7),
+                json!("a"),
+                json!([]),
+                json!({}),
+            ])
+        };
+        let metadata = prop_oneof![
+            other(),
+            Just(json!({ "tags": ["raises-exception", 1], "kernelspec": { "name": "rust" } })),
+        ];
+        let outputs = (text.clone(), text.clone(), properties::text(2)).prop_map(|(a, b, kind)| {
+            json!([{ "text": a, "data": { "text/html": b, "image/svg+xml": "<svg/>", kind: 1 } }])
+        });
+        let cell = (
+            prop::sample::select(vec!["code", "markdown", "raw", "?"]),
+            prop_oneof![4 => text, 1 => other()],
+            metadata.clone(),
+            prop_oneof![2 => outputs, 1 => other()],
+            prop_oneof![1 => Just(json!("same")), 1 => other()],
+        )
+            .prop_map(|(kind, source, metadata, outputs, id)| {
+                json!({
+                    "cell_type": kind, "source": source, "metadata": metadata,
+                    "outputs": outputs, "id": id, "attachments": { "a": { "text/plain": "x\ny" } },
+                })
+            });
+        let cells = prop_oneof![
+            9 => prop::collection::vec(cell, 0..4).prop_map(Value::from),
+            1 => other(),
+        ];
+        (cells, metadata, prop_oneof![9 => Just(json!(4)), 1 => other()]).prop_map(
+            |(cells, metadata, nbformat)| {
+                json!({ "cells": cells, "metadata": metadata, "nbformat": nbformat, "nbformat_minor": 2 })
+            },
+        )
+    }
+
+    #[test]
+    fn any_notebook_is_refused_or_read_and_written_without_loss() {
+        properties::holds(&any_notebook(), |json| {
+            let Ok(mut notebook) = Notebook::parse(&json.to_string()) else {
+                return;
+            };
+            let written = notebook.to_json();
+            let again = Notebook::parse(&written).unwrap();
+            assert_eq!(
+                again.to_json(),
+                written,
+                "what is written is written again the same"
+            );
+            let cells = notebook.cells();
+            let ids: HashSet<&str> = cells.iter().map(|cell| &*cell.id).collect();
+            assert_eq!(ids.len(), cells.len());
+            for (cell, other) in cells.iter().zip(again.cells()) {
+                assert_eq!(cell.source, other.source);
+                let (commands, code) = cell.commands_and_code();
+                assert_eq!(commands.to_owned() + code, cell.source);
+                let given = &json["cells"][cell.index]["source"];
+                if let Some(text) = given.as_str() {
+                    assert_eq!(cell.source, text);
+                }
+            }
+            let (_, _) = (notebook.title(), notebook.dep_lines());
+            notebook.clear_outputs();
+            assert!(notebook.clear_outputs().is_empty());
+            notebook.metadata_mut();
+            if !cells.is_empty() {
+                notebook.cell_metadata_mut(0);
+                notebook.set_source(0, "new");
+                assert_eq!(notebook.cells()[0].source, "new");
+            }
+        });
+    }
+
+    #[test]
+    fn no_file_makes_the_reader_panic() {
+        properties::holds(&properties::text(30), |text| {
+            let _ = Notebook::parse(&text);
+            let _ = Notebook::parse(&format!("{{\"nbformat\": 4, \"cells\": [{{{text}}}]}}"));
+        });
+    }
+
+    #[test]
+    fn lines_together_are_the_text() {
+        properties::holds(&properties::text(20), |text| {
+            assert_eq!(split_lines(&text).concat(), text);
+        });
+    }
 }

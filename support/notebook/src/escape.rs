@@ -31,6 +31,7 @@ fn picture(control: char) -> char {
 pub(crate) fn strip_tags(html: &str) -> String {
     let mut text = String::new();
     let mut rest = html;
+    let small = html.to_ascii_lowercase(); // ASCII only, so that positions stay
     while let Some(at) = rest.find('<') {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
@@ -46,8 +47,7 @@ pub(crate) fn strip_tags(html: &str) -> String {
                 "script" => "</script>",
                 _ => "-->",
             });
-        // ASCII only, so that positions stay.
-        let Some(length) = rest.to_ascii_lowercase().find(end) else {
+        let Some(length) = small[html.len() - rest.len()..].find(end) else {
             break;
         };
         let tag = rest[1..]
@@ -108,5 +108,78 @@ mod tests {
         );
         assert_eq!(strip_tags("1 < 2"), "1");
         assert_eq!(strip_tags("<b>粗"), "粗");
+    }
+
+    #[test]
+    fn escaped_text_is_read_as_it_was_written() {
+        properties::holds(&properties::text(30), |text| {
+            let xml = format!("<t a=\"{0}\">{0}</t>", escape(&text));
+            let page = roxmltree::Document::parse(&xml).expect("good XML");
+            let root = page.root_element();
+            let seen: String = text
+                .chars()
+                .filter(|c| !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+                .map(|c| match c {
+                    '\n' | '\t' => c,
+                    '\0'..='\x1f' => picture(c),
+                    '\x7f'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+                    c => c,
+                })
+                .collect();
+            assert_eq!(root.text().unwrap_or_default(), seen);
+            // Of an attribute XML makes its white space spaces.
+            assert_eq!(
+                root.attribute("a").unwrap(),
+                seen.replace(['\n', '\t'], " ")
+            );
+            assert!(!escape(&text).contains(['<', '>', '"', '\'']));
+        });
+    }
+
+    #[test]
+    fn any_html_can_lose_its_tags() {
+        use properties::proptest::prelude::*;
+        let tag = prop::sample::select(
+            &[
+                "<",
+                ">",
+                "</",
+                "<!--",
+                "-->",
+                "<style>",
+                "</STYLE>",
+                "<script",
+                "</script>",
+                "<p>",
+                "</td>",
+                "<br/>",
+                "&lt;",
+                "&amp;",
+                "&",
+                "<İ",
+                "<é",
+                "ſ",
+            ][..],
+        );
+        let piece = prop_oneof![tag.prop_map(str::to_owned), properties::text(2)];
+        let html = prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat());
+        properties::holds(&html, |html| {
+            let text = strip_tags(&html);
+            assert!(
+                text.len() <= html.len() + html.matches('<').count(),
+                "{text}"
+            );
+        });
+        // What is a text stays one, but for space at the ends of its lines.
+        properties::holds(&properties::text(20), |text| {
+            let lines = escape(&text);
+            let expected = lines
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .collect::<Vec<_>>()
+                .join("\n");
+            assert_eq!(escape(&strip_tags(&lines)), expected);
+        });
     }
 }
