@@ -188,4 +188,96 @@ mod tests {
             assert!(parse(ZmqMessage::try_from(frames).unwrap(), &key).is_err());
         }
     }
+
+    /// Any message: its headers are JSON, all the rest is any bytes.
+    fn any_message() -> impl properties::proptest::strategy::Strategy<Value = Message> {
+        use properties::proptest::prelude::*;
+        let bytes = || prop::collection::vec(any::<u8>(), 0..8).prop_map(Bytes::from);
+        let address = bytes().prop_filter("an address", |bytes| bytes != DELIMITER);
+        (
+            (
+                properties::text(4),
+                properties::text(4),
+                properties::text(4),
+            ),
+            (bytes(), bytes()),
+            prop::collection::vec(address, 0..3),
+            prop::collection::vec(bytes(), 0..3),
+        )
+            .prop_map(
+                |((kind, id, parent_id), (metadata, content), identities, buffers)| {
+                    let kind = format!("a{kind}");
+                    Message {
+                        header: json!({ "msg_id": id, "msg_type": kind }).to_string().into(),
+                        parent: json!({ "msg_id": parent_id }).to_string().into(),
+                        identities,
+                        kind,
+                        id,
+                        parent_id,
+                        metadata,
+                        content,
+                        buffers,
+                    }
+                },
+            )
+    }
+
+    #[test]
+    fn any_message_is_read_as_it_was_sent() {
+        for key in [Key::new("secret"), Key::new("")] {
+            properties::holds(&any_message(), |sent| {
+                assert_eq!(parse(frames(sent.clone(), &key), &key).unwrap(), sent);
+            });
+        }
+    }
+
+    #[test]
+    fn one_bit_that_is_another_makes_a_signed_message_worthless() {
+        use properties::proptest::prelude::*;
+        let any = (any_message(), any::<prop::sample::Index>());
+        let key = Key::new("secret");
+        properties::holds(&any, |(message, bit)| {
+            let mut frames = frames(message.clone(), &key).into_vec();
+            // The signature and what it signs: addresses and buffers are not signed in Jupyter.
+            let signed = message.identities.len() + 1..message.identities.len() + 6;
+            let lengths: Vec<usize> = frames[signed.clone()].iter().map(Bytes::len).collect();
+            let mut bit = bit.index(lengths.iter().sum::<usize>() * 8);
+            for (index, length) in signed.zip(lengths) {
+                if bit < length * 8 {
+                    let mut frame = frames[index].to_vec();
+                    frame[bit / 8] ^= 1 << (bit % 8);
+                    // Hexadecimal digits mean the same in either case.
+                    if frame.eq_ignore_ascii_case(&frames[index]) && length == 64 {
+                        return;
+                    }
+                    frames[index] = frame.into();
+                    break;
+                }
+                bit -= length * 8;
+            }
+            let read = parse(ZmqMessage::try_from(frames).unwrap(), &key);
+            assert!(read.is_err(), "{read:?}");
+        });
+    }
+
+    #[test]
+    fn whatever_comes_from_a_socket_is_read_or_refused() {
+        use properties::proptest::prelude::*;
+        let frame = prop_oneof![
+            2 => Just(Bytes::from_static(DELIMITER)),
+            1 => Just(Bytes::from_static(br#"{"msg_type": "a", "msg_id": 1}"#)),
+            1 => Just(Bytes::from_static(br#"{"msg_type": "a"}"#)),
+            2 => prop::collection::vec(any::<u8>(), 0..9).prop_map(Bytes::from),
+            1 => properties::text(9).prop_map(Bytes::from),
+        ];
+        let any = prop::collection::vec(frame, 1..9);
+        properties::holds(&any, |frames| {
+            for key in [Key::new("secret"), Key::new("")] {
+                let message = ZmqMessage::try_from(frames.clone()).unwrap();
+                if let Ok(read) = parse(message, &key) {
+                    assert!(!read.kind.is_empty());
+                }
+            }
+        });
+    }
 }
