@@ -539,8 +539,8 @@ fn offset(text: &str, line: usize, column: usize) -> Option<usize> {
     let mut lines = text.split_inclusive('\n');
     let start: usize = lines.by_ref().take(line - 1).map(str::len).sum();
     let line = lines.next()?.trim_end_matches(['\n', '\r']);
-    let ends = line.char_indices().map(|(at, _)| at).chain([line.len()]);
-    let within = ends.skip(column.checked_sub(1)?).next()?;
+    let mut ends = line.char_indices().map(|(at, _)| at).chain([line.len()]);
+    let within = ends.nth(column.checked_sub(1)?)?;
     Some(start + within)
 }
 
@@ -1114,7 +1114,7 @@ mod tests {
                 let file = course.file(count);
                 // Some of the places, others each time, and all numbers.
                 let numbers = |at: usize| file[at..].starts_with(|c: char| c.is_ascii_digit());
-                let some = |at: usize| (at + style as usize) % 11 == 0 || numbers(at);
+                let some = |at: usize| (at + style as usize).is_multiple_of(11) || numbers(at);
                 for (at, character) in file.char_indices().filter(|(at, _)| some(*at)) {
                     let (line, column) = position(&file, at);
                     let library = Course::library(count);
