@@ -6,6 +6,7 @@ mod common;
 
 mod cargo;
 mod conformance;
+mod evcxr;
 mod front;
 mod frontends;
 mod kernel;
