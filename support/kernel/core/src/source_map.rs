@@ -22,10 +22,11 @@ use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxKind, SyntaxNode};
 /// What every generated file is called in the messages of rustc and in panics.
 pub const GENERATED: &str = "src/lib.rs";
 
-/// The lines before a cell's first statement, of which evcxr writes one.
-const OPENERS: [&str; 6] = [
+/// The lines before a cell's first statement, of which evcxr writes one, or our cargo in its place.
+const OPENERS: [&str; 7] = [
     "std::panic::AssertUnwindSafe(||{",
     "if std::panic::catch_unwind(||{",
+    "if let Err(payload) = std::panic::catch_unwind(||{",
     ".block_on(async {",
     "let _ = (|| -> std::result::Result<(), EvcxrUserCodeError> {",
     // When only mistakes are looked for:
@@ -35,16 +36,18 @@ const OPENERS: [&str; 6] = [
 /// In the same place: a variable that an earlier cell has made, whatever its type.
 const LOADED: (&str, &str) = ("(stringify!(", "));");
 
-/// What comes behind a cell's last statement.
+/// The line behind a cell's last statement.
 const CLOSERS: [&str; 7] = [
-    "evcxr_variable_store.put_variable::<",
-    "evcxr_variable_store\n",
-    "Ok::<(), EvcxrUserCodeError>(())\n",
-    "Ok(())})();\n",
-    "});\n",
-    "})) { \n",
-    "}).is_err() {\n",
+    "evcxr_variable_store",
+    "Ok::<(), EvcxrUserCodeError>(())",
+    "Ok(())})();",
+    "});",
+    "})) {",
+    "}).is_err() {",
+    "}) {",
 ];
+/// In the same place: a variable of this cell.
+const STORED: &str = "evcxr_variable_store.put_variable::<";
 
 /// What evcxr writes before and behind the last expression to show it: first in this way…
 const BRACKET: &str = "(\n";
@@ -341,7 +344,7 @@ impl<'a> File<'a> {
                 let end = self.text.len() - rest.len();
                 let of_shown = match &shown {
                     Some(shown) => start_of_shown(rest, shown)? + end,
-                    None if CLOSERS.iter().any(|closer| rest.starts_with(closer)) => end,
+                    None if is_closer(rest) => end,
                     None => return None,
                 };
                 Some((index + 1, of_shown))
@@ -434,6 +437,12 @@ impl<'a> File<'a> {
         };
         function.unwrap_or(0)
     }
+}
+
+/// Whether a cell's statements end before this text.
+fn is_closer(text: &str) -> bool {
+    let line = text.lines().next().unwrap_or_default();
+    CLOSERS.contains(&line.trim_end()) || line.starts_with(STORED)
 }
 
 /// Where evcxr has wrapped the last expression, in the text behind the statements before it.
@@ -634,6 +643,8 @@ mod tests {
         stores: bool,
         /// Whether it only looks for mistakes.
         checks: bool,
+        /// Whether our cargo has put its own lines in the place of evcxr's.
+        ours: bool,
     }
 
     /// Cells that have been run, each from a file that evcxr would write for it.
@@ -714,6 +725,7 @@ mod tests {
                 returns,
                 stores,
                 checks,
+                ours,
                 ..
             } = self.style;
             if stores {
@@ -732,7 +744,7 @@ mod tests {
                 );
             }
             let load = "let n = evcxr_variable_store.take_variable::<i32>(stringify!(n));\n";
-            let (before, after) = match (checks, stores) {
+            let (mut before, mut after) = match (checks, stores) {
                 (true, true) => (load, "evcxr_variable_store\n}\n"),
                 (true, false) => (
                     "evcxr_variable_store: *mut u8) -> *mut u8 {\n",
@@ -744,6 +756,12 @@ mod tests {
                 ),
                 (false, false) => ("if std::panic::catch_unwind(||{\n", "}).is_err() {\n}\n"),
             };
+            if ours && !checks && stores {
+                after = "})) {\n  Ok(_) => {}\n  Err(payload) => {\n}}\n";
+            } else if ours && !checks {
+                before = "if let Err(payload) = std::panic::catch_unwind(||{\n";
+                after = "}) {\n    crate::evcxr_kernel::panicked(&*payload);\n}\n";
+            }
             let items: String = self.items.iter().map(|(_, text)| &**text).collect();
             format!(
                 "#![allow(unused)] macro_rules! dbg {{ () => {{}} }}\n{items}#[unsafe(no_mangle)]\n\
@@ -780,7 +798,7 @@ mod tests {
 
     /// One cell, in each way in which evcxr writes its file.
     fn each_way(code: &str, check: impl std::ops::Fn(&Course)) {
-        for bits in 0..32 {
+        for bits in 0..64 {
             let is_set = |bit: u32| bits >> bit & 1 == 1;
             let mut course = Course::new();
             course.style = Style {
@@ -789,6 +807,7 @@ mod tests {
                 returns: is_set(2),
                 stores: is_set(3),
                 checks: is_set(4),
+                ours: is_set(5),
             };
             course.run(2, code);
             check(&course);
@@ -1099,13 +1118,14 @@ mod tests {
         properties::holds(&any_cells(), |(style, cells): (u32, Vec<String>)| {
             let mut course = Course::new();
             for (index, code) in cells.iter().enumerate() {
-                let is_set = |bit: u32| style >> ((bit + 5 * index as u32) % 32) & 1 == 1;
+                let is_set = |bit: u32| style >> ((bit + 6 * index as u32) % 32) & 1 == 1;
                 course.style = Style {
                     displays: is_set(0),
                     awaits: is_set(1),
                     returns: is_set(2),
                     stores: is_set(3),
                     checks: is_set(4),
+                    ours: is_set(5),
                 };
                 course.run(index as u64 + 2, code);
             }
