@@ -344,6 +344,61 @@ fn a_panic_is_an_error_that_names_the_line_in_the_cell() {
 }
 
 #[test]
+fn the_place_of_a_panic_is_found_in_any_text() {
+    run(async {
+        let mut kernel = notebook_kernel().await;
+        // Windows' ends of lines, tabs, wide characters; an item, which later cells repeat.
+        let helper = "fn helper(深: u8) -> u8 {\r\n\tlet s = \"中文\"; if 深 == 0 { panic!(\"{s}\") } 深\r\n}";
+        ok(&mut kernel, helper).await;
+        for (code, place) in [
+            ("helper(0);", "单元格 [2] 第 2 行第 34 列"),
+            (
+                "let text = r#\"raw\nv[3];\n\"#; let v: Vec<u8> = vec![];\n/* why */ v[3]; // end",
+                "单元格 [4] 第 4 行第 11 列",
+            ),
+            (
+                "struct P; impl P { fn get(&self) { None::<i32>.unwrap(); } }\n/// doc\n#[derive(Debug)]\nstruct Q;\nP.get()",
+                "单元格 [5] 第 1 行第 48 列",
+            ),
+            (
+                "  // indented\n  None::<u8>.unwrap()",
+                "单元格 [6] 第 2 行第 14 列",
+            ),
+            (
+                "macro_rules! boom { ($x:expr) => { panic!(\"boom {}\", $x) } }\nboom!(3);",
+                "单元格 [7] 第 2 行第 1 列",
+            ),
+            (
+                "#![allow(unused_variables)]\nmod inner {\n    pub fn deep() {\n        fn deeper() { None::<u8>.unwrap(); }\n        deeper()\n    }\n}\ninner::deep();",
+                "单元格 [8] 第 4 行第 34 列",
+            ),
+            // Text that looks like what evcxr writes.
+            (
+                "let text = r#\"\n  std::panic::AssertUnwindSafe(||{\nfail.unwrap();\n\"#; let fail: Option<u8> = None;\nfail.unwrap();",
+                "单元格 [9] 第 5 行第 6 列",
+            ),
+            // The same name once more.
+            (
+                "fn helper(深: u8) -> u8 {\n    None.unwrap()\n}\nhelper(1)",
+                "单元格 [10] 第 2 行第 10 列",
+            ),
+        ] {
+            let traceback = failure_shown(&mut kernel, code).await;
+            assert!(traceback.contains(place), "{code}: {traceback}");
+        }
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+/// What a cell that fails shows of its error.
+async fn failure_shown(kernel: &mut KernelClient, code: &str) -> String {
+    let execution = kernel.execute(code, LIMIT).await.unwrap();
+    let mut outputs = execution.outputs.iter();
+    let error = outputs.find(|output| output["output_type"] == "error");
+    error.map_or_else(String::new, |error| error["traceback"].to_string())
+}
+
+#[test]
 fn the_place_of_a_panic_is_right_or_not_said() {
     run(async {
         let mut kernel = notebook_kernel().await;
@@ -707,6 +762,67 @@ async fn inspects(client: &mut Client, name: &str, expected: &str) {
         reply["data"].to_string().contains(expected),
         "{name}: {reply}"
     );
+}
+
+/// evcxr counts graphemes, offers what an editor would fill in, and explains only what its code ends
+/// in.
+#[test]
+fn names_are_completed_and_inspected_wherever_they_stand() {
+    run(async {
+        let kernel = common::kernel().await;
+        let mut client = Client::new(&kernel).await;
+        let cell =
+            "let inspected = 5; let r#match = 1; let 变量 = vec![1]; enum E { A(u8), B { c: u8 } }";
+        client.shown(cell).await;
+        let flags = "let flags = [\"🇨🇳\", \"🇮🇳\"]; String::new().le";
+        for (code, start, offered) in [
+            (flags, 40, "len()"),
+            ("// 中文\r\n变量.le", 10, "len()"),
+            ("fo", 0, "for"),
+            ("mat", 0, "match"),
+            ("whi", 0, "while let"),
+            ("inspected.cla", 10, "clamp()"),
+            ("let x = E::", 11, "B {}"),
+        ] {
+            let request = CompleteRequest {
+                code: code.to_owned(),
+                cursor_pos: code.chars().count(),
+            };
+            client.ask(request).await;
+            let reply = serde_json::to_value(client.reply().await.content).unwrap();
+            assert_eq!(reply["cursor_start"], start, "{code}: {reply}");
+            let matches = reply["matches"].as_array().unwrap();
+            assert!(matches.contains(&offered.into()), "{code}: {reply}");
+            assert!(!reply.to_string().contains('$'), "{code}: {reply}");
+            // What JupyterLab inserts.
+            let types = &reply["metadata"]["_jupyter_types_experimental"];
+            let texts = types.as_array().unwrap().iter().map(|of| &of["text"]);
+            assert!(texts.eq(matches), "{code}: {reply}");
+        }
+        for (code, cursor, expected) in [
+            ("inspected", 0, "i32"),
+            ("inspected", 3, "i32"),
+            ("inspected", 9, "i32"),
+            ("r#match + 1", 2, "i32"),
+            ("变量.len()", 0, "Vec<i32>"),
+            ("变量.len()", 4, "usize"),
+            ("\"🇨🇳\"; inspected", 8, "i32"),
+            ("let a = 1;\r\ninspected", 14, "i32"),
+            ("println!(\"{}\", inspected)", 18, "i32"),
+            ("println!(\"{inspected}\")", 13, "i32"),
+            ("let q = 1; println!(\"{}\", q)", 26, "i32"),
+        ] {
+            let inspect = InspectRequest {
+                code: code.to_owned(),
+                cursor_pos: cursor,
+                detail_level: Some(0),
+            };
+            client.ask(inspect).await;
+            let reply = serde_json::to_value(client.reply().await.content).unwrap();
+            let text = reply["data"].to_string();
+            assert!(text.contains(expected), "{code} at {cursor}: {reply}");
+        }
+    });
 }
 
 /// rust-analyzer is told of a part of the sources only: it must be the part that the course uses.
