@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::complete;
 use crate::failure::{self, Panic};
 use crate::interrupt::Interruption;
+use crate::limits;
 use crate::message::Message;
 use crate::source_map::SourceMap;
 
@@ -120,7 +121,13 @@ impl Cell {
                 None if self.errors.is_empty() => {
                     vec![failure::error("Error", "evcxr 没有说明原因", &[])]
                 }
-                None => self.errors.clone(),
+                None => {
+                    let errors = self.errors.iter().cloned();
+                    let was_variable = |name: &str| map.has_variable(name);
+                    errors
+                        .map(|error| limits::explained(error, &self.code, was_variable))
+                        .collect()
+                }
             },
         }
     }

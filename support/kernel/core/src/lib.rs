@@ -22,6 +22,7 @@
 //! | `notice.rs` | what takes long, told in the cell that waits |
 //! | `positions.rs` | places in code, in the terms of Jupyter and of evcxr |
 //! | `failure.rs` | what a student is told about a cell that failed |
+//! | `limits.rs` | what cannot be done in a notebook, in the error itself |
 //! | `answers.rs` | requests that need no evcxr |
 //! | `complete.rs`, `history.rs` | two of those |
 //!
@@ -47,6 +48,7 @@ mod failure;
 mod front;
 mod history;
 mod interrupt;
+mod limits;
 mod message;
 mod notice;
 mod output;

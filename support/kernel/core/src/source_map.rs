@@ -197,6 +197,18 @@ impl SourceMap {
         *self.remembered() = Memory::default();
     }
 
+    /// Whether a cell that has run says `let name`.
+    pub fn has_variable(&self, name: &str) -> bool {
+        let says = |code: &str, binding: &str| {
+            let text = format!("let {binding}{name}");
+            let mut ends = code.match_indices(&text).map(|(at, _)| at + text.len());
+            let is_of_name = |c: char| c == '_' || c.is_alphanumeric();
+            ends.any(|end| !code[end..].starts_with(is_of_name))
+        };
+        let mut codes = self.cells.iter().map(|cell| &*cell.code);
+        codes.any(|code| says(code, "") || says(code, "mut "))
+    }
+
     /// The place in a cell that this place in the generated file of `library` is. Without a
     /// library it may be any: then there is an answer only if no two have different ones.
     pub fn find(&self, library: Option<&Path>, line: usize, column: usize) -> Option<Place> {
@@ -996,6 +1008,15 @@ mod tests {
         course.run(4, "third();");
         let place = course.map.find(None, line, column).unwrap();
         assert_eq!((place.count, &*place.text), (4, "third();"));
+    }
+
+    #[test]
+    fn what_cells_have_called_a_variable_is_known() {
+        let mut course = Course::new();
+        course.run(2, "let a1 = 1; let mut b: u8 = 2;");
+        for (name, known) in [("a1", true), ("b", true), ("a", false), ("c", false)] {
+            assert_eq!(course.map.has_variable(name), known, "{name}");
+        }
     }
 
     #[test]
