@@ -100,7 +100,8 @@ pub fn flush_for_the_front() {
 #[doc(hidden)]
 pub fn error_line(text: fmt::Arguments<'_>) {
     // In one piece: nothing that others print gets into it.
-    std::eprint!("{}", format!("{text}\n"));
+    let line = format!("{text}\n");
+    std::eprint!("{line}");
 }
 
 /// Runs when the library is loaded.
