@@ -90,6 +90,24 @@ impl fmt::Display for Place {
     }
 }
 
+impl Place {
+    /// Whether a panic may have this place: what it names is where something begins, not the middle
+    /// of a name and nothing between.
+    fn is_of_a_panic(&self) -> bool {
+        let is_of_name = |c: char| c == '_' || c.is_alphanumeric();
+        let mut characters = self.text.chars().skip(self.column.saturating_sub(2));
+        let before = characters.next().filter(|_| self.column > 1);
+        let here = match self.column {
+            1 => self.text.chars().next(),
+            _ => characters.next(),
+        };
+        here.is_some_and(|here| match is_of_name(here) {
+            true => !before.is_some_and(is_of_name),
+            false => !here.is_whitespace() && !")]};,.=+>%^@".contains(here),
+        })
+    }
+}
+
 /// Reads a file, if it is there.
 type Read = Box<dyn std::ops::Fn(&Path) -> Option<String> + Send + Sync>;
 
@@ -244,7 +262,8 @@ impl SourceMap {
         }
         let mut found = None;
         for build in (0..self.builds.len()).rev() {
-            match (&found, self.find_of(build, line, column)) {
+            let place = self.find_of(build, line, column);
+            match (&found, place.filter(Place::is_of_a_panic)) {
                 (Some(one), Some(other)) if *one != other => return None,
                 (_, Some(place)) => found = Some(place),
                 (_, None) => {}
@@ -1008,6 +1027,39 @@ mod tests {
         course.run(4, "third();");
         let place = course.map.find(None, line, column).unwrap();
         assert_eq!((place.count, &*place.text), (4, "third();"));
+    }
+
+    #[test]
+    fn a_place_where_nothing_begins_is_not_taken_for_a_panics() {
+        let mut course = Course::new();
+        course.run(2, "a_long_name(); other.fail();");
+        let file = course.file(2);
+        let (line, column) = position(&file, file.find("fail").unwrap());
+        let found = |course: &Course| Some(course.map.find(None, line, column)?.count);
+        assert_eq!(found(&course), Some(2));
+        for (count, other) in [(3, "let x = 1; middle_of_a_name();"), (4, "x = 1;")] {
+            course.run(count, other);
+            assert_eq!(found(&course), Some(2), "{other}");
+        }
+        for (at, is_one) in [
+            ("|name", true),
+            ("na|me", false),
+            ("a.|b()", true),
+            ("a|.b()", false),
+            ("v|[1]", true),
+            ("f(|)", false),
+            ("a | + b", false),
+            ("|\"text\"", true),
+            ("x|", false),
+        ] {
+            let place = Place {
+                count: 2,
+                line: 1,
+                column: at.find('|').unwrap() + 1,
+                text: at.replace('|', ""),
+            };
+            assert_eq!(place.is_of_a_panic(), is_one, "{at}");
+        }
     }
 
     #[test]
