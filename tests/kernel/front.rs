@@ -354,7 +354,7 @@ fn the_place_of_a_panic_is_found_in_any_text() {
             ("helper(0);", "单元格 [2] 第 2 行第 34 列"),
             (
                 "let text = r#\"raw\nv[3];\n\"#; let v: Vec<u8> = vec![];\n/* why */ v[3]; // end",
-                "单元格 [4] 第 4 行第 11 列",
+                "单元格 [4] 第 4 行第 12 列",
             ),
             (
                 "struct P; impl P { fn get(&self) { None::<i32>.unwrap(); } }\n/// doc\n#[derive(Debug)]\nstruct Q;\nP.get()",
