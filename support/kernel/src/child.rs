@@ -106,6 +106,8 @@ impl Cells {
         }
         // Variables, tasks and threads hold on to its code.
         std::mem::forget(library);
+        // What comes out of the buffers now has been written before the value was shown.
+        output::tell(record::MESSAGE, br#"{"msg_type":"returned","content":{}}"#);
         self.flush.run(self.flush_std);
         output::tell(record::ENDED, b"");
         Ok(())

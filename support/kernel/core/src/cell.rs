@@ -91,8 +91,9 @@ impl Cell {
         self.errors.push(content);
     }
 
-    /// What went wrong; nothing if the cell is well.
-    pub fn failures(&self, map: &SourceMap) -> Vec<Value> {
+    /// What went wrong; nothing if the cell is well. `last_words` is what its process has last written
+    /// to stderr.
+    pub fn failures(&self, map: &SourceMap, last_words: &[u8]) -> Vec<Value> {
         let interruption = &self.interruption;
         let reply = self.reply.as_ref();
         let failed = reply.is_some_and(|reply| reply["status"] != "ok");
@@ -116,7 +117,7 @@ impl Cell {
             None => match self.errors.iter().find(|error| failure::is_death(error)) {
                 Some(death) => {
                     let reason = death["evalue"].as_str().unwrap_or_default();
-                    vec![failure::of_death(reason)]
+                    vec![failure::of_death(reason, last_words)]
                 }
                 None if self.errors.is_empty() => {
                     vec![failure::error("Error", "evcxr 没有说明原因", &[])]

@@ -184,23 +184,55 @@ pub fn of_kill() -> Value {
     )
 }
 
-/// The `error` for a process that ended by itself; `reason` is evcxr's.
-pub fn of_death(reason: &str) -> Value {
+/// The `error` for a process that ended by itself; `reason` is evcxr's, `last_words` what it wrote to
+/// stderr before.
+pub fn of_death(reason: &str, last_words: &[u8]) -> Value {
     let (output, status) = match reason.rsplit_once("Subprocess terminated with status: ") {
         Some((output, status)) => (output.trim_end(), status.trim()),
         None => ("", reason),
     };
-    let details: Vec<String> = [output, LOST]
-        .into_iter()
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
-        .collect();
-    error(
-        "进程已结束",
-        &format!("执行单元格的进程自己结束了（{status}）。"),
-        &details,
-    )
+    let lost = |first: &str| -> Vec<String> {
+        let details = [output, first, LOST].into_iter();
+        details
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    match overflowed(last_words) {
+        Some(thread) => {
+            let whose = match &*thread {
+                "main" => "这一格自己的".to_owned(),
+                other => format!("线程 {other} 的"),
+            };
+            error(
+                "栈溢出",
+                &format!("{whose}栈用完了，执行单元格的进程只好结束（{status}）。"),
+                &lost(OVERFLOW),
+            )
+        }
+        None => error(
+            "进程已结束",
+            &format!("执行单元格的进程自己结束了（{status}）。"),
+            &lost(""),
+        ),
+    }
 }
+
+/// The thread whose stack has overflowed, if that is the last that std has written.
+fn overflowed(last_words: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(last_words);
+    let text = text.trim_end().strip_suffix(OVERFLOWED)?.trim_end();
+    let line = text.lines().next_back()?.strip_prefix("thread '")?;
+    let (thread, _) = line
+        .strip_suffix(" has overflowed its stack")?
+        .rsplit_once("' (")?;
+    Some(thread.to_owned())
+}
+
+/// The last line of what std writes then.
+const OVERFLOWED: &str = "fatal runtime error: stack overflow, aborting";
+
+const OVERFLOW: &str = "  多半是没有尽头的递归：看看哪个函数会调用自己，它什么时候才停。也可能是很大的数组放在了栈上：改用 Vec 或 Box。";
 
 /// What evcxr's own end leaves of the cell that it was working on.
 pub fn of_end_of_evcxr(how: &str) -> Value {
@@ -271,8 +303,27 @@ mod tests {
     fn a_dead_process_is_recognised_and_its_last_words_are_kept() {
         let reason = "last words\nSubprocess terminated with status: exit status: 3";
         assert!(is_death(&json!({ "evalue": reason })));
-        let error = of_death(reason);
+        let error = of_death(reason, b"");
         assert!(error["evalue"].as_str().unwrap().contains("exit status: 3"));
         assert_eq!(error["traceback"][1], "last words");
+    }
+
+    #[test]
+    fn a_stack_that_has_overflowed_is_named() {
+        let reason = "Subprocess terminated with status: signal: 6 (SIGABRT) (core dumped)";
+        let said = |thread: &str| {
+            format!("\nthread '{thread}' (77) has overflowed its stack\n{OVERFLOWED}\n")
+        };
+        for (last_words, name) in [
+            (said("main"), "栈溢出"),
+            (format!("before{}", said("tokio-rt-worker")), "栈溢出"),
+            (format!("{}after\n", said("main")), "进程已结束"),
+            (format!("{OVERFLOWED}\n"), "进程已结束"),
+            (String::new(), "进程已结束"),
+        ] {
+            let error = of_death(reason, last_words.as_bytes());
+            assert_eq!(error["ename"], name, "{last_words}");
+            assert!(error["evalue"].as_str().unwrap().contains("SIGABRT"));
+        }
     }
 }

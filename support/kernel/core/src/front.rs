@@ -403,6 +403,7 @@ impl Front {
         self.count = cell.count;
         let header = cell.header();
         self.latest = Some(header.clone());
+        self.output.last_words.clear();
         self.publish_state("busy", &header);
         if !cell.silent {
             let input = json!({ "code": cell.code, "execution_count": cell.count });
@@ -555,7 +556,7 @@ impl Front {
         // What it wrote is nobody's business.
         if self.latest.is_none() {
             self.send_text(true);
-            let held = self.output.shown.take().is_some();
+            let held = self.output.shown.take().is_some() | self.output.value.take().is_some();
             if let Turn::Own(own) = &mut self.turn {
                 own.shown |= held;
             }
@@ -584,7 +585,7 @@ impl Front {
             // Somebody has caught it: then it is a text, as in any program.
             self.report(&panic);
         }
-        let failures = cell.failures(&self.map);
+        let failures = cell.failures(&self.map, &self.output.last_words);
         let well = failures.is_empty();
         self.send_text(true);
         let result = self.show_result(&cell, well);
@@ -613,7 +614,11 @@ impl Front {
     /// Shows what is left to show: the value of the last expression, as the cell's result. Returns
     /// that as text.
     fn show_result(&mut self, cell: &Cell, well: bool) -> Option<String> {
-        let data = self.output.shown.take()?;
+        if self.output.value.is_some() {
+            self.show(); // something else, which has come since
+        }
+        let value = self.output.value.take();
+        let data = value.or_else(|| self.output.shown.take())?;
         if !well || !cell.ends_in_expression {
             self.publish("display_data", &cell.header(), display(data));
             return None;

@@ -21,6 +21,8 @@ use crate::stream::{Batch, Stream};
 const HOLD: Duration = Duration::from_millis(10);
 /// How long std's report of a panic is held back that may turn out to be the cell's error.
 const REPORT: Duration = Duration::from_millis(500);
+/// Bytes that are enough to know a process by its last words.
+const LAST_WORDS: usize = 512;
 /// Longest wait for the answer to a flush.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -32,8 +34,12 @@ pub struct Output {
     place: String,
     /// A display, by MIME type: the last one may be the cell's result.
     pub shown: Option<Map<String, Value>>,
+    /// The last display of a cell whose code has returned: the value of its last expression.
+    pub value: Option<Map<String, Value>>,
     /// Until when something is held back.
     hold: Option<Moment>,
+    /// The end of what a cell's process has written to stderr.
+    pub last_words: Vec<u8>,
     /// What std reports of a panic on the thread of the cells, and what is written to stderr behind
     /// it; and until when that is held back.
     report: Vec<u8>,
@@ -48,7 +54,9 @@ impl Output {
             scanner: Scanner::new(secret),
             place: record::prefix(secret) + record::PLACE,
             shown: None,
+            value: None,
             hold: None,
+            last_words: Vec::new(),
             report: Vec::new(),
             report_until: None,
         }
@@ -58,7 +66,10 @@ impl Output {
     #[cfg(test)]
     pub fn held(&self) -> usize {
         let text = self.batch.due().is_some() || self.scanner.holds();
-        self.report.len() + usize::from(text) + usize::from(self.shown.is_some())
+        self.report.len()
+            + usize::from(text)
+            + usize::from(self.shown.is_some())
+            + usize::from(self.value.is_some())
     }
 
     /// When something is to be done without an event.
@@ -171,6 +182,9 @@ impl Front {
     /// What std has written to stderr.
     fn take_errors(&mut self, bytes: &[u8]) {
         self.show();
+        let words = &mut self.output.last_words;
+        words.extend_from_slice(bytes);
+        words.drain(..words.len().saturating_sub(LAST_WORDS));
         let places = self.with_places(bytes);
         let bytes = places.as_deref().unwrap_or(bytes);
         let process = self.process.as_ref();
@@ -250,6 +264,11 @@ impl Front {
                         .add(build, Path::new(library), cell.count, &cell.code);
                 }
             }
+            Some("returned") => {
+                if matches!(&self.turn, Turn::Cell(cell) if cell.ends_in_expression) {
+                    self.output.value = self.output.shown.take();
+                }
+            }
             Some("panic") => {
                 let panic = Panic::new(content);
                 let earlier = match &mut self.turn {
@@ -279,7 +298,7 @@ impl Front {
     }
 
     /// Shows what is held back as a display of its own.
-    fn show(&mut self) {
+    pub(crate) fn show(&mut self) {
         if let Some(data) = self.output.shown.take() {
             self.send_text(false);
             self.publish_output("display_data", display(data));

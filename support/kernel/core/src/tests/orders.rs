@@ -51,6 +51,7 @@ fn expected(code: Code) -> Seen {
     match code {
         Code::Shows => Seen {
             result: Some("42".to_owned()),
+            stdout: "from a buffer".to_owned(),
             ..Seen::default()
         },
         Code::Prints | Code::Compiles => printed("no newline"),

@@ -32,7 +32,7 @@ pub const LINES: [Line; 4] = [Line::Reply, Line::Iopub, Line::Socket, Line::Stdo
 /// What a cell does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// Shows its number.
+    /// Shows a value, and has written something before that comes out of its buffer at the end.
     Shows,
     /// Prints without a newline.
     Prints,
@@ -435,6 +435,8 @@ impl World {
         match code {
             Code::Shows => {
                 self.write(b"EVCXR_BEGIN_CONTENT text/plain\n42\nEVCXR_END_CONTENT\n");
+                self.write_record(record::MESSAGE, RETURNED);
+                self.write(b"from a buffer");
             }
             Code::Floods => (0..50).for_each(|_| self.write(&[b'x'; 10_000])),
             Code::Panics => {
@@ -545,6 +547,8 @@ impl World {
     }
 }
 
+/// A cell's code has returned.
+const RETURNED: &str = r#"{"msg_type":"returned","content":{}}"#;
 /// A panic, as the `notebook` crate tells it.
 const PANIC: &str =
     r#"{"msg_type":"panic","content":{"message":"oh","file":"a.rs","line":1,"column":2}}"#;
