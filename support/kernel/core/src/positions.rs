@@ -11,6 +11,8 @@ use ra_ap_rustc_lexer::{FrontmatterAllowed, LiteralKind, TokenKind, tokenize};
 use serde_json::{Map, Value, json};
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::source_map::start_of_rust;
+
 /// Names that evcxr writes around a cell's code.
 const OF_EVCXR: [&str; 4] = [
     "EvcxrUserCodeError",
@@ -343,20 +345,6 @@ fn name_in_text(text: &str, cursor: usize) -> Option<&str> {
     let braces = text[..start].len() - text[..start].trim_end_matches('{').len();
     let begins = name.starts_with(|c: char| c == '_' || c.is_alphabetic());
     (begins && braces % 2 == 1).then_some(name)
-}
-
-/// Where the commands to evcxr end, which stand before all Rust.
-fn start_of_rust(code: &str) -> usize {
-    let mut start = 0;
-    for line in code.split_inclusive('\n') {
-        let text = line.trim();
-        let is_rust = !(text.is_empty() || line.starts_with("//") || line.starts_with('!'));
-        if is_rust && !line.trim_start_matches(' ').starts_with(':') {
-            break;
-        }
-        start += line.len();
-    }
-    start
 }
 
 #[cfg(test)]

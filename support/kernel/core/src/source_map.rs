@@ -641,7 +641,7 @@ fn kind(node: &SyntaxNode, is_last: bool) -> Kind {
 }
 
 /// Where the commands to evcxr end, which stand before all Rust.
-fn start_of_rust(code: &str) -> usize {
+pub fn start_of_rust(code: &str) -> usize {
     let mut start = 0;
     for line in code.split_inclusive('\n') {
         let text = line.trim();
