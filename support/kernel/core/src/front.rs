@@ -661,6 +661,7 @@ impl Front {
         match (said, &mut self.process) {
             (FromProcess::Started(process), _) => {
                 self.forget_process();
+                self.map.begin_anew();
                 self.process = Some(Process {
                     connection,
                     process,
