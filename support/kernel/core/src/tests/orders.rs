@@ -153,14 +153,12 @@ fn a_flood_is_shown_whole() {
 
 /// Whether nothing is published for a request behind its going idle.
 fn is_idle_last(world: &World, id: &str) -> bool {
-    let published = world.done.iter().filter_map(|action| match action {
+    let mut published = world.done.iter().filter_map(|action| match action {
         Action::Publish(message) => Some(message),
         _ => None,
     });
     let header = |parent: &[u8]| serde_json::from_slice(parent).unwrap_or(json!({}));
-    let last = published
-        .filter(|message| header(&message.parent)["msg_id"] == id)
-        .next_back();
+    let last = published.rfind(|message| header(&message.parent)["msg_id"] == id);
     last.is_some_and(|last| last.content["execution_state"] == "idle")
 }
 
