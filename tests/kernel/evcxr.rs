@@ -77,6 +77,9 @@ fn evcxr_generates_what_we_change_and_understands_what_we_tell_it() {
         // What the files say that are only compiled to find out about errors.
         let wrong = failure(&mut kernel, "let text = kept + 1;").await;
         assert!(wrong.contains("mismatched types"), "{wrong}");
+        // And what is only checked, since a type is not known.
+        let wrong = failure(&mut kernel, "let unknown = no_such_function(1);").await;
+        assert!(wrong.contains("no_such_function"), "{wrong}");
         kernel.shutdown().await.unwrap();
     });
 }

@@ -155,7 +155,8 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
         Some("build" | "check") => Call::of_cargo(&arguments),
         _ => None,
     };
-    if call.is_some() {
+    // What evcxr only has checked is another file, and never runs.
+    if task == Some("build") {
         tell_in_records()?;
     }
     let Some(call) = call else {

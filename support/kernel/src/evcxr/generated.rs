@@ -23,6 +23,9 @@
 //! variables                                     END
 //! ```
 //!
+//! That is the file that it compiles. To find out about errors or types alone it has another checked,
+//! that never runs and is none of ours.
+//!
 //! Everything is looked for among the tokens, at its depth of brackets, and of several the last or
 //! the one at a known place: a student's text that looks the same is left alone. A file whose
 //! brackets or quotes do not match is left alone as a whole: it does not compile.
