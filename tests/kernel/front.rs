@@ -1177,6 +1177,53 @@ fn a_cell_whose_process_is_killed_fails_and_the_next_one_runs() {
 }
 
 #[test]
+fn a_stack_that_overflows_is_called_one_and_where_to_look_is_said() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        let deep = "fn deep(n: u64) -> u64 { if n == 0 { 0 } else { 1 + deep(n + 1) } }";
+        let on_a_thread = format!("{deep}\nstd::thread::spawn(|| deep(1)).join().unwrap()");
+        for (cell, name) in [
+            (format!("{deep}\ndeep(1)"), "栈溢出"),
+            // Which std does not notice there.
+            (on_a_thread, "进程已结束"),
+        ] {
+            let id = client.execute(&cell).await;
+            let shown = client.until_idle(&id).await;
+            let error = &shown.last().unwrap().1;
+            assert_eq!(error["ename"], name, "{shown:?}");
+            let told = error["traceback"].to_string();
+            for said in ["栈用完了", "递归", "丢了的"] {
+                assert!(told.contains(said), "{told}");
+            }
+            client.reply().await;
+        }
+        // Whoever prints the same has not overflowed anything.
+        let text = "eprintln!(\"\\nthread 'main' (1) has overflowed its stack\\nfatal runtime error: stack overflow, aborting\");";
+        assert_eq!(client.shown(text).await.len(), 1);
+    });
+}
+
+#[test]
+fn an_interrupt_cancels_a_wait_for_ctrl_c_like_any_other() {
+    run(async {
+        let kernel = notebook_kernel().await;
+        let mut client = Client::new(&kernel).await;
+        client.shown("let kept = 42;").await;
+        let code = "println!(\"begun\");\ntokio::select! {\n    _ = tokio::signal::ctrl_c() => println!(\"ctrl-c\"),\n    \
+            _ = std::future::pending::<()>() => {}\n}";
+        let id = client.execute(code).await;
+        client.text_until("begun\n").await;
+        client.interrupt().await;
+        let shown = client.until_idle(&id).await;
+        assert_eq!(shown.last().unwrap().1["ename"], "已中断", "{shown:?}");
+        assert!(!text(&shown).contains("ctrl-c"));
+        client.reply().await;
+        assert_eq!(client.shown("kept").await[0].1["data"]["text/plain"], "42");
+    });
+}
+
+#[test]
 fn when_evcxr_is_killed_the_kernel_ends_with_an_error() {
     run(async {
         let mut kernel = notebook_kernel().await;

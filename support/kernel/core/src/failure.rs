@@ -213,7 +213,11 @@ pub fn of_death(reason: &str, last_words: &[u8]) -> Value {
         None => error(
             "进程已结束",
             &format!("执行单元格的进程自己结束了（{status}）。"),
-            &lost(""),
+            &lost(if status.contains("SIGSEGV") {
+                SEGFAULT
+            } else {
+                ""
+            }),
         ),
     }
 }
@@ -228,6 +232,10 @@ fn overflowed(last_words: &[u8]) -> Option<String> {
         .rsplit_once("' (")?;
     Some(thread.to_owned())
 }
+
+/// std can say which thread it was only of the one that runs the cells.
+const SEGFAULT: &str =
+    "  多半是任务或线程里没有尽头的递归，把栈用完了；也可能是 unsafe 代码访问了不该访问的内存。";
 
 /// The last line of what std writes then.
 const OVERFLOWED: &str = "fatal runtime error: stack overflow, aborting";

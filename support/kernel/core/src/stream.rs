@@ -12,9 +12,10 @@ const FLOOD_MOMENT: Duration = Duration::from_millis(100);
 const FLOOD: usize = 64 << 10;
 /// Bytes that do not wait for more.
 const FULL: usize = 256 << 10;
-/// Changes between stdout and stderr that are kept in order within a batch. A program that writes
-/// to both in turns would make a message of each line.
-const CHANGES: usize = 8;
+/// Changes between stdout and stderr that are kept in order within a batch: more than anybody reads
+/// of a moment. A program that writes to both in turns as fast as it can would make a message of
+/// each line.
+const CHANGES: usize = 200;
 
 /// What a process may write as fast as it can.
 const BURST: usize = 64 << 20;
