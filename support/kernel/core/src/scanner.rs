@@ -18,7 +18,7 @@ use serde_json::Value;
 const LONGEST: usize = 80;
 
 /// What was found.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Piece {
     /// Text for the student.
     Text(Vec<u8>),
@@ -287,6 +287,7 @@ fn tail(text: &[u8], pattern: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use properties::proptest::prelude::*;
     use serde_json::json;
 
     const SECRET: &str = "5ec2e7";
@@ -430,5 +431,112 @@ mod tests {
                 assert_eq!(pieces[1], end);
             }
         }
+    }
+
+    /// Something that a process writes, and what is found of it.
+    fn written() -> impl Strategy<Value = (Vec<u8>, Piece)> {
+        let payload = || properties::text(8);
+        prop_oneof![
+            payload().prop_map(|text| (text.clone().into_bytes(), Piece::Text(text.into()))),
+            Just((record(record::ENDED, ""), Piece::Ended)),
+            payload().prop_map(|text| (record(record::PANICKED, &text), Piece::Panicked(text))),
+            payload().prop_map(|text| (record(record::RETURNED, &text), Piece::Returned(text))),
+            payload().prop_map(|text| (record(record::CHANGED, &text), Piece::Changed(text))),
+            payload().prop_map(|text| {
+                let message = json!({ "text": text });
+                (
+                    record(record::MESSAGE, &message.to_string()),
+                    Piece::Message(message),
+                )
+            }),
+        ]
+    }
+
+    #[test]
+    fn whatever_is_written_in_whichever_chunks_is_found_as_it_was_meant() {
+        let errors = (any::<prop::sample::Index>(), properties::text(8));
+        let inputs = (
+            prop::collection::vec(written(), 0..8),
+            prop::collection::vec(errors, 0..4),
+            1usize..40,
+        );
+        properties::holds(&inputs, |(written, errors, size)| {
+            let mut output: Vec<u8> = Vec::new();
+            let mut expected = Vec::new();
+            for (bytes, piece) in written {
+                output.extend(bytes);
+                if piece != Piece::Text(Vec::new()) {
+                    add(&mut expected, piece);
+                }
+            }
+            // What goes to stderr gets in between anywhere; the last is put there first.
+            let place = |at: &prop::sample::Index| at.index(output.len() + 1);
+            let mut errors: Vec<(usize, String)> = errors
+                .into_iter()
+                .map(|(at, text)| (place(&at), text))
+                .collect();
+            errors.sort_by_key(|(at, _)| *at);
+            let said: String = errors.iter().map(|(_, text)| text.as_str()).collect();
+            for (at, text) in errors.iter().rev() {
+                output.splice(*at..*at, record(record::ERRORS, text));
+            }
+            let (mut found, mut heard) = (Vec::new(), Vec::new());
+            for piece in scan(&output, size) {
+                match piece {
+                    Piece::Errors(bytes) => heard.extend(bytes),
+                    piece => add(&mut found, piece),
+                }
+            }
+            assert_eq!(found, expected);
+            assert_eq!(String::from_utf8(heard).unwrap(), said);
+        });
+    }
+
+    #[test]
+    fn no_bytes_make_it_fail_and_none_are_lost() {
+        let parts = [
+            "EVCXR_",
+            SECRET,
+            "_",
+            "ENDED",
+            "ERRORS",
+            "MESSAGE",
+            " ",
+            "0",
+            "3",
+            "99",
+            "\n",
+            "x",
+            "EVCXR_BEGIN_CONTENT ",
+            "EVCXR_END_CONTENT\n",
+            "EVCXR_INPUT_REQUEST:",
+            "\u{1f}中",
+        ];
+        let inputs = (
+            prop::collection::vec(prop::sample::select(parts.to_vec()), 0..30),
+            1usize..20,
+        );
+        properties::holds(&inputs, |(parts, size)| {
+            let output = parts.concat();
+            let pieces = scan(output.as_bytes(), size);
+            // All that is not a name or a record is still there.
+            let text: usize = pieces
+                .iter()
+                .map(|piece| match piece {
+                    Piece::Text(text) | Piece::Errors(text) => {
+                        text.iter().filter(|byte| **byte == b'x').count()
+                    }
+                    Piece::Content(mime, content) => {
+                        mime.matches('x').count() + content.matches('x').count()
+                    }
+                    Piece::Question(text, _) => text.matches('x').count(),
+                    Piece::Panicked(text) | Piece::Returned(text) | Piece::Changed(text) => {
+                        text.matches('x').count()
+                    }
+                    Piece::Ended | Piece::Message(_) => 0,
+                })
+                .sum();
+            assert_eq!(text, output.matches('x').count(), "{pieces:?}");
+        });
     }
 }
