@@ -38,7 +38,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use link::{record, variable};
 
-use crate::evcxr::generated;
+use kernel_core::evcxr::generated;
 use crate::front::GENERATED;
 use cell::{Call, Recipe};
 use questions::Question;

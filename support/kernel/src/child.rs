@@ -24,7 +24,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use serde_json::json;
 
 use crate::cargo::BUILD_ENV;
-use crate::evcxr::generated;
+use kernel_core::evcxr::generated;
 use crate::front::{GENERATED, kept};
 use crate::start;
 use flush::{Flush, FlushStd};

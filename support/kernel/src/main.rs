@@ -33,7 +33,6 @@ extern crate base;
 mod build_folder;
 mod cargo;
 mod child;
-mod evcxr;
 mod front;
 mod priority;
 mod sources;

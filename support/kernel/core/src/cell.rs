@@ -4,11 +4,11 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::complete;
+use crate::evcxr::source_map::SourceMap;
+use crate::evcxr::{limits, words};
 use crate::failure::{self, Panic};
 use crate::interrupt::Interruption;
-use crate::limits;
 use crate::message::Message;
-use crate::source_map::SourceMap;
 
 /// An `execute_request` that is being worked on.
 pub struct Cell {
@@ -87,7 +87,7 @@ impl Cell {
 
     /// evcxr's `error` message.
     pub fn take_error(&mut self, mut content: Value) {
-        rename(&mut content, self.count);
+        words::count_as(&mut content, self.count);
         self.errors.push(content);
     }
 
@@ -114,11 +114,8 @@ impl Cell {
             Some(Failed::Returned(message)) => vec![failure::of_returned(message.trim_end())],
             None if !failed => Vec::new(),
             None if interruption.compiler_stopped => vec![failure::of_interrupt(true)],
-            None => match self.errors.iter().find(|error| failure::is_death(error)) {
-                Some(death) => {
-                    let reason = death["evalue"].as_str().unwrap_or_default();
-                    vec![failure::of_death(reason, last_words)]
-                }
+            None => match self.errors.iter().find_map(words::death) {
+                Some((printed, how)) => vec![failure::of_death(printed, how, last_words)],
                 None if self.errors.is_empty() => {
                     vec![failure::error("Error", "evcxr 没有说明原因", &[])]
                 }
@@ -165,18 +162,6 @@ impl Relayed {
     pub fn is_over(&self) -> bool {
         let has_reply = self.request.kind != "comm_open";
         self.idle && (self.replied || !has_reply)
-    }
-}
-
-/// evcxr counts cells in its own way, and calls them by their number in its reports.
-fn rename(error: &mut Value, count: u64) {
-    let lines = error["traceback"].as_array_mut().into_iter().flatten();
-    for line in lines {
-        let Some(text) = line.as_str() else { continue };
-        if let Some((before, after)) = text.split_once("command_") {
-            let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
-            *line = json!(format!("{before}单元格 [{count}]{after}"));
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::source_map::{GENERATED, Place, SourceMap};
+use crate::evcxr::source_map::{GENERATED, Place, SourceMap};
 
 /// What stands in the names of the standard library's files: without its sources, and with them.
 const OF_STD: [&str; 2] = ["/rustc/", "/rustlib/src/rust/library/"];
@@ -184,15 +184,11 @@ pub fn of_kill() -> Value {
     )
 }
 
-/// The `error` for a process that ended by itself; `reason` is evcxr's, `last_words` what it wrote to
-/// stderr before.
-pub fn of_death(reason: &str, last_words: &[u8]) -> Value {
-    let (output, status) = match reason.rsplit_once("Subprocess terminated with status: ") {
-        Some((output, status)) => (output.trim_end(), status.trim()),
-        None => ("", reason),
-    };
+/// The `error` for a process that ended by itself: what it has printed and nobody has read, how it
+/// has ended, and what it wrote to stderr before.
+pub fn of_death(printed: &str, how: &str, last_words: &[u8]) -> Value {
     let lost = |first: &str| -> Vec<String> {
-        let details = [output, first, LOST].into_iter();
+        let details = [printed, first, LOST].into_iter();
         details
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
@@ -206,14 +202,14 @@ pub fn of_death(reason: &str, last_words: &[u8]) -> Value {
             };
             error(
                 "栈溢出",
-                &format!("{whose}栈用完了，执行单元格的进程只好结束（{status}）。"),
+                &format!("{whose}栈用完了，执行单元格的进程只好结束（{how}）。"),
                 &lost(OVERFLOW),
             )
         }
         None => error(
             "进程已结束",
-            &format!("执行单元格的进程自己结束了（{status}）。"),
-            &lost(if status.contains("SIGSEGV") {
+            &format!("执行单元格的进程自己结束了（{how}）。"),
+            &lost(if how.contains("SIGSEGV") {
                 SEGFAULT
             } else {
                 ""
@@ -252,12 +248,6 @@ pub fn of_end_of_evcxr(how: &str) -> Value {
                 .to_owned(),
         ],
     )
-}
-
-/// Whether evcxr says that the process of the cells has ended.
-pub fn is_death(error: &Value) -> bool {
-    let message = error["evalue"].as_str().unwrap_or_default();
-    message.contains("Subprocess terminated with status: ")
 }
 
 const LOST: &str = "  丢了的：全部变量、后台任务和服务器。还在的：:dep、use、定义过的函数和类型。内核没有重启，下一格照常执行。";
@@ -308,17 +298,8 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_process_is_recognised_and_its_last_words_are_kept() {
-        let reason = "last words\nSubprocess terminated with status: exit status: 3";
-        assert!(is_death(&json!({ "evalue": reason })));
-        let error = of_death(reason, b"");
-        assert!(error["evalue"].as_str().unwrap().contains("exit status: 3"));
-        assert_eq!(error["traceback"][1], "last words");
-    }
-
-    #[test]
     fn a_stack_that_has_overflowed_is_named() {
-        let reason = "Subprocess terminated with status: signal: 6 (SIGABRT) (core dumped)";
+        let how = "signal: 6 (SIGABRT) (core dumped)";
         let said = |thread: &str| {
             format!("\nthread '{thread}' (77) has overflowed its stack\n{OVERFLOWED}\n")
         };
@@ -329,7 +310,7 @@ mod tests {
             (format!("{OVERFLOWED}\n"), "进程已结束"),
             (String::new(), "进程已结束"),
         ] {
-            let error = of_death(reason, last_words.as_bytes());
+            let error = of_death("", how, last_words.as_bytes());
             assert_eq!(error["ename"], name, "{last_words}");
             assert!(error["evalue"].as_str().unwrap().contains("SIGABRT"));
         }

@@ -12,14 +12,14 @@ use crate::ahead::{Next, Plan, Step};
 use crate::answers::{self, Answer};
 use crate::cell::{Cell, Relayed, display};
 use crate::complete;
+use crate::evcxr::positions;
+use crate::evcxr::source_map::SourceMap;
 use crate::event::{Event, Found, FromProcess, Then, Tried};
 use crate::history::{Entry, History};
 use crate::interrupt;
 use crate::message::Message;
 use crate::notice::Notice;
 use crate::output::Output;
-use crate::positions;
-use crate::source_map::SourceMap;
 use crate::stream::Stream;
 
 /// How often evcxr is asked whether it hears us, until it answers.

@@ -20,9 +20,8 @@
 //! | `scanner.rs` | records and markers in what cells write |
 //! | `stream.rs` | text in batches |
 //! | `notice.rs` | what takes long, told in the cell that waits |
-//! | `positions.rs` | places in code, in the terms of Jupyter and of evcxr |
+//! | [`evcxr`] | what is known of evcxr, and nowhere written down |
 //! | `failure.rs` | what a student is told about a cell that failed |
-//! | `limits.rs` | what cannot be done in a notebook, in the error itself |
 //! | `answers.rs` | requests that need no evcxr |
 //! | `complete.rs`, `history.rs` | two of those |
 //!
@@ -42,28 +41,25 @@ mod ahead;
 mod answers;
 mod cell;
 mod complete;
-mod evcxr;
+pub mod evcxr;
 mod event;
 mod failure;
 mod front;
 mod history;
 mod interrupt;
-mod limits;
 mod message;
 mod notice;
 mod output;
-mod positions;
 mod scanner;
-mod source_map;
 mod stream;
 
 pub use action::{Action, Channel, Outgoing};
 pub use ahead::may_be_run_ahead;
 pub use answers::PROTOCOL;
+pub use evcxr::source_map::{GENERATED, SourceMap, kept};
 pub use event::{Event, Found, FromProcess, Then, Tried};
 pub use front::{Front, Setup};
 pub use message::Message;
-pub use source_map::{GENERATED, SourceMap, kept};
 pub use stream::{Pace, Stream};
 
 /// Time since the front began.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::Moment;
 use crate::action::Action;
 use crate::cell::{Failed, display};
-use crate::evcxr;
+use crate::evcxr::words;
 use crate::event::Then;
 use crate::failure::Panic;
 use crate::front::{Ending, Front, Turn};
@@ -155,16 +155,16 @@ impl Front {
                     cell.panic = cell.panic.take().or(printed).or_else(unreported);
                     cell.failed = Some(Failed::Panicked);
                 }
-                self.tell_evcxr(evcxr::PANICKED);
+                self.tell_evcxr(words::PANICKED);
             }
             Piece::Returned(error) => {
                 if let Turn::Cell(cell) = &mut self.turn {
                     cell.failed = Some(Failed::Returned(error));
                 }
-                self.tell_evcxr(evcxr::RETURNED);
+                self.tell_evcxr(words::RETURNED);
             }
             Piece::Changed(variable) => {
-                self.tell_evcxr(&format!("{}{variable}", evcxr::CHANGED_TYPE));
+                self.tell_evcxr(&format!("{}{variable}", words::CHANGED_TYPE));
             }
             Piece::Question(question, secret) => {
                 if let Turn::Cell(cell) = &mut self.turn {
@@ -370,7 +370,7 @@ impl Front {
         self.output.release_report(self.now);
         if let Some(process) = &mut self.process {
             process.ending = None;
-            self.tell_evcxr(evcxr::ENDED);
+            self.tell_evcxr(words::ENDED);
         }
     }
 }

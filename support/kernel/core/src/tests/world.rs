@@ -205,7 +205,7 @@ impl World {
             Action::AskEvcxr(id, kind, content) => {
                 self.ask_evcxr(Message::new(kind, id, content.clone()));
             }
-            Action::TellEvcxr(line) if line == crate::evcxr::ENDED => self.end_of_code(),
+            Action::TellEvcxr(line) if line == crate::evcxr::words::ENDED => self.end_of_code(),
             Action::Flush(_) if self.deaf => {}
             Action::Flush(number) => {
                 let flushed = FromProcess::Flushed(*number);

@@ -11,7 +11,7 @@ use ra_ap_rustc_lexer::{FrontmatterAllowed, LiteralKind, TokenKind, tokenize};
 use serde_json::{Map, Value, json};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::source_map::start_of_rust;
+use super::source_map::start_of_rust;
 
 /// Names that evcxr writes around a cell's code.
 const OF_EVCXR: [&str; 4] = [
