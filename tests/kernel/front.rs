@@ -1276,7 +1276,7 @@ fn a_warning_in_a_path_dependency_is_no_error_of_a_cell() {
         );
         let message = failure(&mut kernel, "let f = || careless::seven();").await;
         assert!(
-            message.contains("closure") && !message.contains("never used"),
+            message.contains("闭包") && !message.contains("never used"),
             "{message}"
         );
     });

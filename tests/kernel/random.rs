@@ -163,7 +163,8 @@ impl Session {
                 assert_eq!(self.end(&id).await, "已中断");
             }
             Step::InterruptAnywhere => {
-                let code = "tokio::time::sleep(std::time::Duration::from_millis(50)).await; kept += 1;";
+                let code =
+                    "tokio::time::sleep(std::time::Duration::from_millis(50)).await; kept += 1;";
                 let id = self.client.execute(code).await;
                 sleep(Duration::from_millis(random.below(400))).await;
                 self.client.interrupt().await;
@@ -191,7 +192,10 @@ impl Session {
                 let id = self.client.execute("std::process::id()").await;
                 let shown = self.client.until_idle(&id).await;
                 self.client.reply().await;
-                let process = shown[0].1["data"]["text/plain"].as_str().unwrap().to_owned();
+                let process = shown[0].1["data"]["text/plain"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned();
                 let killed = Command::new("kill").args(["-KILL", &process]).status();
                 assert!(killed.unwrap().success());
                 assert_eq!(self.run("1 + 1").await, "进程已结束");
@@ -212,7 +216,9 @@ impl Session {
                 let id = self.client.execute(code).await;
                 let shown = self.client.until_idle(&id).await;
                 self.client.reply().await;
-                let texts = shown.iter().filter_map(|(_, content)| content["text"].as_str());
+                let texts = shown
+                    .iter()
+                    .filter_map(|(_, content)| content["text"].as_str());
                 assert_eq!(texts.map(str::len).sum::<usize>(), 2_000_000);
             }
             Step::Asks => {
@@ -237,7 +243,8 @@ fn resident(process: u32) -> u64 {
 fn whatever_a_student_does_the_kernel_answers_and_keeps_what_it_should() {
     let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let time = Duration::from_secs(setting("LAB_RANDOM_SECONDS").unwrap_or(120));
-    let seed = setting("LAB_RANDOM_SEED").unwrap_or_else(|| u64::from(std::process::id()) * 1_000_003);
+    let seed =
+        setting("LAB_RANDOM_SEED").unwrap_or_else(|| u64::from(std::process::id()) * 1_000_003);
     println!("LAB_RANDOM_SEED={seed}");
     let mut random = Random(seed);
     run_within(time + Duration::from_secs(600), async {
@@ -255,10 +262,15 @@ fn whatever_a_student_does_the_kernel_answers_and_keeps_what_it_should() {
             }
             let step = random.step();
             println!("{steps} {step:?}");
-            timeout(LIMIT, session.step(step, &mut random)).await.unwrap();
+            timeout(LIMIT, session.step(step, &mut random))
+                .await
+                .unwrap();
             let front = resident(session.kernel.id().unwrap());
             let before = *before.get_or_insert(front);
-            assert!(front < before + GROWTH, "the front has grown from {before} to {front}");
+            assert!(
+                front < before + GROWTH,
+                "the front has grown from {before} to {front}"
+            );
         }
         println!("{steps} steps");
         session.kernel.shutdown().await.unwrap();

@@ -1322,7 +1322,7 @@ fn a_cell_that_kills_the_kernel_ends_the_run_with_notebook_cell_and_cause() {
         "120",
     );
     assert!(ended.took < SHORT, "{:?}: {}", ended.took, ended.text);
-    ended.failed_with(&["55-kills.ipynb", "第 2 个", "内核", "退出"]);
+    ended.failed_with(&["55-kills.ipynb", "第 2 个", "evcxr 自己结束了", "signal: 9"]);
 }
 
 #[test]

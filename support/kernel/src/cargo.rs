@@ -38,9 +38,9 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use link::{record, variable};
 
-use kernel_core::evcxr::generated;
 use crate::front::GENERATED;
 use cell::{Call, Recipe};
+use kernel_core::evcxr::generated;
 use questions::Question;
 pub use sets::store::Stores;
 pub use sets::{Set, UNFINISHED};

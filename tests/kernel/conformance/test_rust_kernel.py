@@ -73,7 +73,7 @@ class RustKernel(suite.KernelTests):
 
     completion_samples = [
         {"text": "kept.is_emp", "matches": {"is_empty()"}},
-        {"text": "add_o", "matches": {"add_one(n)"}},
+        {"text": "add_o", "matches": {"add_one()"}},
         {"text": "std::time::Dur", "matches": {"Duration"}},
         {"text": ":va", "matches": {":vars"}},
     ]

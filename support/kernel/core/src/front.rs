@@ -643,6 +643,17 @@ impl Front {
         self.act(Action::Log(format!(
             "evcxr 自己结束了（{how}）：请重启内核"
         )));
+        // It may have been working for nobody but us: then the next one is told.
+        if !matches!(self.turn, Turn::Cell(_)) {
+            self.turn = Turn::Nobody;
+            let waits = self
+                .queue
+                .iter()
+                .position(|request| request.kind == "execute_request");
+            if let Some(request) = waits.and_then(|at| self.queue.remove(at)) {
+                self.start_cell(request, false);
+            }
+        }
         if let Turn::Cell(cell) = &mut self.turn {
             cell.take_error(crate::failure::of_end_of_evcxr(how));
             cell.reply = Some(json!({ "status": "error" }));

@@ -172,9 +172,10 @@ pub fn provide_and_build(
         }
     }
     let unfinished = own.unfinished(&set.key);
-    // Somebody was interrupted, or had no network. (It stays until the set is complete.)
-    let goes_on = copy::merge(&unfinished, Path::new("target")).is_ok();
-    if !goes_on && let Some(folder) = stores.nearest(&set) {
+    // Somebody was interrupted, or had no network, perhaps at once: the most similar set has the
+    // rest. (It stays until the set is complete.)
+    let _ = copy::merge(&unfinished, Path::new("target"));
+    if let Some(folder) = stores.nearest(&set) {
         put(&folder);
     }
     let _ = fs::write(UNFINISHED, unfinished.as_os_str().as_encoded_bytes());

@@ -5,6 +5,7 @@
 //! own behind the one address they all know, and a queue in front of it that has an end.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,22 +13,28 @@ use anyhow::Result;
 use bytes::Bytes;
 use kernel_core::{Message, Outgoing};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 use zeromq::{SocketRecv, SocketSend, XPubSocket, ZmqMessage};
 
-use super::sockets::SMALL;
 use super::sockets::door::{Listener, relay, socket_for_one};
+use super::sockets::{FAREWELL, SMALL};
 use super::wire::{self, Key};
 
 /// Bytes that may wait for a client that does not read; it misses what comes then, as behind the
 /// high-water mark of any PUB socket.
 const LIMIT: usize = 64 << 20;
 
+/// Clients at the same time, at most: more than there are file descriptors.
+const MOST: usize = 1 << 20;
+
 /// Sends messages to all clients, and never waits.
 #[derive(Clone)]
 pub struct Publisher {
     key: Key,
     clients: Arc<Mutex<Vec<Client>>>,
+    /// One permit is with each client that is there.
+    present: Arc<Semaphore>,
 }
 
 struct Client {
@@ -41,6 +48,7 @@ impl Publisher {
         Publisher {
             key: Key::new(""),
             clients: Arc::default(),
+            present: Arc::new(Semaphore::new(MOST)),
         }
     }
 
@@ -49,6 +57,7 @@ impl Publisher {
         let publisher = Publisher {
             key,
             clients: Arc::default(),
+            present: Arc::new(Semaphore::new(MOST)),
         };
         let this = publisher.clone();
         let mut number = 0;
@@ -61,11 +70,16 @@ impl Publisher {
             number += 1;
             async move {
                 let (socket, inside) = socket_for_one(&path).await?;
+                let permit = this.present.clone().acquire_owned().await?;
                 Ok(async move {
+                    let _permit = permit;
+                    let mut relaying = pin!(relay(stream, inside, SMALL));
                     tokio::select! {
-                        ended = this.talk(socket, &session) => ended,
-                        ended = relay(stream, inside, SMALL) => ended, // the client has gone
+                        ended = this.talk(socket, &session) => ended?,
+                        ended = &mut relaying => return ended, // the client has gone
                     }
+                    // Nothing more is published, and what has been is on its way.
+                    relaying.await
                 })
             }
         }));
@@ -86,7 +100,13 @@ impl Publisher {
         });
     }
 
-    /// Talks to one client.
+    /// Publishes nothing more, and waits a moment until everything has been sent.
+    pub async fn finish(self) {
+        self.lock().clear();
+        let _ = timeout(FAREWELL, self.present.acquire_many(MOST as u32)).await;
+    }
+
+    /// Talks to one client, until nothing more is published.
     async fn talk(&self, mut socket: XPubSocket, session: &str) -> Result<()> {
         let (queue, mut messages) = mpsc::unbounded_channel::<ZmqMessage>();
         let waiting = Arc::new(AtomicUsize::new(0));

@@ -27,7 +27,7 @@ use door::{Listener, bind, connect, relay, socket_for_one};
 /// How long a client may take to read what is sent to it alone.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the last answers may take to get out.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a channel rests when its socket fails.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -135,6 +135,7 @@ impl Outer {
 impl Outer {
     /// Lets the last answers out.
     pub async fn finish(self) {
+        self.iopub.finish().await;
         self.shell.finish().await;
         self.control.finish().await;
     }

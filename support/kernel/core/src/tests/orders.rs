@@ -271,6 +271,12 @@ fn evcxr_may_end_at_any_moment_and_nobody_waits_for_ever() {
             },
         );
     }
+    // While it works for nobody but us, too, and then the cell that waits is told why.
+    let mut world = World::new(true, Some(":dep a = \"1\""));
+    world.start_without_settling();
+    let id = world.execute(Code::Prints);
+    world.on(Event::Ended("signal: 9".to_owned()));
+    assert_eq!(seen(&world, &id).error, "内核已结束");
 }
 
 #[test]

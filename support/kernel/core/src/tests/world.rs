@@ -159,6 +159,13 @@ impl World {
         self.settle();
     }
 
+    /// evcxr starts and is heard.
+    pub fn start_without_settling(&mut self) {
+        self.start_process();
+        self.on(Event::Listening);
+        self.go_on(Line::Iopub);
+    }
+
     /// Whether something waits to be heard in this line.
     pub fn waits(&self, line: Line) -> bool {
         self.ended.is_none() && self.lines.get(&line).is_some_and(|line| !line.is_empty())
