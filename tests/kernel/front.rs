@@ -1223,6 +1223,16 @@ fn an_interrupt_cancels_a_wait_for_ctrl_c_like_any_other() {
     });
 }
 
+/// Whether this is how a cell ends when evcxr does: who asks just before is told, and who asks behind
+/// that meets nobody.
+pub fn tells_of_evcxrs_end(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::KernelDied => true,
+        Outcome::Failed(message) => message.contains("evcxr 自己结束了"),
+        _ => false,
+    }
+}
+
 #[test]
 fn when_evcxr_is_killed_the_kernel_ends_with_an_error() {
     run(async {
@@ -1236,13 +1246,7 @@ fn when_evcxr_is_killed_the_kernel_ends_with_an_error() {
             .await
             .unwrap()
             .outcome;
-        // Who asks just before is answered, and who asks behind that meets nobody.
-        let is_told = match &outcome {
-            Outcome::KernelDied => true,
-            Outcome::Failed(message) => message.contains("evcxr 自己结束了"),
-            _ => false,
-        };
-        assert!(is_told, "{outcome:?}");
+        assert!(tells_of_evcxrs_end(&outcome), "{outcome:?}");
         until("the kernel ends", || !runs(front)).await;
         until("it says why", || kernel.log().contains("evcxr 自己结束了")).await;
         until("all processes end", || {
