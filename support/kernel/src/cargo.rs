@@ -16,9 +16,11 @@
 //!
 //! Before a cell is compiled, it changes what evcxr has generated around it ([`generated`]).
 //!
-//! What takes long it tells the student (`progress.rs`).
+//! What takes long it tells the student (`progress.rs`), and what rustc says of a cell the front
+//! (`front.rs`).
 
 mod cell;
+mod front;
 mod linker;
 mod manifests;
 mod pinned;
@@ -33,7 +35,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
 use link::{record, variable};
@@ -113,12 +115,16 @@ fn builds_here() -> bool {
     build.is_some_and(|build| std::env::current_dir().is_ok_and(|here| here == *build))
 }
 
-fn rustc(arguments: Vec<OsString>) -> Result<ExitCode> {
+fn rustc(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     if builds_here()
         && let Some(call) = Call::of_rustc(&arguments)
         && call.is_for_a_cell()
     {
-        call.remember();
+        // What it warns of in a cell is for the student.
+        arguments.retain(|argument| argument != FLAGS);
+        if let Some(call) = Call::of_rustc(&arguments) {
+            call.remember();
+        }
     }
     let mut command = Command::new(real(RUSTC_ENV, "rustc"));
     command.args(arguments);
@@ -170,23 +176,20 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
         };
     }
     if task == Some("build") {
-        return build(call, command);
+        return build(call, command, true);
     }
     // To check a cell, cargo would compile what checking needs of all dependencies, and nothing that
     // running it needs.
     if sets::are_needed() {
         let mut first = Command::new(real(CARGO_ENV, "cargo"));
-        first
-            .arg("build")
-            .args(&arguments[1..])
-            .stdout(Stdio::null());
-        build(call.clone(), first)?;
+        first.arg("build").args(&arguments[1..]);
+        build(call.clone(), first, false)?;
         if let Some(recipe) = Recipe::known(&call) {
             return recipe.check();
         }
     }
     let checked =
-        sets::provide_and_build(|progress| with_our_versions(|| progress.run(&mut command)));
+        sets::provide_and_build(|progress| with_our_versions(|| progress.run(&mut command, true)));
     checked.map(code_of)
 }
 
@@ -208,11 +211,13 @@ fn tell_in_records() -> Result<()> {
     Ok(())
 }
 
-/// Has the real cargo compile a cell, and remembers how it does that.
-fn build(call: Call, mut command: Command) -> Result<ExitCode> {
+/// Has the real cargo compile a cell, and remembers how it does that. `hears` says whether evcxr
+/// is told.
+fn build(call: Call, mut command: Command, hears: bool) -> Result<ExitCode> {
     Recipe::forget();
-    let status =
-        sets::provide_and_build(|progress| with_our_versions(|| progress.run(&mut command)))?;
+    let status = sets::provide_and_build(|progress| {
+        with_our_versions(|| progress.run(&mut command, hears))
+    })?;
     Recipe::remember(call)?;
     Ok(code_of(status))
 }

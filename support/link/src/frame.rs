@@ -12,8 +12,8 @@
 pub const LENGTH: usize = 9;
 /// The front reads what the process writes.
 pub const WELCOME: u8 = b'W';
-/// The first byte of a process that runs no cells and only has something to tell the student:
-/// lines of text follow, of which the latest is shown.
+/// The first byte of a process that runs no cells and only has something to tell the student: lines
+/// of JSON follow, with a `notice`, or with what rustc has said; that is answered by a byte.
 pub const SAYS: u8 = b'S';
 /// Send this frame back, behind everything that there is to say of the cell that has ended.
 pub const FLUSH: u8 = b'F';

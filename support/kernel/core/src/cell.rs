@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::complete;
+use crate::diagnosis::{Cells, Diagnosis, Told};
 use crate::evcxr::source_map::SourceMap;
 use crate::evcxr::{limits, words};
 use crate::failure::{self, Panic};
@@ -27,6 +28,8 @@ pub struct Cell {
     pub idle: bool,
     /// evcxr's `error` messages.
     pub errors: Vec<Value>,
+    /// What rustc has said last of it.
+    pub diagnosis: Option<Diagnosis>,
     /// The last panic on its thread, which may have been caught.
     pub panic: Option<Panic>,
     /// How its code ended, if not well.
@@ -66,6 +69,7 @@ impl Cell {
             reply: None,
             idle: false,
             errors: Vec::new(),
+            diagnosis: None,
             panic: None,
             failed: None,
             allows_input: content["allow_stdin"] != false,
@@ -119,14 +123,48 @@ impl Cell {
                 None if self.errors.is_empty() => {
                     vec![failure::error("Error", "evcxr 没有说明原因", &[])]
                 }
-                None => {
-                    let errors = self.errors.iter().cloned();
-                    let was_variable = |name: &str| map.has_variable(name);
-                    errors
-                        .map(|error| limits::explained(error, &self.code, was_variable))
-                        .collect()
-                }
+                None => self.mistakes(map),
             },
+        }
+    }
+
+    /// The errors that have been found before the code ran: as rustc says them, if it is rustc who
+    /// says so, or else as evcxr does.
+    fn mistakes(&self, map: &SourceMap) -> Vec<Value> {
+        let was_variable = |name: &str| map.has_variable(name);
+        let told = match &self.diagnosis {
+            Some(diagnosis) => diagnosis.errors(self.cells(map)),
+            None => Vec::new(),
+        };
+        let said = |told: &Told| {
+            let mut errors = self
+                .errors
+                .iter()
+                .filter_map(|error| error["evalue"].as_str());
+            errors.any(|said| said.contains(&told.message))
+        };
+        let told: Vec<Told> = told.into_iter().filter(said).collect();
+        if told.is_empty() {
+            let errors = self.errors.iter().cloned();
+            return errors
+                .map(|error| limits::explained(error, &self.code, was_variable))
+                .collect();
+        }
+        let hint = |told: &Told| limits::hint(&told.message, &self.code, was_variable);
+        vec![failure::of_mistakes(&told, hint)]
+    }
+
+    /// What rustc warns of in it.
+    pub fn warnings(&mut self, map: &SourceMap) -> Vec<Told> {
+        let diagnosis = self.diagnosis.take();
+        diagnosis.map_or(Vec::new(), |diagnosis| diagnosis.warnings(self.cells(map)))
+    }
+
+    fn cells<'a>(&'a self, map: &'a SourceMap) -> Cells<'a> {
+        Cells {
+            map,
+            count: self.count,
+            code: &self.code,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the front hears.
 
+use crate::diagnosis::Diagnosis;
 use crate::message::Message;
 use crate::stream::Stream;
 
@@ -28,6 +29,8 @@ pub enum Event {
     Drained(Then),
     /// [`Action::Interrupt`](crate::Action::Interrupt) has been done.
     Tried(Tried),
+    /// What rustc has said of the cell that is being compiled.
+    Diagnosed(Diagnosis),
     /// Our cargo, on the connection with this number, has something to tell the student.
     Notice(u64, String),
     /// Somebody takes this kernel, which was a spare.

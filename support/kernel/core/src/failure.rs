@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::diagnosis::Told;
 use crate::evcxr::source_map::{GENERATED, Place, SourceMap};
 
 /// What stands in the names of the standard library's files: without its sources, and with them.
@@ -129,6 +130,25 @@ pub fn error(name: &str, message: &str, details: &[String]) -> Value {
         .chain(details.iter().flat_map(|detail| detail.lines()))
         .collect();
     json!({ "ename": name, "evalue": message, "traceback": traceback })
+}
+
+/// The `error` for what rustc has found; `hint` says more about some of it.
+pub fn of_mistakes(told: &[Told], hint: impl Fn(&Told) -> Option<String>) -> Value {
+    let mut traceback: Vec<String> = Vec::new();
+    for told in told {
+        if !traceback.is_empty() {
+            traceback.push(String::new());
+        }
+        traceback.extend(told.drawing.lines().map(str::to_owned));
+        traceback.extend(hint(told).map(|hint| format!("  {hint}")));
+    }
+    let messages: Vec<&str> = told.iter().map(|told| &*told.message).collect();
+    let code = told.iter().find_map(|told| told.code.clone());
+    json!({
+        "ename": code.unwrap_or_else(|| "编译错误".to_owned()),
+        "evalue": messages.join("；"),
+        "traceback": traceback,
+    })
 }
 
 /// The `error` for a panic.

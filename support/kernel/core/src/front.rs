@@ -184,6 +184,11 @@ impl Front {
             Event::Drained(Then::Ask) => self.ask_for_input(),
             Event::Drained(Then::Forget) => self.forget_process(),
             Event::Tried(tried) => self.interrupt_tried(tried),
+            Event::Diagnosed(diagnosis) => {
+                if let Turn::Cell(cell) = &mut self.turn {
+                    cell.diagnosis = Some(diagnosis);
+                }
+            }
             Event::Notice(guest, line) => self.take_notice(guest, &line),
             Event::Taken => self.step_forward(),
             Event::Interrupt => self.interrupt(),

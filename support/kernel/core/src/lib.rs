@@ -21,6 +21,7 @@
 //! | `stream.rs` | text in batches |
 //! | `notice.rs` | what takes long, told in the cell that waits |
 //! | [`evcxr`] | what is known of evcxr, and nowhere written down |
+//! | `diagnosis.rs` | what rustc says of a cell, as in a terminal |
 //! | `failure.rs` | what a student is told about a cell that failed |
 //! | `answers.rs` | requests that need no evcxr |
 //! | `complete.rs`, `history.rs` | two of those |
@@ -41,6 +42,7 @@ mod ahead;
 mod answers;
 mod cell;
 mod complete;
+mod diagnosis;
 pub mod evcxr;
 mod event;
 mod failure;
@@ -56,6 +58,7 @@ mod stream;
 pub use action::{Action, Channel, Outgoing};
 pub use ahead::may_be_run_ahead;
 pub use answers::PROTOCOL;
+pub use diagnosis::Diagnosis;
 pub use evcxr::source_map::{GENERATED, SourceMap, kept};
 pub use event::{Event, Found, FromProcess, Then, Tried};
 pub use front::{Front, Setup};

@@ -257,11 +257,19 @@ impl Front {
         let content = &message["content"];
         match message["msg_type"].as_str() {
             Some("begun") => {
-                if let (Turn::Cell(cell), Some(library)) = (&self.turn, content["library"].as_str())
-                {
+                let Turn::Cell(cell) = &mut self.turn else {
+                    return;
+                };
+                if let Some(library) = content["library"].as_str() {
                     let build = content["build"].as_u64().unwrap_or_default();
-                    self.map
-                        .add(build, Path::new(library), cell.count, &cell.code);
+                    let library = Path::new(library);
+                    self.map.add(build, library, cell.count, &cell.code);
+                }
+                for warning in cell.warnings(&self.map) {
+                    let text = format!("{}\n", warning.drawing);
+                    self.output
+                        .batch
+                        .add(Stream::Stderr, text.as_bytes(), self.now);
                 }
             }
             Some("returned") => {

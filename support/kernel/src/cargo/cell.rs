@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::sets::has_hash;
-use super::{RUSTC_ENV, linker, real};
+use super::{RUSTC_ENV, front, linker, real};
 use base::files;
 
 /// How cargo has last called rustc for a cell.
@@ -234,6 +234,7 @@ impl Recipe {
         if !well && !self.linker.is_empty() && messages.iter().any(is_of_linker) {
             (messages, well) = self.rustc.run(&[])?;
         }
+        front::diagnose(&messages);
         tell(messages)?;
         if !well {
             return Ok(ExitCode::from(FAILED));
@@ -255,6 +256,7 @@ impl Recipe {
     /// When rustc cannot be called.
     pub fn check(&self) -> Result<ExitCode> {
         let (messages, well) = self.rustc.only_checking().run(&[])?;
+        front::diagnose(&messages);
         tell(messages)?;
         Ok(match well {
             true => ExitCode::SUCCESS,
@@ -271,10 +273,38 @@ pub fn was_reached() -> bool {
 /// How cargo ends when rustc has failed.
 const FAILED: u8 = 101;
 
+/// Passes on what the real cargo says to evcxr, unless that does not `hear` it. Returns what rustc
+/// has said of the cell.
+pub fn pass_on(said: impl Read, hears: bool) -> Vec<Value> {
+    let mut messages = Vec::new();
+    let mut stdout = std::io::stdout();
+    for line in BufReader::new(said).split(b'\n').map_while(Result::ok) {
+        let value: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let is_of_cell = value["reason"] == "compiler-message" && value["target"]["name"] == "ctx";
+        if is_of_cell {
+            messages.push(value["message"].clone());
+        }
+        if hears && !(is_of_cell && is_a_warning(&value["message"])) {
+            let _ = stdout
+                .write_all(&line)
+                .and_then(|()| stdout.write_all(b"\n"));
+        }
+    }
+    messages
+}
+
+/// evcxr would take it for an error.
+fn is_a_warning(message: &Value) -> bool {
+    message["level"] == "warning"
+}
+
 /// Tells evcxr what rustc has said, as cargo does.
 fn tell(messages: Vec<Value>) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    for message in messages {
+    for message in messages
+        .into_iter()
+        .filter(|message| !is_a_warning(message))
+    {
         let message = json!({ "reason": "compiler-message", "message": message });
         writeln!(stdout, "{message}")?;
     }

@@ -4,13 +4,13 @@
 //! moment.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use link::{frame, variable};
+use super::cell;
+use super::front::{self, Front};
 
 /// How long compiling may take before anything is said of it.
 const QUIET: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// What is said of one call of cargo.
 #[derive(Default)]
 pub struct Progress {
-    front: Option<UnixStream>,
+    front: Option<Front>,
     /// Since when another kernel is waited for.
     waits: Option<Instant>,
     /// Since when packages are compiled, and how many have begun.
@@ -48,13 +48,16 @@ impl Progress {
         });
     }
 
-    /// Runs cargo, and says which package it compiles.
+    /// Runs cargo, and says which package it compiles. What it says of the cell goes on to evcxr,
+    /// unless that does not `hear` it, and to the front.
     ///
     /// # Errors
     /// When it cannot be run.
-    pub fn run(&mut self, command: &mut Command) -> io::Result<ExitStatus> {
-        let mut cargo = command.stderr(Stdio::piped()).spawn()?;
-        let stderr = cargo.stderr.take();
+    pub fn run(&mut self, command: &mut Command, hears: bool) -> io::Result<ExitStatus> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut cargo = command.spawn()?;
+        let (stdout, stderr) = (cargo.stdout.take(), cargo.stderr.take());
+        let passing = thread::spawn(move || stdout.map(|stdout| cell::pass_on(stdout, hears)));
         let (sender, lines) = mpsc::channel();
         let reader = thread::spawn(move || {
             let mut stderr = stderr.map(BufReader::new);
@@ -84,7 +87,11 @@ impl Progress {
             }
         }
         let _ = reader.join();
-        cargo.wait()
+        let status = cargo.wait()?;
+        if let Ok(Some(messages)) = passing.join() {
+            front::diagnose(&messages);
+        }
+        Ok(status)
     }
 
     /// A line of cargo's.
@@ -129,18 +136,12 @@ impl Progress {
     /// Without a front nobody hears it.
     fn say(&mut self, line: &str) {
         if self.front.is_none() {
-            self.front = connect();
+            self.front = Front::connect();
         }
         if let Some(front) = &mut self.front {
-            let _ = writeln!(front, "{line}");
+            front.notice(line);
         }
     }
-}
-
-fn connect() -> Option<UnixStream> {
-    let mut front = UnixStream::connect(std::env::var_os(variable::FRONT)?).ok()?;
-    front.write_all(&[frame::SAYS]).ok()?;
-    Some(front)
 }
 
 /// The package that cargo says it compiles, unless it is the cell.

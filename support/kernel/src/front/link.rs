@@ -8,7 +8,7 @@
 //! The `notebook` crate connects once more when a cell has loaded it. That connection carries
 //! little: "flush what std holds", "interrupt", and the answers.
 //!
-//! Our cargo connects when it has something to tell the student, and sends lines.
+//! Our cargo connects when it has something to tell the student, and sends lines of JSON.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut, Write};
@@ -18,10 +18,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use kernel_core::{Event, Found, FromProcess, Stream};
+use kernel_core::{Diagnosis, Event, Found, FromProcess, Stream};
 use link::frame;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Interest};
 use tokio::net::unix::pipe;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -44,7 +45,7 @@ pub enum Guest {
     /// The `notebook` crate in the process of this number.
     Notebook(u32, OwnedWriteHalf),
     /// Our cargo.
-    Cargo,
+    Cargo(OwnedWriteHalf),
 }
 
 /// A connected process.
@@ -220,8 +221,8 @@ pub fn listen(listener: UnixListener, evcxr: u32, events: Sender<Heard>) {
             match received.await {
                 Ok((guest, reader)) => {
                     number += 1;
-                    if matches!(guest, Guest::Cargo) {
-                        tokio::spawn(hear(reader, number, events.clone()));
+                    if let Guest::Cargo(writer) = guest {
+                        tokio::spawn(hear(reader, writer, number, events.clone()));
                         continue;
                     }
                     if events.send(Heard::Guest(number, guest)).await.is_err() {
@@ -256,7 +257,7 @@ async fn receive(stream: UnixStream, evcxr: u32) -> Result<(Guest, OwnedReadHalf
     let (reader, writer) = stream.into_split();
     if first == frame::SAYS {
         return match processes::is_this_program(process) {
-            true => Ok((Guest::Cargo, reader)),
+            true => Ok((Guest::Cargo(writer), reader)),
             false => bail!("process {process} is not our cargo"),
         };
     }
@@ -291,13 +292,30 @@ fn receive_files(socket: BorrowedFd<'_>) -> io::Result<(u8, Vec<OwnedFd>)> {
     Ok((byte[0], files))
 }
 
-/// Passes on lines of text for the student.
-async fn hear(reader: OwnedReadHalf, number: u64, events: Sender<Heard>) {
+/// Passes on what our cargo says.
+async fn hear(reader: OwnedReadHalf, writer: OwnedWriteHalf, number: u64, events: Sender<Heard>) {
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let notice = Heard::Event(Event::Notice(number, line));
-        if events.send(notice).await.is_err() {
+        let Ok(mut said) = serde_json::from_str::<Value>(&line) else {
             return;
+        };
+        let event = match said["notice"].as_str() {
+            Some(line) => Event::Notice(number, line.to_owned()),
+            None => {
+                let messages = match said["messages"].take() {
+                    Value::Array(messages) => messages,
+                    _ => Vec::new(),
+                };
+                let generated = said["generated"].as_str().unwrap_or_default();
+                Event::Diagnosed(Diagnosis::new(generated.to_owned(), messages))
+            }
+        };
+        let waits = matches!(event, Event::Diagnosed(_));
+        if events.send(Heard::Event(event)).await.is_err() {
+            return;
+        }
+        if waits {
+            let _ = writer.try_write(&[frame::WELCOME]);
         }
     }
 }

@@ -48,6 +48,7 @@ impl Log {
             Event::Written(stream, bytes) => {
                 format!("{} {:?}", stream.name(), String::from_utf8_lossy(bytes))
             }
+            Event::Diagnosed(_) if !texts => "rustc has said something".to_owned(),
             Event::Notice(guest, _) if !texts => format!("a notice of {guest}"),
             other => format!("{other:?}"),
         };

@@ -99,7 +99,7 @@ impl Shell {
                 self.joining = Some((number, writer));
                 FromProcess::Loaded(process)
             }
-            Guest::Cargo => return, // which is heard elsewhere
+            Guest::Cargo(_) => return, // which is heard elsewhere
         };
         self.on(Event::Process(number, said)).await;
         self.joining = None;

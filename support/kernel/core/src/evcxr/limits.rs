@@ -93,7 +93,7 @@ fn not_kept(said: &str) -> Option<(String, Vec<String>)> {
 }
 
 /// A line more for a mistake that is evcxr's way of keeping things, not the student's.
-fn hint(said: &str, code: &str, was_variable: impl Fn(&str) -> bool) -> Option<String> {
+pub fn hint(said: &str, code: &str, was_variable: impl Fn(&str) -> bool) -> Option<String> {
     let quoted = || said.split('`').nth(1);
     let defines = ["thread_local!", "task_local!"]
         .into_iter()

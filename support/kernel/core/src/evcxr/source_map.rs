@@ -23,11 +23,13 @@ use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxKind, SyntaxNode};
 pub const GENERATED: &str = "src/lib.rs";
 
 /// The lines before a cell's first statement, of which evcxr writes one, or our cargo in its place.
-const OPENERS: [&str; 7] = [
+const OPENERS: [&str; 8] = [
     "std::panic::AssertUnwindSafe(||{",
     "if std::panic::catch_unwind(||{",
     "if let Err(payload) = std::panic::catch_unwind(||{",
     ".block_on(async {",
+    // Of the file in which only types and mistakes are looked for:
+    ") -> Result<(), EvcxrUserCodeError> {",
     "let _ = (|| -> std::result::Result<(), EvcxrUserCodeError> {",
     // When only mistakes are looked for:
     "if !vars_ok {return evcxr_variable_store;}}",
@@ -37,10 +39,11 @@ const OPENERS: [&str; 7] = [
 const LOADED: (&str, &str) = ("(stringify!(", "));");
 
 /// The line behind a cell's last statement.
-const CLOSERS: [&str; 7] = [
+const CLOSERS: [&str; 8] = [
     "evcxr_variable_store",
     "Ok::<(), EvcxrUserCodeError>(())",
     "Ok(())})();",
+    "Ok(())",
     "});",
     "})) {",
     "}).is_err() {",
@@ -48,6 +51,8 @@ const CLOSERS: [&str; 7] = [
 ];
 /// In the same place: a variable of this cell.
 const STORED: &str = "evcxr_variable_store.put_variable::<";
+/// The same where only types and mistakes are looked for.
+const CHECKED: &str = "evcxr_variable_store(";
 
 /// What evcxr writes before and behind the last expression to show it: first in this way…
 const BRACKET: &str = "(\n";
@@ -57,8 +62,10 @@ const FALLBACK: &str = "fn evcxr_send_text_plain(";
 const SENT: &str = "\nevcxr_send_text_plain(&format!(\"";
 const SENT_END: &str = ")));\n";
 
-/// The name of the function that a cell becomes, without its number.
+/// The name of the function that a cell becomes, without its number; and of the one in which only
+/// types and mistakes are looked for.
 const FUNCTION: &str = "pub extern \"C\" fn run_user_code_";
+const ANALYSED: &str = "\nasync fn evcxr_analysis_wrapper(\n";
 
 /// In how many files a place is looked up whose library is not known. Each has to be read.
 const MOST_FILES: usize = 256;
@@ -248,12 +255,29 @@ impl SourceMap {
     pub fn find_in(
         &self,
         generated: &str,
-        (count, code): (u64, &str),
+        own: (u64, &str),
         line: usize,
         column: usize,
     ) -> Option<Place> {
+        self.in_file(generated, own, |find| find(line, column))
+    }
+
+    /// The same for many places in one file: `look` is given what finds each.
+    pub fn in_file<T>(
+        &self,
+        generated: &str,
+        (count, code): (u64, &str),
+        look: impl FnOnce(&dyn std::ops::Fn(usize, usize) -> Option<Place>) -> T,
+    ) -> T {
         let own = Cell::new(count, code);
-        File::new(generated, &own, &self.cells).find(line, column)
+        let file = File::new(generated, &own, &self.cells);
+        look(&|line, column| file.find(line, column))
+    }
+
+    /// The code of the latest cell with this number that has run.
+    pub fn code(&self, count: u64) -> Option<&str> {
+        let cell = self.cells.iter().rfind(|cell| cell.count == count)?;
+        Some(&cell.code)
     }
 
     fn find_anywhere(&self, line: usize, column: usize) -> Option<Place> {
@@ -460,8 +484,10 @@ impl<'a> File<'a> {
 
     /// The line that ends the items.
     fn end_of_items(&self, code: Option<&[Found]>) -> usize {
-        let mut functions =
-            memchr::memmem::find_iter(self.text.as_bytes(), FUNCTION).map(|at| self.line_of(at));
+        let begins = |name: &'static str| {
+            memchr::memmem::find_iter(self.text.as_bytes(), name).map(|at| self.line_of(at))
+        };
+        let mut functions = begins(FUNCTION).chain(begins(ANALYSED));
         let function = match code.and_then(|code| code.first()) {
             Some(first) => functions.take_while(|line| *line < first.line).last(),
             None => functions.next(), // a cell's text may look like another one
@@ -473,7 +499,7 @@ impl<'a> File<'a> {
 /// Whether a cell's statements end before this text.
 fn is_closer(text: &str) -> bool {
     let line = text.lines().next().unwrap_or_default();
-    CLOSERS.contains(&line.trim_end()) || line.starts_with(STORED)
+    CLOSERS.contains(&line.trim_end()) || line.starts_with(STORED) || line.starts_with(CHECKED)
 }
 
 /// Where evcxr has wrapped the last expression, in the text behind the statements before it.
