@@ -28,8 +28,9 @@ const JUPYTER_ENV: &str = "JUPYTER_PATH";
 /// What that said, for cells.
 const JUPYTER_KEPT_ENV: &str = "LAB_JUPYTER_PATH";
 
-/// The longest path of a folder for sockets: theirs have at most 107 bytes.
-const SOCKET_FOLDER: usize = 95;
+/// The longest path of a folder for sockets: theirs have at most 107 bytes, with a name in it of which
+/// the longest is that of the front's own socket.
+const SOCKET_FOLDER: usize = 107 - "/link-0123456789abcdef".len();
 
 /// What all kernels of this user have in common.
 pub struct Place {
