@@ -487,6 +487,25 @@ fn cells_of_other_opt_levels_use_the_same_compiled_dependencies() {
 }
 
 #[test]
+fn a_kernel_runs_however_long_the_path_of_its_folder_is() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        // Sockets' paths have at most 107 bytes. What a kernel adds to the folder of caches:
+        let added = "/kernel/kernels/0123456789ab".len();
+        for length in [84, 86, 95, 110] {
+            let missing = length - added - folder.path().as_os_str().len() - 1;
+            let cache = folder.path().join("a".repeat(missing));
+            let mut command = common::kernel_command();
+            command.env(variable::CACHE, cache);
+            let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
+            let execution = ok(&mut kernel, "print!(\"{}\", 1 + 1);").await;
+            assert_eq!(execution.stream("stdout"), "2", "{length}");
+            kernel.shutdown().await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_start_that_finds_a_port_taken_is_tried_again() {
     run(async {
         let folder = tempfile::tempdir().unwrap();

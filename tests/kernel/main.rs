@@ -10,6 +10,7 @@ mod evcxr;
 mod front;
 mod frontends;
 mod kernel;
+mod mistakes;
 mod nesting;
 mod peers;
 mod random;
