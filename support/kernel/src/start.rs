@@ -1,6 +1,7 @@
 //! A kernel, as Jupyter starts it: evcxr, in a build folder and an environment that are made for it,
 //! with the [`crate::front`] before it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -81,6 +82,20 @@ fn identity(toolchain: &Toolchain) -> String {
 fn lock_file() -> Option<PathBuf> {
     let file = std::env::var_os(variable::LOCK).map(PathBuf::from);
     file.filter(|file| file.is_file())
+}
+
+/// Where the course explains what, by the kinds of mistakes; nothing without a course.
+fn sections() -> BTreeMap<String, String> {
+    let file = std::env::var_os(variable::SECTIONS).map(PathBuf::from);
+    // The kernel may have been copied to where there is no course.
+    let Some(file) = file.filter(|file| file.is_file()) else {
+        return BTreeMap::new();
+    };
+    let read = || -> Result<_> { Ok(toml::from_str(&fs::read_to_string(&file)?)?) };
+    read().unwrap_or_else(|error| {
+        eprintln!("[front] 读不了 {}：{error:#}", file.display());
+        BTreeMap::new()
+    })
 }
 
 /// Runs a kernel until it is told to end: a spare, if one waits that is just right, or one of its
@@ -170,6 +185,7 @@ fn serve(
         evcxr,
         home: sockets,
         rust: place.toolchain.version.clone(),
+        sections: sections(),
     };
     // On this thread: evcxr ends with the thread that started it.
     tokio::runtime::Builder::new_current_thread()

@@ -17,6 +17,9 @@ use crate::python::Environment;
 const NAME: &str = "rust";
 const LOGO: &str = include_str!("../assets/logo.svg");
 
+/// Where the course explains what, by the kinds of mistakes.
+const SECTIONS: &str = "support/lab/sections.toml";
+
 /// Where the entry is, or will be.
 pub fn folder(environment: &Environment) -> PathBuf {
     environment.jupyter_data().join("kernels").join(NAME)
@@ -73,8 +76,11 @@ pub fn is_of(environment: &Environment, kernel: &Path) -> bool {
 
 /// What the kernel finds in its environment: all that it knows of the course.
 pub fn variables(project: &Project) -> Vec<(String, String)> {
-    let lock = project.root().join("Cargo.lock");
-    let mut variables = vec![(variable::LOCK.to_owned(), lock.display().to_string())];
+    let in_clone = |path: &str| project.root().join(path).display().to_string();
+    let mut variables = vec![
+        (variable::LOCK.to_owned(), in_clone("Cargo.lock")),
+        (variable::SECTIONS.to_owned(), in_clone(SECTIONS)),
+    ];
     // Where several users share a cache, each has another of their own.
     let caches = [variable::SHARED_CACHE, variable::CACHE];
     let named = caches

@@ -24,6 +24,8 @@ pub mod variable {
     pub const CACHE_LIMIT: &str = "LAB_CACHE_LIMIT";
     /// The lock file whose versions cells get.
     pub const LOCK: &str = "LAB_LOCK";
+    /// A file that says where the course explains what, by the kinds of mistakes: TOML.
+    pub const SECTIONS: &str = "LAB_SECTIONS";
     /// The folder with the sockets of spare kernels, if there are any.
     pub const SPARES: &str = "LAB_SPARES";
     /// Set for a kernel that nobody waits for yet: it runs its notebook's first cell before anybody

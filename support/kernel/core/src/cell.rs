@@ -10,6 +10,7 @@ use crate::evcxr::{limits, words};
 use crate::failure::{self, Panic};
 use crate::interrupt::Interruption;
 use crate::message::Message;
+use crate::teach::Teacher;
 
 /// An `execute_request` that is being worked on.
 pub struct Cell {
@@ -95,9 +96,9 @@ impl Cell {
         self.errors.push(content);
     }
 
-    /// What went wrong; nothing if the cell is well. `last_words` is what its process has last written
-    /// to stderr.
-    pub fn failures(&self, map: &SourceMap, last_words: &[u8]) -> Vec<Value> {
+    /// What went wrong, as `teacher` tells it; nothing if the cell is well. `last_words` is what its
+    /// process has last written to stderr.
+    pub fn failures(&self, map: &SourceMap, last_words: &[u8], teacher: &Teacher) -> Vec<Value> {
         let interruption = &self.interruption;
         let reply = self.reply.as_ref();
         let failed = reply.is_some_and(|reply| reply["status"] != "ok");
@@ -113,7 +114,8 @@ impl Cell {
         match &self.failed {
             Some(Failed::Panicked) => {
                 let panic = self.panic.clone().unwrap_or_default();
-                vec![failure::of_panic(&panic, panic.place(map).as_ref())]
+                let more = teacher.of_panic(&panic.message);
+                vec![failure::of_panic(&panic, panic.place(map).as_ref(), more)]
             }
             Some(Failed::Returned(message)) => vec![failure::of_returned(message.trim_end())],
             None if !failed => Vec::new(),
@@ -123,14 +125,14 @@ impl Cell {
                 None if self.errors.is_empty() => {
                     vec![failure::error("Error", "evcxr 没有说明原因", &[])]
                 }
-                None => self.mistakes(map),
+                None => self.mistakes(map, teacher),
             },
         }
     }
 
     /// The errors that have been found before the code ran: as rustc says them, if it is rustc who
     /// says so, or else as evcxr does.
-    fn mistakes(&self, map: &SourceMap) -> Vec<Value> {
+    fn mistakes(&self, map: &SourceMap, teacher: &Teacher) -> Vec<Value> {
         let was_variable = |name: &str| map.has_variable(name);
         let told = match &self.diagnosis {
             Some(diagnosis) => diagnosis.errors(self.cells(map)),
@@ -150,8 +152,12 @@ impl Cell {
                 .map(|error| limits::explained(error, &self.code, was_variable))
                 .collect();
         }
-        let hint = |told: &Told| limits::hint(&told.message, &self.code, was_variable);
-        vec![failure::of_mistakes(&told, hint)]
+        // What is evcxr's doing needs no other reason.
+        let more = |told: &Told| match limits::hint(&told.message, &self.code, was_variable) {
+            Some(hint) => vec![format!("  {hint}")],
+            None => teacher.of_mistake(told),
+        };
+        vec![failure::of_mistakes(&told, more)]
     }
 
     /// What rustc warns of in it.

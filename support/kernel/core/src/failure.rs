@@ -132,15 +132,15 @@ pub fn error(name: &str, message: &str, details: &[String]) -> Value {
     json!({ "ename": name, "evalue": message, "traceback": traceback })
 }
 
-/// The `error` for what rustc has found; `hint` says more about some of it.
-pub fn of_mistakes(told: &[Told], hint: impl Fn(&Told) -> Option<String>) -> Value {
+/// The `error` for what rustc has found; `more` is what else there is to say of each.
+pub fn of_mistakes(told: &[Told], more: impl Fn(&Told) -> Vec<String>) -> Value {
     let mut traceback: Vec<String> = Vec::new();
     for told in told {
         if !traceback.is_empty() {
             traceback.push(String::new());
         }
         traceback.extend(told.drawing.lines().map(str::to_owned));
-        traceback.extend(hint(told).map(|hint| format!("  {hint}")));
+        traceback.extend(more(told));
     }
     let messages: Vec<&str> = told.iter().map(|told| &*told.message).collect();
     let code = told.iter().find_map(|told| told.code.clone());
@@ -151,9 +151,9 @@ pub fn of_mistakes(told: &[Told], hint: impl Fn(&Told) -> Option<String>) -> Val
     })
 }
 
-/// The `error` for a panic.
-pub fn of_panic(panic: &Panic, place: Option<&Place>) -> Value {
-    let details = match place {
+/// The `error` for a panic; `more` is what else there is to say of it.
+pub fn of_panic(panic: &Panic, place: Option<&Place>, more: Vec<String>) -> Value {
+    let mut details = match place {
         Some(place) => vec![
             format!("  {place}："),
             format!("    {}", place.text),
@@ -165,6 +165,7 @@ pub fn of_panic(panic: &Panic, place: Option<&Place>) -> Value {
         None if panic.is_nowhere() => vec![],
         None => vec![format!("  {}:{}:{}", panic.file, panic.line, panic.column)],
     };
+    details.extend(more);
     let message = match &*panic.message {
         "" => "由 resume_unwind 传来；它原来的说明在上面的输出里",
         message => message,

@@ -21,6 +21,7 @@ use crate::message::Message;
 use crate::notice::Notice;
 use crate::output::Output;
 use crate::stream::Stream;
+use crate::teach::Teacher;
 
 /// How often evcxr is asked whether it hears us, until it answers.
 const KNOCK: Duration = Duration::from_millis(200);
@@ -50,6 +51,8 @@ pub struct Setup {
     pub steps_back: bool,
     /// What knows the code that runs.
     pub map: SourceMap,
+    /// What knows what there is to say of mistakes.
+    pub teacher: Teacher,
 }
 
 /// Everything that the front knows.
@@ -58,6 +61,8 @@ pub struct Front {
     rust: String,
     /// Where the code comes from that runs.
     pub(crate) map: SourceMap,
+    /// What there is to say of mistakes.
+    pub(crate) teacher: Teacher,
     evcxr: Evcxr,
     /// The process that runs the cells.
     pub(crate) process: Option<Process>,
@@ -146,6 +151,7 @@ impl Front {
             session: setup.session,
             rust: setup.rust,
             map: setup.map,
+            teacher: setup.teacher,
             evcxr: Evcxr::Starting,
             process: None,
             queue: VecDeque::new(),
@@ -590,7 +596,7 @@ impl Front {
             // Somebody has caught it: then it is a text, as in any program.
             self.report(&panic);
         }
-        let failures = cell.failures(&self.map, &self.output.last_words);
+        let failures = cell.failures(&self.map, &self.output.last_words, &self.teacher);
         let well = failures.is_empty();
         self.send_text(true);
         let result = self.show_result(&cell, well);

@@ -20,6 +20,7 @@
 //! | `scanner.rs` | records and markers in what cells write |
 //! | `stream.rs` | text in batches |
 //! | `notice.rs` | what takes long, told in the cell that waits |
+//! | `teach.rs`, `advice.rs`, `advice/` | why something is a mistake, and what to write instead |
 //! | [`evcxr`] | what is known of evcxr, and nowhere written down |
 //! | `diagnosis.rs` | what rustc says of a cell, as in a terminal |
 //! | `failure.rs` | what a student is told about a cell that failed |
@@ -38,6 +39,7 @@
 //! ```
 
 mod action;
+mod advice;
 mod ahead;
 mod answers;
 mod cell;
@@ -54,6 +56,7 @@ mod notice;
 mod output;
 mod scanner;
 mod stream;
+mod teach;
 
 pub use action::{Action, Channel, Outgoing};
 pub use ahead::may_be_run_ahead;
@@ -64,6 +67,7 @@ pub use event::{Event, Found, FromProcess, Then, Tried};
 pub use front::{Front, Setup};
 pub use message::Message;
 pub use stream::{Pace, Stream};
+pub use teach::Teacher;
 
 /// Time since the front began.
 pub type Moment = std::time::Duration;

@@ -266,7 +266,9 @@ impl Front {
                     self.map.add(build, library, cell.count, &cell.code);
                 }
                 for warning in cell.warnings(&self.map) {
-                    let text = format!("{}\n", warning.drawing);
+                    let more = self.teacher.of_mistake(&warning);
+                    let text = [warning.drawing, more.join("\n")].join("\n");
+                    let text = text.trim_end().to_owned() + "\n";
                     self.output
                         .batch
                         .add(Stream::Stderr, text.as_bytes(), self.now);

@@ -32,12 +32,13 @@ mod shell;
 mod sockets;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ::link::variable;
 use anyhow::{Context, Result, bail};
 use jupyter_protocol::{ConnectionInfo, Transport};
-use kernel_core::{Event, Front, Setup, SourceMap};
+use kernel_core::{Event, Front, Setup, SourceMap, Teacher};
 pub use kernel_core::{GENERATED, kept, may_be_run_ahead};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -77,6 +78,8 @@ pub struct Settings<'a> {
     pub home: &'a Path,
     /// The version of Rust, as `rustc --version` prints it.
     pub rust: String,
+    /// Where the course explains what, if there is one.
+    pub sections: BTreeMap<String, String>,
 }
 
 /// Whom a kernel is for.
@@ -116,6 +119,7 @@ pub async fn run(settings: Settings<'_>) -> Result<u8> {
         ahead: settings.ahead,
         steps_back: settings.steps_back && priority::low(),
         map: SourceMap::new(|path| std::fs::read_to_string(path).ok()),
+        teacher: Teacher::new(settings.sections),
     });
     let mut shell = Shell::new(core, outer, session.clone(), Log::new());
     let mut interrupts = signal(SignalKind::interrupt())?;
