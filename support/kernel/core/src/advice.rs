@@ -117,7 +117,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 105] = files![
+static FILES: [File; 106] = files![
     "E0004",
     "E0005",
     "E0015",
@@ -140,6 +140,7 @@ static FILES: [File; 105] = files![
     "E0117",
     "E0119",
     "E0133",
+    "E0164",
     "E0191",
     "E0204",
     "E0252",
