@@ -41,7 +41,7 @@ impl Teacher {
             .lines()
             .map(|line| format!("{INDENT}{line}"))
             .collect();
-        let section = section.and_then(|key| self.sections.get(&*key));
+        let section = section.and_then(|key| self.sections.get(key));
         lines.extend(section.map(|section| format!("{INDENT}{section}")));
         lines
     }
