@@ -259,6 +259,55 @@ fn no_file_names_a_package_registry() {
 }
 
 #[test]
+fn what_a_mistake_refers_to_is_a_section_of_the_notebook_that_is_named() {
+    let sections: std::collections::BTreeMap<String, String> =
+        toml::from_str(&read("support/lab/sections.toml")).unwrap();
+    let advice = project().root().join("support/kernel/core/src/advice");
+    let files = fs::read_dir(advice)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let used: BTreeSet<String> = files
+        .flat_map(|file| {
+            let text = fs::read_to_string(file).unwrap();
+            let keys = text.lines().filter_map(|line| {
+                let key = line.strip_prefix("section = \"")?;
+                Some(key.trim_end_matches('"').to_owned())
+            });
+            keys.collect::<Vec<_>>()
+        })
+        .collect();
+    let known: BTreeSet<String> = sections.keys().cloned().collect();
+    assert_eq!(used, known);
+    for text in sections.values() {
+        let (number, title) = text
+            .strip_prefix("见 ")
+            .and_then(|text| text.strip_suffix("」。")?.split_once('「'))
+            .unwrap_or_else(|| panic!("{text}"));
+        let notebook = notebooks().into_iter().find(|path| {
+            path.file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with(number)
+        });
+        let prose = prose(&read(notebook.unwrap_or_else(|| panic!("{text}"))));
+        let mut headings = prose.lines().filter(|line| line.starts_with('#'));
+        assert!(headings.any(|heading| heading.contains(title)), "{text}");
+    }
+}
+
+/// The notebooks of the course.
+fn notebooks() -> Vec<PathBuf> {
+    let files = fs::read_dir(project().notebooks()).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "ipynb")
+        })
+        .collect()
+}
+
+#[test]
 fn notebooks_share_their_first_cell_but_for_what_the_last_ones_need() {
     let lines: Vec<&str> = FIRST_CELL.lines().collect();
     let [tokio, notebook, .., prints] = lines[..] else {

@@ -7,7 +7,6 @@
 //! | [`front`] | what Jupyter talks to: a relay to evcxr that does what evcxr falls short of |
 //! | [`child`] | the process that runs the cells, and what they read |
 //! | [`cargo`] | the `cargo` and the `rustc` that evcxr finds: a cell without cargo, known answers, sets of dependencies that are compiled once |
-//! | [`evcxr`] | what is known of evcxr's inside |
 //! | [`build_folder`] | what a kernel builds in |
 //! | [`sources`] | the standard library's sources, without what nobody needs |
 //! | [`spare`] | kernels that wait to be taken |

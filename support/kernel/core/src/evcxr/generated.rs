@@ -239,11 +239,7 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
             OpenParen => open.push(CloseParen),
             OpenBrace => open.push(CloseBrace),
             OpenBracket => open.push(CloseBracket),
-            CloseParen | CloseBrace | CloseBracket => {
-                if open.pop()? != kind {
-                    return None;
-                }
-            }
+            CloseParen | CloseBrace | CloseBracket if open.pop()? != kind => return None,
             TokenKind::BlockComment {
                 terminated: false, ..
             } => return None,
