@@ -98,7 +98,7 @@ mod tests {
     fn what_hangs_is_waited_for_once_and_goes_on_when_it_has_come_back() {
         let mut helper = Helper::start("test").unwrap();
         let (release, held) = channel::<()>();
-        assert!(helper.begin(move || drop(held.recv())));
+        assert!(helper.begin(move || _ = held.recv()));
         helper.wait(Instant::now());
         assert!(helper.is_busy);
         assert!(!helper.begin(|| ()), "it has not come back");

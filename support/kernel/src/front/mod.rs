@@ -57,6 +57,10 @@ use crate::spare::{self, Offer, Order};
 const WAITING: usize = 256;
 
 /// What reaches the front through its sockets.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost all of what is heard is the larger one"
+)]
 enum Heard {
     /// Something for the core.
     Event(Event),

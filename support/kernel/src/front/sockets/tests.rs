@@ -1,4 +1,3 @@
-use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use serde_json::json;
 use std::io::Read;
