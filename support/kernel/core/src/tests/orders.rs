@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::world::{CODES, Code, LINES, World};
-use crate::{Action, Event, FromProcess, Message};
+use crate::{Action, Diagnosis, Event, FromProcess, Front, Message, Moment, Setup, Stream};
 
 /// What a student sees of a cell.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -440,4 +440,169 @@ fn a_shutdown_is_answered_and_ends_the_kernel() {
         let answered = |action: &Action| matches!(action, Action::Reply(_, reply) if reply.kind == "shutdown_reply" && reply.content["restart"] == restart);
         assert!(world.done.iter().any(answered));
     }
+}
+
+#[test]
+fn evcxr_is_asked_again_until_it_is_heard() {
+    let mut front = Front::new(Setup::default());
+    let asks = |actions: &[Action]| {
+        let ask = |action: &&Action| matches!(action, Action::AskEvcxr(..));
+        actions.iter().filter(ask).count()
+    };
+    assert_eq!(asks(&front.on(Event::Listening, Moment::ZERO)), 1);
+    for _ in 0..3 {
+        let moment = front.next_moment().expect("it is not heard yet");
+        assert_eq!(asks(&front.on(Event::Moment, moment)), 1);
+    }
+}
+
+#[test]
+fn an_interrupt_that_finds_nothing_is_tried_again_and_one_that_comes_too_late_is_not() {
+    let tries = |world: &World| {
+        let tries = |action: &&Action| **action == Action::Interrupt;
+        world.done.iter().filter(tries).count()
+    };
+    let mut world = World::ready(false);
+    world.execute(Code::Loops);
+    hear(&mut world, &[], |_, _| {});
+    world.pass(Duration::from_secs(1)); // nothing else waits for a moment
+    world.on(Event::Interrupt);
+    let moment = world.front.next_moment().expect("it is tried again");
+    world.pass_to(moment);
+    assert_eq!(tries(&world), 2);
+    // The code has come to its end, and evcxr has not heard of it.
+    let mut world = World::ready(true);
+    world.deaf = true;
+    world.execute(Code::Prints);
+    hear(&mut world, &[], |_, _| {});
+    world.on(Event::Interrupt);
+    assert_eq!(tries(&world), 0);
+}
+
+#[test]
+fn a_cancelled_wait_is_said_to_be_stuck_only_while_its_code_runs() {
+    for (ends, stuck) in [(true, false), (false, true)] {
+        let mut world = World::ready(true);
+        world.deaf = true;
+        let id = world.execute(Code::Waits);
+        hear(&mut world, &[], |_, _| {});
+        world.stubborn = !ends;
+        world.on(Event::Interrupt);
+        hear(&mut world, &[], |_, _| {});
+        world.pass(Duration::from_millis(300));
+        world.pass(Duration::from_millis(100));
+        assert_eq!(world.text(&id, "stderr").contains("等待中断"), stuck);
+    }
+}
+
+#[test]
+fn somebody_who_uses_the_kernel_makes_it_go_first() {
+    let steps = |actions: &[Action]| actions.contains(&Action::StepForward);
+    let setup = || Setup {
+        steps_back: true,
+        ..Setup::default()
+    };
+    let cell = Message::new("execute_request", "1", json!({ "code": "1" }));
+    let info = Message::new("kernel_info_request", "1", json!({}));
+    for (event, forward) in [
+        (Event::Shell(cell), true),
+        (Event::Taken, true),
+        (Event::Shell(info), false),
+    ] {
+        let mut front = Front::new(setup());
+        assert_eq!(steps(&front.on(event, Moment::ZERO)), forward);
+        assert!(
+            !steps(&front.on(Event::Taken, Moment::ZERO)) || !forward,
+            "once"
+        );
+    }
+}
+
+#[test]
+fn what_clients_are_told_is_whole() {
+    let mut world = World::ready(true);
+    let code = json!({ "code": "shows", "user_expressions": { "a": "1" } });
+    let id = world.request("execute_request", code);
+    world.settle();
+    let answer = world.answer(&id).unwrap();
+    assert_eq!(answer["user_expressions"]["a"]["status"], "error");
+    // A display that is not the cell's value.
+    world.on(Event::Written(
+        Stream::Stdout,
+        b"EVCXR_BEGIN_CONTENT text/html\n<b>\nEVCXR_END_CONTENT\n".to_vec(),
+    ));
+    world.settle();
+    let displays = world.published(&id, "display_data");
+    assert_eq!(displays[0]["data"]["text/html"], "<b>");
+}
+
+#[test]
+fn what_rustc_says_is_heard_in_the_cell_that_it_is_about() {
+    // What evcxr makes of a cell `f();` in which nobody waits for `f`.
+    let generated = "#![allow(unused_imports, unused_mut, dead_code)]\n#[unsafe(no_mangle)]\n\
+        pub extern \"C\" fn run_user_code_1(\nevcxr_variable_store: *mut u8) -> *mut u8 {\n\
+        if std::panic::catch_unwind(||{\nprints;\n}).is_err() {\n}\nevcxr_variable_store\n}\n";
+    let said = |level: &str, generated: &str| {
+        let span = json!({
+            "file_name": "src/lib.rs", "is_primary": true, "label": "here",
+            "line_start": 6, "line_end": 6, "column_start": 1, "column_end": 7,
+        });
+        let message = json!({
+            "level": level, "message": "mismatched types", "children": [], "spans": [span],
+            "code": { "code": if level == "error" { "E0308" } else { "unused_must_use" } },
+        });
+        Event::Diagnosed(Diagnosis::new(generated.to_owned(), vec![message]))
+    };
+    let mut world = World::ready(true);
+    let id = world.request("execute_request", json!({ "code": "prints;\n" }));
+    world.on(said("warning", generated));
+    world.settle();
+    assert!(world.text(&id, "stderr").contains("单元格 [1]:1:1"));
+    assert_eq!(world.answer(&id).unwrap()["status"], "ok");
+    let mut world = World::ready(true);
+    let id = world.request("execute_request", json!({ "code": "mistake;\n" }));
+    let generated = generated.replace("prints", "mistake");
+    world.on(said("error", &generated));
+    world.settle();
+    let seen = seen(&world, &id);
+    assert_eq!((&*seen.error, &*seen.says), ("E0308", "mismatched types"));
+}
+
+#[test]
+fn evcxr_hears_places_in_its_own_terms() {
+    // A flag is two code points, and one character to evcxr.
+    for (kind, cursor) in [("complete_request", 2), ("inspect_request", 2)] {
+        let mut world = World::ready(true);
+        let id = world.request(kind, json!({ "code": "🇨🇳a", "cursor_pos": 3 }));
+        world.settle();
+        assert_eq!(world.replies[&id], 1);
+        let asked = world.done.iter().find_map(|action| match action {
+            Action::ToEvcxr(request) => Some(request.content()),
+            _ => None,
+        });
+        let asked = asked.unwrap();
+        let place = asked["cursor_pos"].as_u64().unwrap();
+        assert_eq!(place, cursor, "{kind}: {asked}");
+    }
+}
+
+#[test]
+fn what_is_said_of_another_request_is_nothing_to_this_one() {
+    let mut world = World::ready(true);
+    let id = world.execute(Code::Waits);
+    hear(&mut world, &[], |_, _| {});
+    let of_another = |kind: &str, content| Message {
+        parent_id: "another".to_owned(),
+        ..Message::new(kind, "m", content)
+    };
+    let reply = of_another("execute_reply", json!({ "status": "ok" }));
+    let idle = of_another("status", json!({ "execution_state": "idle" }));
+    world.on(Event::Replied(reply));
+    world.on(Event::Published(idle));
+    assert!(world.answer(&id).is_none());
+    let error = of_another("error", json!({ "ename": "Error", "evalue": "no" }));
+    world.on(Event::Published(error));
+    world.on(Event::Interrupt);
+    world.settle();
+    assert_eq!(seen(&world, &id).error, "已中断");
 }

@@ -111,6 +111,8 @@ pub struct World {
     pub ended: Option<u8>,
     /// Whether the `notebook` crate leaves flushes unanswered.
     pub deaf: bool,
+    /// Whether code goes on when its wait has been cancelled.
+    pub stubborn: bool,
     requests: u64,
 }
 
@@ -141,6 +143,7 @@ impl World {
             killed: false,
             ended: None,
             deaf: false,
+            stubborn: false,
             requests: 0,
         }
     }
@@ -235,7 +238,9 @@ impl World {
                     _ => Found::Nothing,
                 };
                 self.say_as_notebook(FromProcess::Interrupted(found));
-                if found == Found::Wait {
+                if found == Found::Wait && self.stubborn {
+                    self.in_wait = false;
+                } else if found == Found::Wait {
                     self.in_wait = false;
                     self.say_as_notebook(FromProcess::Unwound);
                     self.write_record(record::PANICKED, "");
@@ -411,9 +416,9 @@ impl World {
                 continue;
             }
             let text = request.content()["code"].as_str().unwrap().to_owned();
-            let code = CODES
-                .into_iter()
-                .find(|code| format!("{code:?}").to_lowercase() == text);
+            let code = CODES.into_iter().find(|code| {
+                format!("{code:?}").to_lowercase() == text.trim_end_matches([';', '\n'])
+            });
             self.publish(&request, "execute_input", json!({ "code": text }));
             self.busy = Some(Busy::Compiling(request, code.unwrap_or(Code::Quiet)));
         }
@@ -438,6 +443,7 @@ impl World {
             return true;
         }
         self.load_notebook();
+        self.write_record(record::MESSAGE, BEGUN);
         self.busy = Some(Busy::Running(request, code));
         match code {
             Code::Shows => {
@@ -554,6 +560,8 @@ impl World {
     }
 }
 
+/// A cell's code begins to run.
+const BEGUN: &str = r#"{"msg_type":"begun","content":{"library":"libcode_1.so","build":1}}"#;
 /// A cell's code has returned.
 const RETURNED: &str = r#"{"msg_type":"returned","content":{}}"#;
 /// A panic, as the `notebook` crate tells it.
