@@ -606,3 +606,89 @@ fn what_is_said_of_another_request_is_nothing_to_this_one() {
     world.settle();
     assert_eq!(seen(&world, &id).error, "已中断");
 }
+
+#[test]
+fn after_a_cell_that_names_crates_a_type_is_inferred_unless_it_failed_or_was_known() {
+    let infers = |world: &World| {
+        let infers = |action: &Action| matches!(action, Action::AskEvcxr(_, "complete_request", _));
+        world.done.iter().any(infers)
+    };
+    for (code, expected) in [
+        (":dep a = \"1\"\nlet x = 1;", true),
+        ("let x = 1;", false),
+        ("mistake", false),
+    ] {
+        let mut world = World::ready(true);
+        world.settle();
+        world.done.clear();
+        world.request("execute_request", json!({ "code": code }));
+        world.settle();
+        assert_eq!(infers(&world), expected, "{code}");
+    }
+    // What has been run ahead, with the rehearsal, needs no other.
+    let mut world = World::new(true, Some(":dep a = \"1\""));
+    world.start();
+    world.done.clear();
+    world.request("execute_request", json!({ "code": ":dep a = \"1\"" }));
+    world.settle();
+    assert!(!infers(&world));
+}
+
+#[test]
+fn a_value_is_a_result_only_of_a_good_cell_that_ends_in_one() {
+    let shows = |value: &str| {
+        let content = format!("EVCXR_BEGIN_CONTENT text/plain\n{value}\nEVCXR_END_CONTENT\n");
+        Event::Written(Stream::Stdout, content.into_bytes())
+    };
+    for (code, value, results, displays) in [
+        ("waits", "1", 0, 1), // it is cancelled
+        ("x", "1", 1, 0),
+        ("x;", "1", 0, 1),
+        ("x", "()", 0, 0),
+    ] {
+        let mut world = World::ready(true);
+        let id = world.request("execute_request", json!({ "code": code }));
+        world.compile();
+        world.on(shows(value));
+        world.on(Event::Interrupt);
+        world.settle();
+        assert_eq!(
+            world.published(&id, "execute_result").len(),
+            results,
+            "{code} {value}"
+        );
+        assert_eq!(
+            world.published(&id, "display_data").len(),
+            displays,
+            "{code} {value}"
+        );
+    }
+}
+
+#[test]
+fn a_process_that_is_no_more_is_not_listened_to() {
+    let mut world = World::ready(true);
+    world.execute(Code::Prints);
+    world.settle();
+    let old = world.notebook_says(FromProcess::WantsInput);
+    world.execute(Code::Exits);
+    world.settle();
+    world.execute(Code::Prints);
+    world.settle();
+    world.done.clear();
+    world.on(old);
+    for said in [FromProcess::WantsInput, FromProcess::Gone] {
+        world.on(Event::Process(1, said));
+    }
+    world.on(Event::Process(99, FromProcess::Loaded(99)));
+    assert_eq!(world.done, []);
+    // The crate of a process that runs may be gone without it, and then nobody waits for it.
+    let gone = world.notebook_says(FromProcess::Gone);
+    let id = world.execute(Code::Prints);
+    world.deaf = true;
+    hear(&mut world, &[], |_, _| {});
+    assert!(world.answer(&id).is_none());
+    world.on(gone);
+    hear(&mut world, &[], |_, _| {});
+    assert!(world.answer(&id).is_some());
+}
