@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use annotate_snippets::renderer::{AnsiColor, Style};
 use annotate_snippets::{
     Annotation, AnnotationKind, Group, Level, Origin, Patch, Renderer, Snippet,
 };
@@ -146,7 +147,7 @@ impl<'a> Drawer<'a> {
         }
         let mut report = vec![first];
         report.extend(more);
-        let drawing = Renderer::styled().term_width(WIDTH).render(&report);
+        let drawing = renderer().render(&report);
         Some(Told {
             code: code.map(str::to_owned),
             message: sentence.to_owned(),
@@ -366,6 +367,22 @@ impl<'a> Drawer<'a> {
             bytes: start..end,
         })
     }
+}
+
+/// rustc's renderer, in colours that can be read in a notebook, light or dark: Jupyter has darker ones
+/// for what is bright or bold, and shows errors on red.
+fn renderer() -> Renderer {
+    let colour = |colour: AnsiColor| colour.on_default();
+    Renderer::styled()
+        .term_width(WIDTH)
+        .error(colour(AnsiColor::Red))
+        .warning(colour(AnsiColor::Yellow).bold())
+        .note(Style::new().bold())
+        .help(colour(AnsiColor::Green))
+        .line_num(colour(AnsiColor::Blue))
+        .context(colour(AnsiColor::Blue))
+        .addition(colour(AnsiColor::Green))
+        .removal(colour(AnsiColor::Red))
 }
 
 /// What a cell is called.
