@@ -95,12 +95,21 @@ fn a_mistake_is_told_with_all_that_rustc_says() {
                     "fn take(text: String)",
                 ][..],
             ),
+            // A place in rustc's own sentence is one in the cell, too.
+            (
+                "fn copies<T: Copy>(_: T) {}\ncopies(async {});",
+                &[
+                    "error[E0277]",
+                    "`{async block@单元格 [8]:2:8}: Copy` is not satisfied",
+                    "--> 单元格 [8]:2:1",
+                ][..],
+            ),
             // Without a type evcxr takes another way.
             (
                 "let nope = no_such_function(1);",
                 &[
                     "error[E0425]",
-                    "--> 单元格 [8]:1:12",
+                    "--> 单元格 [9]:1:12",
                     "not found in this scope",
                 ][..],
             ),
@@ -108,9 +117,9 @@ fn a_mistake_is_told_with_all_that_rustc_says() {
                 "let a: u8 = \"\"; let b: u8 = no_such(1);",
                 &[
                     "error[E0308]",
-                    "单元格 [9]:1:13",
+                    "单元格 [10]:1:13",
                     "error[E0425]",
-                    "单元格 [9]:1:29",
+                    "单元格 [10]:1:29",
                 ][..],
             ),
         ] {

@@ -143,7 +143,7 @@ impl Cell {
                 .errors
                 .iter()
                 .filter_map(|error| error["evalue"].as_str());
-            errors.any(|said| said.contains(&told.message))
+            errors.any(|said| said.contains(&told.original))
         };
         let told: Vec<Told> = told.into_iter().filter(said).collect();
         if told.is_empty() {

@@ -10,7 +10,7 @@ use annotate_snippets::{
 };
 use serde_json::Value;
 
-use crate::evcxr::source_map::{GENERATED, Place, SourceMap, start_of_rust};
+use crate::evcxr::source_map::{GENERATED, Place, SourceMap, offset, start_of_rust};
 
 /// Columns of a drawing: what a notebook shows without scrolling, nearly.
 const WIDTH: usize = 110;
@@ -38,6 +38,8 @@ pub struct Told {
     pub code: Option<String>,
     /// Its first sentence.
     pub message: String,
+    /// The same as rustc has written it, with places in the generated file.
+    pub original: String,
     /// All that it says, without places and colours.
     pub all: String,
     /// The drawing, with colours.
@@ -113,6 +115,7 @@ struct Part {
 impl<'a> Drawer<'a> {
     /// None if it is about nothing that stands in a cell.
     fn tell(&self, message: &Value) -> Option<Told> {
+        let original = text(message, "message");
         let message = &self.named(message.clone());
         let spans = spans_of(message);
         let primary = spans.iter().find(|span| span["is_primary"] == true)?;
@@ -151,6 +154,7 @@ impl<'a> Drawer<'a> {
         Some(Told {
             code: code.map(str::to_owned),
             message: sentence.to_owned(),
+            original: original.to_owned(),
             all: all.join("\n"),
             drawing,
             place,
@@ -429,17 +433,6 @@ fn origin(span: &Value) -> Option<Origin<'static>> {
         Some(line) => origin.line(line as usize),
         None => origin,
     })
-}
-
-/// The byte at a line and a column, both from 1; columns are characters.
-fn offset(code: &str, line: usize, column: usize) -> Option<usize> {
-    let mut start = 0;
-    for _ in 1..line {
-        start += code[start..].find('\n')? + 1;
-    }
-    let line = code[start..].split('\n').next()?;
-    let mut ends = line.char_indices().map(|(at, _)| at).chain([line.len()]);
-    Some(start + ends.nth(column.checked_sub(1)?)?)
 }
 
 #[cfg(test)]

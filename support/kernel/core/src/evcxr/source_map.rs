@@ -601,7 +601,7 @@ impl Cell {
 
 /// The byte at a line and a column, both from 1; columns are characters, and the end of the line is
 /// one.
-fn offset(text: &str, line: usize, column: usize) -> Option<usize> {
+pub(crate) fn offset(text: &str, line: usize, column: usize) -> Option<usize> {
     let mut lines = text.split_inclusive('\n');
     let start: usize = lines.by_ref().take(line - 1).map(str::len).sum();
     let line = lines.next()?.trim_end_matches(['\n', '\r']);
