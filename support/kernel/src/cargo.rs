@@ -40,8 +40,8 @@ use std::process::{Command, ExitCode, ExitStatus};
 use anyhow::{Context, Result};
 use link::{record, variable};
 
-use crate::front::GENERATED;
 use cell::{Call, Recipe};
+use kernel_core::GENERATED;
 use kernel_core::evcxr::generated;
 use questions::Question;
 pub use sets::store::Stores;
@@ -117,14 +117,13 @@ fn builds_here() -> bool {
 
 fn rustc(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     if builds_here()
-        && let Some(call) = Call::of_rustc(&arguments)
+        && let Some(mut call) = Call::of_rustc(&arguments)
         && call.is_for_a_cell()
     {
         // What it warns of in a cell is for the student.
         arguments.retain(|argument| argument != FLAGS);
-        if let Some(call) = Call::of_rustc(&arguments) {
-            call.remember();
-        }
+        call.arguments.retain(|argument| argument != FLAGS);
+        call.remember();
     }
     let mut command = Command::new(real(RUSTC_ENV, "rustc"));
     command.args(arguments);

@@ -24,10 +24,10 @@ use rustix::io::fcntl_dupfd_cloexec;
 use serde_json::json;
 
 use crate::cargo::BUILD_ENV;
-use crate::front::{GENERATED, kept};
 use crate::start;
 use flush::{Flush, FlushStd};
 use kernel_core::evcxr::generated;
+use kernel_core::{GENERATED, kept};
 
 /// Runs cells until evcxr is gone. Without a front this process is evcxr's as ever.
 ///

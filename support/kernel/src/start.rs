@@ -205,7 +205,7 @@ fn notebook() -> Option<PathBuf> {
 /// its first cell ahead. None if that must not be.
 fn needs(place: &Place, notebook: &Path) -> Result<Option<Needs>> {
     let first = first_cell(notebook)?;
-    let Some(first) = first.filter(|first| front::may_be_run_ahead(first)) else {
+    let Some(first) = first.filter(|first| kernel_core::may_be_run_ahead(first)) else {
         return Ok(None);
     };
     let folder = std::env::current_dir()?;

@@ -25,6 +25,8 @@ const REPORT: Duration = Duration::from_millis(500);
 const LAST_WORDS: usize = 512;
 /// Longest wait for the answer to a flush.
 const FLUSH: Duration = Duration::from_secs(1);
+/// Stands where a place in a cell would, if it is not certain.
+const UNSURE: &str = "…";
 
 /// What has been read and not been sent.
 pub struct Output {
@@ -384,6 +386,3 @@ impl Front {
         }
     }
 }
-
-/// Stands where a place in a cell would, if it is not certain.
-const UNSURE: &str = "…";

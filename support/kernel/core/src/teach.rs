@@ -36,11 +36,7 @@ impl Teacher {
         let Some(Advice { says, section }) = advice else {
             return Vec::new();
         };
-        let mut lines: Vec<String> = says
-            .trim()
-            .lines()
-            .map(|line| format!("{INDENT}{line}"))
-            .collect();
+        let mut lines: Vec<String> = says.lines().map(|line| format!("{INDENT}{line}")).collect();
         let section = section.and_then(|key| self.sections.get(key));
         lines.extend(section.map(|section| format!("{INDENT}{section}")));
         lines

@@ -39,7 +39,6 @@ use ::link::variable;
 use anyhow::{Context, Result, bail};
 use jupyter_protocol::{ConnectionInfo, Transport};
 use kernel_core::{Event, Front, Setup, SourceMap, Teacher};
-pub use kernel_core::{GENERATED, kept, may_be_run_ahead};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;

@@ -177,8 +177,8 @@ pub fn rewrite(text: &str, secret: &str) -> Result<String> {
 
 fn unexpected(what: &str) -> String {
     format!(
-        "evcxr 生成的代码里，{what}与预期不同：内核是按 evcxr 0.22 写的，升级 evcxr 时要一起改 \
-         support/kernel/src/evcxr/generated.rs"
+        "evcxr 生成的代码里，{what}与预期不同：内核是按 evcxr 0.22 写的，升级 evcxr 时要一起改 {}",
+        file!()
     )
 }
 
