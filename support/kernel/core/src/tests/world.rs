@@ -97,6 +97,8 @@ pub struct World {
     notebook: Option<u64>,
     pub has_notebook: bool,
     connections: u64,
+    /// The latest connection that the front has let in.
+    welcomed: u64,
     /// Whether the process is in a wait, in which something may find it.
     in_wait: bool,
     /// A variable that each process sets up: its number says whether it is the same one.
@@ -135,6 +137,7 @@ impl World {
             notebook: None,
             has_notebook,
             connections: 0,
+            welcomed: 0,
             in_wait: false,
             processes: 0,
             done: Vec::new(),
@@ -211,6 +214,7 @@ impl World {
             Action::PassReply(reply) => {
                 *self.replies.entry(reply.parent_id.clone()).or_default() += 1;
             }
+            Action::Welcome(connection) => self.welcomed = *connection,
             Action::ToEvcxr(request) => self.ask_evcxr(request.clone()),
             Action::AskEvcxr(id, kind, content) => {
                 self.ask_evcxr(Message::new(kind, id, content.clone()));
@@ -424,8 +428,12 @@ impl World {
         }
     }
 
-    /// What is being compiled has been. False if nothing is.
+    /// What is being compiled has been. False if nothing is, or if the process that is to run it has
+    /// not been let in: until then it does not listen to evcxr, and nothing that it writes is read.
     pub fn compile(&mut self) -> bool {
+        if self.process.is_some_and(|process| self.welcomed < process) {
+            return false;
+        }
         let Some(Busy::Compiling(request, code)) = self
             .busy
             .take_if(|busy| matches!(busy, Busy::Compiling(..)))
