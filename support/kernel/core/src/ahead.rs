@@ -27,7 +27,10 @@ const COMPLETION: &str = "let rehearsal = vec![1, 2, 3]; rehearsal.le";
 /// Makes evcxr's cells asynchronous.
 const AWAIT: &str = "tokio::task::yield_now().await;";
 /// After its start, the time that a kernel gives to who knows already what to execute.
-const UNUSED: Duration = Duration::from_secs(1);
+const AFTER_START: Duration = Duration::from_secs(1);
+/// The same after a cell: less than it takes to read what the cell has shown, and more than a client
+/// needs that executes one cell after another.
+const AFTER_CELL: Duration = Duration::from_millis(300);
 
 /// Whether a cell does nothing but name crates and imports, each on a line.
 pub fn may_be_run_ahead(cell: &str) -> bool {
@@ -44,7 +47,7 @@ pub enum Plan {
     #[default]
     Nothing,
     /// A rehearsal, if nobody asks for anything before this moment.
-    Unused(Moment),
+    Pause(Moment),
     /// A rehearsal, as soon as evcxr has nothing to do.
     Rehearsal,
     /// The first cell.
@@ -104,14 +107,19 @@ impl Plan {
     /// evcxr hears us: a kernel that has nothing to run ahead may at least rehearse.
     pub fn begin(&mut self, now: Moment) {
         if let Plan::Nothing = self {
-            *self = Plan::Unused(now + UNUSED);
+            *self = Plan::Pause(now + AFTER_START);
         }
+    }
+
+    /// A cell has named crates: what the analyser knows has become old.
+    pub fn rehearse_again(&mut self, now: Moment) {
+        *self = Plan::Pause(now + AFTER_CELL);
     }
 
     /// When [`Plan::time_passes`] has something to do.
     pub fn moment(&self) -> Option<Moment> {
         match self {
-            Plan::Unused(until) => Some(*until),
+            Plan::Pause(until) => Some(*until),
             _ => None,
         }
     }
@@ -132,7 +140,7 @@ impl Plan {
                     *self = Plan::Nothing;
                     Step::Completion
                 }
-                Plan::Nothing | Plan::Unused(_) => return None,
+                Plan::Nothing | Plan::Pause(_) => return None,
             };
             return Some(Next::Own(step));
         };
@@ -239,7 +247,7 @@ mod tests {
             (ran(first, false), first, Next::Own(Step::Clear)),
             (Plan::first(first.to_owned()), first, Next::Asked),
             (Plan::Rehearsal, "1 + 1", Next::Asked),
-            (Plan::Unused(Moment::ZERO), "1 + 1", Next::Asked),
+            (Plan::Pause(Moment::ZERO), "1 + 1", Next::Asked),
             (Plan::Nothing, "1 + 1", Next::Asked),
         ] {
             assert_eq!(plan.next(Some(&cell(asked))), Some(next));
@@ -306,10 +314,20 @@ mod tests {
     fn a_kernel_that_nobody_uses_rehearses_after_a_while() {
         let mut plan = Plan::Nothing;
         plan.begin(Moment::ZERO);
-        plan.time_passes(UNUSED / 2);
-        assert_eq!((plan.moment(), plan.next(None)), (Some(UNUSED), None));
-        plan.time_passes(UNUSED);
+        plan.time_passes(AFTER_START / 2);
+        assert_eq!((plan.moment(), plan.next(None)), (Some(AFTER_START), None));
+        plan.time_passes(AFTER_START);
         assert_eq!(plan.next(None), Some(Next::Own(Step::Completion)));
+        // Once more after a cell that names crates, unless the next one comes at once.
+        for (asked, step) in [(false, Some(Next::Own(Step::Completion))), (true, None)] {
+            plan.rehearse_again(Moment::ZERO);
+            assert_eq!(plan.next(None), None);
+            if asked {
+                assert_eq!(plan.next(Some(&cell("1 + 1"))), Some(Next::Asked));
+            }
+            plan.time_passes(AFTER_CELL);
+            assert_eq!(plan.next(None), step);
+        }
         // Another, for which there is something to run ahead, does not wait for that.
         let mut plan = Plan::first(String::new());
         plan.begin(Moment::ZERO);

@@ -617,7 +617,7 @@ impl Front {
             self.abort_queue();
         }
         if well && !known && complete::names_crates(&cell.code) {
-            self.plan = Plan::Rehearsal;
+            self.plan.rehearse_again(self.now);
         }
         self.tidy = Some(self.now + REST);
     }

@@ -362,19 +362,7 @@ impl Sources {
     /// Adds what one of the files says that rustc writes for make: `target: source source` for each
     /// target, blanks in names escaped, and `# env-dep:NAME=value`.
     fn add(&mut self, text: &str) -> Option<()> {
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        let sources: Vec<PathBuf> = lines
-            .filter_map(|line| line.split_once(": "))
-            .flat_map(|(_, names)| {
-                names
-                    .replace("\\ ", "\0")
-                    .split(' ')
-                    .map(path)
-                    .collect::<Vec<_>>()
-            })
-            .filter(|source| source.is_absolute())
-            .filter(|source| !is_of_a_registry(source) && !is_generated(source))
-            .collect();
+        let sources = sources(text);
         if sources.is_empty() {
             return Some(());
         }
@@ -415,6 +403,28 @@ impl Sources {
             |(name, value): (&String, &Option<String>)| std::env::var(name).ok() == *value;
         self.files.iter().all(file) && self.variables.iter().all(variable)
     }
+}
+
+/// The sources that may change which one of the files names that rustc writes for make.
+fn sources(text: &str) -> Vec<PathBuf> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.split_once(": "))
+        .flat_map(|(_, names)| {
+            names
+                .replace("\\ ", "\0")
+                .split(' ')
+                .map(path)
+                .collect::<Vec<_>>()
+        })
+        .filter(|source| source.is_absolute())
+        .filter(|source| !is_of_a_registry(source) && !is_generated(source))
+        .collect()
+}
+
+/// Whether one of the files that rustc writes for make says nothing that a cell depends on.
+pub fn never_changes(dep_info: &Path) -> bool {
+    fs::read_to_string(dep_info).is_ok_and(|text| sources(&text).is_empty())
 }
 
 /// A name in which a blank is written as a NUL.

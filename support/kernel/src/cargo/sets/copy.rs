@@ -1,5 +1,6 @@
 //! Copies of what cargo has compiled. The big artifacts are linked; whatever cargo writes to in place
-//! is copied, or a kernel would write through into the original.
+//! is copied, or a kernel would write through into the original. What nobody looks at again stays
+//! behind: to make a thousand files is what takes time.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -39,7 +40,8 @@ pub fn merge(from: &Path, to: &Path) -> io::Result<()> {
             continue;
         }
         let is_other = fingerprinted(entry.path()).is_some_and(|name| others.contains(&name));
-        if is_other || target.symlink_metadata().is_ok() {
+        let is_known = is_other || target.symlink_metadata().is_ok();
+        if is_known || is_never_read(entry.path()) {
             continue;
         }
         if !is_never_rewritten(entry.path()) || link(entry.path(), &target).is_err() {
@@ -78,10 +80,33 @@ fn is_of_a_cell(name: &str) -> bool {
         || cell::FILES.contains(&name)
 }
 
-/// Compiled dependencies with a hash in their names. A path dependency's dylib has none
-/// (`libnest_tokio.so`), and the linker writes to it in place.
+/// Compiled dependencies, and build scripts, with a hash in their names. A path dependency's dylib
+/// has none (`libnest_tokio.so`), and the linker writes to it in place.
 fn is_never_rewritten(path: &Path) -> bool {
-    is_library(path) && has_hash(path)
+    (is_library(path) || is_in_folder(path, 2, "build")) && has_hash(path)
+}
+
+/// What is not read when it has once been compiled: why something would have to be compiled again,
+/// when it was begun, what its build script wrote to stderr, the second names of build scripts (cargo
+/// gives them again), and which sources, that never change, something was made from.
+fn is_never_read(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if is_in_folder(path, 2, ".fingerprint") {
+        return name == "invoked.timestamp" || name.ends_with(".json");
+    }
+    if is_in_folder(path, 2, "build") {
+        let is_second_name = name.starts_with("build-script-");
+        return is_second_name
+            || name.ends_with(".d")
+            || ["invoked.timestamp", "stderr"].contains(&&*name);
+    }
+    is_in_folder(path, 1, "deps") && name.ends_with(".d") && cell::never_changes(path)
+}
+
+/// Whether the folder so many above a file has this name.
+fn is_in_folder(path: &Path, above: usize, name: &str) -> bool {
+    let mut folders = path.ancestors().skip(above);
+    folders.next().is_some_and(|folder| folder.ends_with(name))
 }
 
 /// Such a dylib.
@@ -90,11 +115,10 @@ fn is_rewritten(path: &Path) -> bool {
 }
 
 fn is_library(path: &Path) -> bool {
-    let in_deps = path.parent().is_some_and(|folder| folder.ends_with("deps"));
     let compiled = path
         .extension()
         .is_some_and(|ext| ["rlib", "rmeta", "so"].iter().any(|known| ext == *known));
-    in_deps && compiled
+    is_in_folder(path, 1, "deps") && compiled
 }
 
 /// Whether a name ends with what cargo tells two compilations of a package apart by.
@@ -171,6 +195,41 @@ mod tests {
                 .unwrap()
         };
         assert_eq!(time(&from), time(&to));
+    }
+
+    #[test]
+    fn what_nobody_reads_again_stays_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let unit = "serde-0123456789abcdef";
+        let stays = [
+            format!("{PRINTS}/{unit}/invoked.timestamp"),
+            format!("{PRINTS}/{unit}/lib-serde.json"),
+            format!("debug/build/{unit}/build-script-build"),
+            format!("debug/build/{unit}/stderr"),
+            format!("{DEPS}/{unit}.d"),
+        ];
+        let goes = [
+            format!("{PRINTS}/{unit}/lib-serde"),
+            format!("{PRINTS}/{unit}/dep-lib-serde"),
+            format!("debug/build/{unit}/output"),
+            format!("debug/build/{unit}/root-output"),
+            format!("debug/build/{unit}/out/generated.json"),
+            format!("{DEPS}/notebook.d"),
+        ];
+        for path in stays.iter().chain(&goes) {
+            let source = match path.ends_with("notebook.d") {
+                true => "/work/notebook/src/lib.rs",
+                false => "/home/.cargo/registry/src/index/serde-1.0.0/src/lib.rs",
+            };
+            write(&from, path, &format!("x: {source}\n"));
+        }
+        let script = format!("debug/build/{unit}/build_script_build-0123456789abcdef");
+        write(&from, &script, "");
+        merge(&from, &to).unwrap();
+        assert!(stays.iter().all(|path| !to.join(path).exists()));
+        assert!(goes.iter().all(|path| to.join(path).exists()));
+        assert_eq!(fs::metadata(to.join(script)).unwrap().nlink(), 2);
     }
 
     #[test]
