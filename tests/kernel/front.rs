@@ -25,6 +25,8 @@ use tokio::time::{timeout, timeout_at};
 
 /// How long a student waits between two interrupts.
 const AGAIN: Duration = Duration::from_millis(300);
+/// What hangs does not answer within.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A second client of a kernel, that sees each message.
 pub struct Client {
@@ -822,6 +824,86 @@ fn names_are_completed_and_inspected_wherever_they_stand() {
             let text = reply["data"].to_string();
             assert!(text.contains(expected), "{code} at {cursor}: {reply}");
         }
+    });
+}
+
+/// Cells that a student is still writing, or that are wrong; the cursor is at `|`.
+const BROKEN: [&str; 18] = [
+    "fn f( {\n    let n = 1; insp|",
+    "let s = \"never ends; inspected.cla|",
+    "let x = inspected.|",
+    "println!(\"{}\", inspected.cla|",
+    "println!(\"{inspected:?} {}\", insp|;",
+    "match inspected { 1 => inspected.cla|",
+    "struct S { a: u8, \nlet y = insp|",
+    "}}}} insp|",
+    "let x: = inspected.cla|;",
+    "/* never ends inspected.|",
+    "for i in 0.. { if i > { insp|",
+    "#[derive(\nstruct T; insp|",
+    "use std::{collections::|",
+    "std::thread::spawn(move || { std::thread::sle|",
+    "let r = r#\"never ends {inspected.|",
+    "async { async move { inspected.|",
+    "let a: Vec<Vec<Vec<Vec<Vec<Vec<u8>>> = inspected.|",
+    "inspected.clamp(inspected.clamp(inspected.clamp(|",
+];
+
+#[test]
+fn in_a_broken_cell_completion_and_inspection_answer_as_quickly_as_elsewhere() {
+    run(async {
+        let kernel = common::kernel().await;
+        let mut client = Client::new(&kernel).await;
+        client.shown("let inspected = 5;").await;
+        let mut ask = async |marked: &str| {
+            let (before, behind) = marked.split_once('|').unwrap();
+            let (code, cursor_pos) = (format!("{before}{behind}"), before.chars().count());
+            let since = std::time::Instant::now();
+            let complete = CompleteRequest {
+                code: code.clone(),
+                cursor_pos,
+            };
+            client.ask(complete).await;
+            let reply = timeout(SOON, client.reply()).await;
+            let reply = reply.unwrap_or_else(|_| panic!("not completed: {marked}"));
+            assert_eq!(reply.header.msg_type, "complete_reply", "{marked}");
+            let inspect = InspectRequest {
+                code,
+                cursor_pos,
+                detail_level: Some(0),
+            };
+            client.ask(inspect).await;
+            let reply = timeout(SOON, client.reply()).await;
+            let reply = reply.unwrap_or_else(|_| panic!("not inspected: {marked}"));
+            assert_eq!(reply.header.msg_type, "inspect_reply", "{marked}");
+            since.elapsed()
+        };
+        let deep = format!("{}inspected.|", "(".repeat(500));
+        let mut of_well = Vec::new();
+        let mut of_broken = Vec::new();
+        for broken in BROKEN.iter().copied().chain([&*deep]) {
+            of_well.push(ask("let x = inspected.cla|mp(1, 2);").await);
+            of_broken.push((ask(broken).await, broken));
+        }
+        of_well.sort();
+        of_broken.sort();
+        let well = of_well[of_well.len() / 2];
+        let (median, (longest, of)) = (of_broken[of_broken.len() / 2].0, of_broken.last().unwrap());
+        println!("well: {well:?}, broken: {median:?}, the longest {longest:?}: {of:.60}");
+        assert!(
+            median < well * 2 + Duration::from_millis(50),
+            "{of_broken:#?}"
+        );
+        assert!(
+            *longest < well * 5 + Duration::from_millis(500),
+            "{of_broken:#?}"
+        );
+        // And goes on.
+        let shown = client.shown("inspected").await;
+        let is_result = |(kind, content): &(String, Value)| {
+            kind == "execute_result" && content["data"]["text/plain"] == "5"
+        };
+        assert!(shown.iter().any(is_result), "{shown:?}");
     });
 }
 

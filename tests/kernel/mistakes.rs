@@ -1,12 +1,12 @@
 //! What a student is told about code that does not compile, or that rustc warns of: as much as in a
 //! terminal, once, and with the places named by cell.
 
-use crate::common::{assert_in_order, failure, notebook_kernel, ok, run};
+use crate::common::{assert_in_order, notebook_kernel, ok, run};
 use runner::client::{Execution, KernelClient, Outcome};
 use std::time::Duration;
 
 /// What a cell that must fail shows of that, without colours.
-async fn told(kernel: &mut KernelClient, code: &str) -> String {
+pub async fn told(kernel: &mut KernelClient, code: &str) -> String {
     let execution = kernel
         .execute(code, Duration::from_secs(120))
         .await
@@ -172,16 +172,170 @@ fn a_future_that_nobody_awaits_is_warned_of_once_and_the_cell_is_well() {
     });
 }
 
+/// Each in a kernel in which the cells before have run; what is advised is run as it is advised.
 #[test]
-fn what_evcxr_refuses_is_said_in_its_own_words_and_not_as_rustcs() {
+fn what_evcxr_refuses_is_said_with_why_and_with_ways_out_that_work() {
     run(async {
-        let mut kernel = notebook_kernel().await;
-        for (code, name) in [
-            ("let h = async { 5 };", "h"),
-            ("let c = |n: i32| n + 1;", "c"),
+        let mut kernel = notebook_kernel().await; // [1]
+        let before = "use std::pin::pin;\nasync fn one() -> u32 { 1 }\n\
+            fn evens() -> impl Iterator<Item = u32> { (0..6).filter(|n| n % 2 == 0) }\n\
+            let list = vec![1, 2, 3];\nlet text = String::from(\" cn \");\n\
+            let lock = tokio::sync::Mutex::new(5);\none().await;";
+        ok(&mut kernel, before).await; // [2]
+        for (code, message, advised) in [
+            (
+                "let double = |n: u32| n * 2;",
+                "变量 double 是闭包",
+                &["let double: Box<dyn Fn(u32) -> _> = Box::new(|n: u32| n * 2);"][..],
+            ),
+            (
+                "let waits = async { 5 };",
+                "变量 waits 是还没有执行的 future",
+                &[
+                    "let waits = async { 5 }.await;",
+                    "let waits = tokio::spawn(async { 5 });",
+                    "Box::pin(async { 5 });",
+                ],
+            ),
+            (
+                "let later = one();",
+                "变量 later 是还没有执行的 future",
+                &["let later: std::pin::Pin<Box<dyn Future<Output = u32>>> = Box::pin(one());"],
+            ),
+            (
+                "let mut pinned = pin!(one());",
+                "变量 pinned 被 pin! 固定",
+                &[
+                    "let mut pinned: std::pin::Pin<Box<dyn Future<Output = u32>>> = Box::pin(one());",
+                ],
+            ),
+            (
+                "let numbers = evens();",
+                "变量 numbers 的类型是 impl Iterator<Item = u32>",
+                &[
+                    "let numbers: Box<dyn Iterator<Item = u32>> = Box::new(evens());",
+                    "let numbers: Vec<_> = evens().collect();",
+                ],
+            ),
+            (
+                "let doubled = (1..4).map(|n| n * 2);",
+                "变量 doubled 的类型是 ",
+                &["let doubled: Vec<_> = (1..4).map(|n| n * 2).collect();"],
+            ),
+            (
+                "let part = &list[1..];",
+                "变量 part 借用了 list",
+                &["let part = list[1..].to_owned();"],
+            ),
+            (
+                "let trimmed = text.trim();",
+                "变量 trimmed 借用了 text",
+                &["let trimmed = text.trim().to_owned();"],
+            ),
+            (
+                "let guard = lock.lock().await;",
+                "变量 guard 借用了 lock",
+                &["{ let guard = lock.lock().await; … }"],
+            ),
+            (
+                "let chosen = tokio::select! { n = one() => n };",
+                "变量 chosen 的类型",
+                &["let chosen: 类型 = tokio::select! { n = one() => n };"],
+            ),
         ] {
-            let message = failure(&mut kernel, code).await;
-            assert!(message.contains(&format!("变量 {name} ")), "{message}");
+            let told = told(&mut kernel, code).await;
+            assert_in_order(code, &told, &[&[message], advised, &["大括号"]].concat());
+            assert!(!told.contains("persist"), "{told}");
+            for line in advised.iter().filter(|line| !line.contains(['…', '类'])) {
+                let line = told
+                    .lines()
+                    .find_map(|told| told.find(line).map(|at| &told[at..]));
+                // What stands in the box is not known before.
+                ok(&mut kernel, line.unwrap()).await;
+            }
         }
+        assert_eq!(ok(&mut kernel, "double(4)").await.result(), Some("8"));
+        assert_eq!(ok(&mut kernel, "later.await").await.result(), Some("1"));
+    });
+}
+
+#[test]
+fn a_variable_that_is_gone_is_told_of_with_the_cell_that_took_it() {
+    run(async {
+        let mut kernel = notebook_kernel().await; // [1]
+        ok(&mut kernel, "struct Point { x: u32 }").await; // [2]
+        ok(
+            &mut kernel,
+            "let text = String::from(\"cn\");\nlet point = Point { x: 1 };",
+        )
+        .await; // [3]
+        ok(&mut kernel, "drop(text);").await; // [4]
+        let moved = told(&mut kernel, "text.len()").await; // [5]
+        assert_in_order(
+            "text",
+            &moved,
+            &[
+                "error[E0425]",
+                "text 在单元格 [3] 里定义过",
+                "单元格 [4]",
+                "text.clone()",
+            ],
+        );
+        let redefined = ok(
+            &mut kernel,
+            "struct Point { x: u32, y: u32 }\nlet other = 1;",
+        )
+        .await; // [6]
+        let warned = [redefined.stream("stderr"), redefined.stream("stdout")].concat();
+        assert!(!warned.contains("redefined"), "{warned}");
+        let lost = told(&mut kernel, "point.x").await; // [7]
+        assert_in_order("point", &lost, &["point", "单元格 [3]", "再执行一次"]);
+        assert!(!lost.contains("redefined"), "{lost}");
+    });
+}
+
+/// With the `notebook` crate, which knows of a panic while what led to it is still being called.
+#[test]
+fn a_panic_names_the_functions_of_the_students_that_led_to_it() {
+    run(async {
+        let mut kernel = notebook_kernel().await; // [1]
+        let before = "fn parse(text: &str) -> u32 { text.parse().unwrap() }\n\
+            async fn load(text: &str) -> u32 { tokio::task::yield_now().await; parse(text) }\n\
+            struct Flag;\nimpl Flag { fn size(&self) -> u32 { parse(\"三\") } }\n\
+            impl Drop for Flag { fn drop(&mut self) {} }";
+        ok(&mut kernel, before).await; // [2]
+        for (code, trail) in [
+            ("parse(\"三\");", "经过的函数：parse"), // [3]
+            ("load(\"三\").await;", "经过的函数：async fn load → parse"),
+            ("Flag.size();", "经过的函数：Flag::size → parse"),
+            (
+                "let sum: u32 = [1].iter().map(|_| parse(\"三\")).sum();",
+                "经过的函数：单元格 [6] 里的闭包 → parse",
+            ),
+        ] {
+            let told = told(&mut kernel, code).await;
+            assert_in_order(code, &told, &["panic", "单元格 [2] 第 1 行", trail]);
+            assert!(told.lines().any(|line| line.trim() == trail), "{told}");
+            for internal in ["run_user_code", "core::", "tokio", "evcxr"] {
+                assert!(!told.contains(internal), "{told}");
+            }
+        }
+        let direct = told(
+            &mut kernel,
+            "let nothing: Option<u8> = None;\nnothing.unwrap();",
+        )
+        .await;
+        assert!(!direct.contains("经过"), "{direct}");
+        // In a task, which is reported as std does.
+        let code = "tokio::spawn(async { load(\"三\").await }).await.unwrap();"; // [8]
+        let execution = kernel.execute(code, Duration::from_secs(60)).await.unwrap();
+        assert_in_order(
+            code,
+            &warnings(&execution),
+            &[
+                "panicked at 单元格 [2]",
+                "经过的函数：单元格 [8] 里的 async 块 → async fn load → parse",
+            ],
+        );
     });
 }

@@ -5,7 +5,6 @@
 //! buffers when a cell ends. Displays and panics travel within standard output, as records, so that
 //! they keep their place among the text; the socket carries interrupts.
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -22,6 +21,7 @@ use link::{frame, variable};
 use serde_json::{Value, json};
 
 use crate::pump::duplicate;
+use crate::stack;
 
 /// How long the front may take to let us in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
@@ -173,20 +173,13 @@ fn describe(panic: &PanicHookInfo<'_>) -> Value {
         "line": place.map(|place| place.line()),
         "column": place.map(|place| place.column()),
         "library": place.and_then(|place| library_of(place.file())),
+        "stack": stack::calls(),
     })
 }
 
 /// The library that holds this text: of a panic's place, the one with the code that panicked. Each
 /// cell is a library of its own, and the names and numbers of the place are the same in all.
 fn library_of(text: &str) -> Option<String> {
-    // SAFETY: all zeros is a valid value of this record of pointers.
-    let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
-    // SAFETY: the address is only looked up.
-    let known = unsafe { libc::dladdr(text.as_ptr().cast(), &mut found) } != 0;
-    if !known || found.dli_fname.is_null() {
-        return None;
-    }
-    // SAFETY: a name that the dynamic linker keeps as long as the library is loaded: for ever.
-    let name = unsafe { CStr::from_ptr(found.dli_fname) };
-    name.to_str().ok().map(str::to_owned)
+    let (library, _) = stack::library(text.as_ptr().cast())?;
+    Some(library.to_owned())
 }

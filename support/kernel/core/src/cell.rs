@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use crate::complete;
 use crate::diagnosis::{Cells, Diagnosis, Told};
+use crate::evcxr::limits::{self, Refused};
 use crate::evcxr::source_map::SourceMap;
-use crate::evcxr::{limits, words};
+use crate::evcxr::words;
 use crate::failure::{self, Panic};
 use crate::interrupt::Interruption;
 use crate::message::Message;
@@ -33,6 +34,8 @@ pub struct Cell {
     pub diagnosis: Option<Diagnosis>,
     /// The last panic on its thread, which may have been caught.
     pub panic: Option<Panic>,
+    /// Its variables that are no more because their types have changed.
+    pub lost: Vec<String>,
     /// How its code ended, if not well.
     pub failed: Option<Failed>,
     /// Whether the client can ask the student something.
@@ -72,6 +75,7 @@ impl Cell {
             errors: Vec::new(),
             diagnosis: None,
             panic: None,
+            lost: Vec::new(),
             failed: None,
             allows_input: content["allow_stdin"] != false,
             question: None,
@@ -115,7 +119,7 @@ impl Cell {
             Some(Failed::Panicked) => {
                 let panic = self.panic.clone().unwrap_or_default();
                 let more = teacher.of_panic(&panic.message);
-                vec![failure::of_panic(&panic, panic.place(map).as_ref(), more)]
+                vec![failure::of_panic(&panic, map, more)]
             }
             Some(Failed::Returned(message)) => vec![failure::of_returned(message.trim_end())],
             None if !failed => Vec::new(),
@@ -133,27 +137,35 @@ impl Cell {
     /// The errors that have been found before the code ran: as rustc says them, if it is rustc who
     /// says so, or else as evcxr does.
     fn mistakes(&self, map: &SourceMap, teacher: &Teacher) -> Vec<Value> {
-        let was_variable = |name: &str| map.has_variable(name);
-        let told = match &self.diagnosis {
+        let all = match &self.diagnosis {
             Some(diagnosis) => diagnosis.errors(self.cells(map)),
             None => Vec::new(),
         };
-        let said = |told: &Told| {
+        let short_lived = all
+            .iter()
+            .find(|told| told.code.as_deref() == Some("E0597"));
+        let refused = Refused {
+            code: &self.code,
+            map,
+            owner: short_lived.and_then(|told| told.message.split('`').nth(1)),
+            lost: &self.lost,
+        };
+        let said = |told: &&Told| {
             let mut errors = self
                 .errors
                 .iter()
                 .filter_map(|error| error["evalue"].as_str());
             errors.any(|said| said.contains(&told.original))
         };
-        let told: Vec<Told> = told.into_iter().filter(said).collect();
+        let told: Vec<Told> = all.iter().filter(said).cloned().collect();
         if told.is_empty() {
             let errors = self.errors.iter().cloned();
             return errors
-                .map(|error| limits::explained(error, &self.code, was_variable))
+                .map(|error| limits::explained(error, refused))
                 .collect();
         }
         // What is evcxr's doing needs no other reason.
-        let more = |told: &Told| match limits::hint(&told.message, &self.code, was_variable) {
+        let more = |told: &Told| match limits::hint(&told.message, refused) {
             Some(hint) => vec![format!("  {hint}")],
             None => teacher.of_mistake(told),
         };

@@ -554,6 +554,16 @@ help: consider `await`ing on the `Future`
     }
 
     #[test]
+    fn marks_stand_below_wide_characters() {
+        let text = looks("", "let 国旗: u32 = \"中国\";\n");
+        let mut lines = text.lines().skip_while(|line| !line.contains("let"));
+        let (code, marks) = (lines.next().unwrap(), lines.next().unwrap());
+        let before = &code[..code.find('"').unwrap()];
+        let columns = before.chars().map(|c| 1 + usize::from(!c.is_ascii()));
+        assert_eq!(marks.find("^^^^^^ "), Some(columns.sum()), "{text}");
+    }
+
+    #[test]
     fn all_that_rustc_says_is_there_and_nothing_of_evcxrs() {
         for (items, body, pieces) in [
             (

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::diagnosis::Told;
 use crate::evcxr::source_map::{GENERATED, Place, SourceMap};
+use crate::evcxr::trail::{self, Frames};
 
 /// What stands in the names of the standard library's files: without its sources, and with them.
 const OF_STD: [&str; 2] = ["/rustc/", "/rustlib/src/rust/library/"];
@@ -21,6 +22,8 @@ pub struct Panic {
     column: usize,
     /// What holds the code at this place, if that is known.
     library: Option<PathBuf>,
+    /// What was being called.
+    stack: Vec<Frames>,
 }
 
 impl Panic {
@@ -43,6 +46,7 @@ impl Panic {
             line: number("line"),
             column: number("column"),
             library: content["library"].as_str().map(PathBuf::from),
+            stack: trail::frames(&content["stack"]),
         }
     }
 
@@ -75,11 +79,10 @@ impl Panic {
         };
         let panic = Panic {
             message: message.to_owned(),
-            thread: None,
             file: place.next()?.to_owned(),
             line,
             column,
-            library: None,
+            ..Panic::default()
         };
         Some((panic, start_of_report(stderr, at)))
     }
@@ -90,6 +93,11 @@ impl Panic {
         generated
             .then(|| map.find(self.library.as_deref(), self.line, self.column))
             .flatten()
+    }
+
+    /// The line that tells which of the student's functions led there.
+    pub fn trail(&self, map: &SourceMap) -> Option<String> {
+        map.trail(&self.stack)
     }
 
     /// Whether its place says nothing to anybody: it is in no file, in one that nobody has seen, or
@@ -106,7 +114,12 @@ impl Panic {
             None => format!(" at {}:{}:{}", self.file, self.line, self.column),
         };
         let thread = self.thread.as_deref().unwrap_or("main");
-        format!("\nthread '{thread}' panicked{place}:\n{}\n", self.message)
+        let trail = self.trail(map).map(|trail| format!("{trail}\n"));
+        let trail = trail.unwrap_or_default();
+        format!(
+            "\nthread '{thread}' panicked{place}:\n{}\n{trail}",
+            self.message
+        )
     }
 }
 
@@ -152,8 +165,8 @@ pub fn of_mistakes(told: &[Told], more: impl Fn(&Told) -> Vec<String>) -> Value 
 }
 
 /// The `error` for a panic; `more` is what else there is to say of it.
-pub fn of_panic(panic: &Panic, place: Option<&Place>, more: Vec<String>) -> Value {
-    let mut details = match place {
+pub fn of_panic(panic: &Panic, map: &SourceMap, more: Vec<String>) -> Value {
+    let mut details = match panic.place(map) {
         Some(place) => vec![
             format!("  {place}："),
             format!("    {}", place.text),
@@ -165,6 +178,7 @@ pub fn of_panic(panic: &Panic, place: Option<&Place>, more: Vec<String>) -> Valu
         None if panic.is_nowhere() => vec![],
         None => vec![format!("  {}:{}:{}", panic.file, panic.line, panic.column)],
     };
+    details.extend(panic.trail(map).map(|trail| format!("  {trail}")));
     details.extend(more);
     let message = match &*panic.message {
         "" => "由 resume_unwind 传来；它原来的说明在上面的输出里",

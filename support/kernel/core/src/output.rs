@@ -166,6 +166,7 @@ impl Front {
                 self.tell_evcxr(words::RETURNED);
             }
             Piece::Changed(variable) => {
+                self.lose_variable(&variable);
                 self.tell_evcxr(&format!("{}{variable}", words::CHANGED_TYPE));
             }
             Piece::Question(question, secret) => {
@@ -174,6 +175,23 @@ impl Front {
                 }
             }
             Piece::Ended => self.begin_ending(),
+        }
+    }
+
+    /// A variable's type has been defined again, and its value is of the old one.
+    fn lose_variable(&mut self, name: &str) {
+        let again = match self.map.defining(name) {
+            Some((count, _)) => format!("把单元格 [{count}] 再执行一次"),
+            None => "再用 let 定义一次".to_owned(),
+        };
+        let notice = format!(
+            "[变量丢了] {name} 的类型重新定义过，旧的值是旧类型的，不能再用：要它，{again}。\n"
+        );
+        self.output
+            .batch
+            .add(Stream::Stderr, notice.as_bytes(), self.now);
+        if let Turn::Cell(cell) = &mut self.turn {
+            cell.lost.push(name.to_owned());
         }
     }
 

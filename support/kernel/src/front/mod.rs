@@ -121,7 +121,7 @@ pub async fn run(settings: Settings<'_>) -> Result<u8> {
         rust: settings.rust,
         ahead: settings.ahead,
         steps_back: settings.steps_back && priority::low(),
-        map: SourceMap::new(|path| std::fs::read_to_string(path).ok()),
+        map: SourceMap::new(|path| std::fs::read(path).ok()),
         teacher: Teacher::new(settings.sections),
     });
     let mut shell = Shell::new(core, outer, session.clone(), Log::new());

@@ -57,7 +57,8 @@ const DEPTH: usize = 4;
 const DEPTH_BARE: usize = 3;
 
 const RUNTIME: &str = "mod evcxr_internal_runtime {\n";
-const CHANGED: &str = "            println!(\"{VARIABLE_CHANGED_TYPE}{name}\");\n";
+const CHANGED: &str = "            eprintln!(\"The type of the variable {name} was redefined, so was lost.\",);\n            \
+    println!(\"{VARIABLE_CHANGED_TYPE}{name}\");\n";
 
 /// What stands before and behind the trait and the format that an error is shown with.
 const ERROR_STRUCT: &str = "struct EvcxrUserCodeError {}\n";
@@ -165,7 +166,7 @@ pub fn rewrite(text: &str, secret: &str) -> Result<String> {
     let Some(at) = module.find(CHANGED).filter(|_| module.ends_with("\n}\n")) else {
         bail!(unexpected("变量类型变化的通知"));
     };
-    let told = "            crate::evcxr_kernel::tell(b'C', name);\n";
+    let told = "            crate::evcxr_kernel::tell(b'C', name);\n\n";
     changes.put(runtime + at, CHANGED.len(), told);
     if let Some(at) = at_depth(0, ERROR_STRUCT) {
         let (at, length, told) = returned(&text[..runtime], at + ERROR_STRUCT.len())

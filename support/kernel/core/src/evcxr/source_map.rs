@@ -19,6 +19,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use ra_ap_syntax::ast::{Expr, Fn, HasName, Item, Use};
 use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxKind, SyntaxNode};
 
+use super::bindings::{bindings, mentions};
+use super::trail::{self, Frames};
+
 /// What every generated file is called in the messages of rustc and in panics.
 pub const GENERATED: &str = "src/lib.rs";
 
@@ -116,12 +119,14 @@ impl Place {
 }
 
 /// Reads a file, if it is there.
-type Read = Box<dyn std::ops::Fn(&Path) -> Option<String> + Send + Sync>;
+type Read = Box<dyn std::ops::Fn(&Path) -> Option<Vec<u8>> + Send + Sync>;
 
 /// The cells, and the libraries that were made of them.
 pub struct SourceMap {
     read: Read,
     cells: Vec<Cell>,
+    /// How many of them another process has run, which is no more.
+    of_earlier_processes: usize,
     builds: Vec<Build>,
     memory: Mutex<Memory>,
 }
@@ -190,13 +195,14 @@ impl Default for SourceMap {
 }
 
 impl SourceMap {
-    /// Reads the files that libraries are made from ([`kept`]) in this way.
+    /// Reads libraries, and the files that they are made from ([`kept`]), in this way.
     pub fn new(
-        read: impl std::ops::Fn(&Path) -> Option<String> + Send + Sync + 'static,
+        read: impl std::ops::Fn(&Path) -> Option<Vec<u8>> + Send + Sync + 'static,
     ) -> SourceMap {
         SourceMap {
             read: Box::new(read),
             cells: Vec::new(),
+            of_earlier_processes: 0,
             builds: Vec::new(),
             memory: Mutex::default(),
         }
@@ -219,19 +225,24 @@ impl SourceMap {
     /// A new process runs the cells: what has been running is gone.
     pub fn begin_anew(&mut self) {
         self.builds.clear();
+        self.of_earlier_processes = self.cells.len();
         *self.remembered() = Memory::default();
     }
 
-    /// Whether a cell that has run says `let name`.
-    pub fn has_variable(&self, name: &str) -> bool {
-        let says = |code: &str, binding: &str| {
-            let text = format!("let {binding}{name}");
-            let mut ends = code.match_indices(&text).map(|(at, _)| at + text.len());
-            let is_of_name = |c: char| c == '_' || c.is_alphanumeric();
-            ends.any(|end| !code[end..].starts_with(is_of_name))
+    /// The last cell that has run and says `let name`, and whether the process that ran it is no more.
+    pub fn defining(&self, name: &str) -> Option<(u64, bool)> {
+        let defines = |cell: &Cell| {
+            cell.code.contains(name) && bindings(&cell.code).iter().any(|it| it.name == name)
         };
-        let mut codes = self.cells.iter().map(|cell| &*cell.code);
-        codes.any(|code| says(code, "") || says(code, "mut "))
+        let index = self.cells.iter().rposition(defines)?;
+        Some((self.cells[index].count, index < self.of_earlier_processes))
+    }
+
+    /// The last cell that has run and uses this name.
+    pub fn last_mentioning(&self, name: &str) -> Option<u64> {
+        let mut cells = self.cells.iter().rev();
+        let cell = cells.find(|cell| mentions(&cell.code, name))?;
+        Some(cell.count)
     }
 
     /// The place in a cell that this place in the generated file of `library` is. Without a
@@ -280,6 +291,30 @@ impl SourceMap {
         Some(&cell.code)
     }
 
+    /// The line that tells which of the student's functions led to a panic with this stack.
+    pub fn trail(&self, stack: &[Frames]) -> Option<String> {
+        let names = stack.iter().flat_map(|frames| {
+            let of = |build: &&Build| *build.library == *frames.library;
+            let build = self.builds.iter().rfind(of)?;
+            let library = (self.read)(&build.library)?;
+            let generated = String::from_utf8((self.read)(&kept(&build.library))?).ok()?;
+            let (cell, before) = self.cells[..=build.cell].split_last()?;
+            let defining = |name: &str| {
+                let mut cells = std::iter::once(cell).chain(before.iter().rev());
+                let cell = cells.find(|cell| trail::defines(&cell.code, name))?;
+                Some(&*cell.code)
+            };
+            let source = trail::Source {
+                of: &defining,
+                count: cell.count,
+                code: &cell.code,
+                generated: &generated,
+            };
+            Some(trail::names(frames, &library, &source))
+        });
+        trail::line(names.flatten().collect())
+    }
+
     fn find_anywhere(&self, line: usize, column: usize) -> Option<Place> {
         if self.builds.len() > MOST_FILES {
             return None;
@@ -303,7 +338,8 @@ impl SourceMap {
         }
         let Build { library, cell, .. } = &self.builds[build];
         if memory.file.as_ref().is_none_or(|(of, _)| *of != build) {
-            memory.file = Some((build, (self.read)(&kept(library))?));
+            let generated = String::from_utf8((self.read)(&kept(library))?).ok()?;
+            memory.file = Some((build, generated));
         }
         let (_, generated) = memory.file.as_ref()?;
         let file = File::new(generated, &self.cells[*cell], &self.cells[..*cell]);
@@ -719,7 +755,10 @@ mod tests {
             let read = files.clone();
             Course {
                 files,
-                map: SourceMap::new(move |path| read.lock().unwrap().get(path).cloned()),
+                map: SourceMap::new(move |path| {
+                    let file = read.lock().unwrap().get(path).cloned();
+                    file.map(String::into_bytes)
+                }),
                 items: Vec::new(),
                 style: Style::default(),
             }
@@ -1092,9 +1131,17 @@ mod tests {
     fn what_cells_have_called_a_variable_is_known() {
         let mut course = Course::new();
         course.run(2, "let a1 = 1; let mut b: u8 = 2;");
-        for (name, known) in [("a1", true), ("b", true), ("a", false), ("c", false)] {
-            assert_eq!(course.map.has_variable(name), known, "{name}");
+        course.run(3, "drop(b);");
+        for (name, cell) in [("a1", Some(2)), ("b", Some(2)), ("a", None), ("c", None)] {
+            let defined = course.map.defining(name);
+            assert_eq!(defined, cell.map(|cell| (cell, false)), "{name}");
         }
+        assert_eq!(course.map.last_mentioning("b"), Some(3));
+        assert_eq!(course.map.last_mentioning("a1"), Some(2));
+        course.map.begin_anew();
+        course.run(4, "let c = 1;");
+        assert_eq!(course.map.defining("b"), Some((2, true)));
+        assert_eq!(course.map.defining("c"), Some((4, false)));
     }
 
     #[test]
