@@ -34,8 +34,6 @@ pub struct Cell {
     pub diagnosis: Option<Diagnosis>,
     /// The last panic on its thread, which may have been caught.
     pub panic: Option<Panic>,
-    /// Its variables that are no more because their types have changed.
-    pub lost: Vec<String>,
     /// How its code ended, if not well.
     pub failed: Option<Failed>,
     /// Whether the client can ask the student something.
@@ -75,7 +73,6 @@ impl Cell {
             errors: Vec::new(),
             diagnosis: None,
             panic: None,
-            lost: Vec::new(),
             failed: None,
             allows_input: content["allow_stdin"] != false,
             question: None,
@@ -148,7 +145,6 @@ impl Cell {
             code: &self.code,
             map,
             owner: short_lived.and_then(|told| told.message.split('`').nth(1)),
-            lost: &self.lost,
         };
         let said = |told: &&Told| {
             let mut errors = self
@@ -159,14 +155,11 @@ impl Cell {
         };
         let told: Vec<Told> = all.iter().filter(said).cloned().collect();
         if told.is_empty() {
-            let errors = self.errors.iter().cloned();
-            return errors
-                .map(|error| limits::explained(error, refused))
-                .collect();
+            return limits::explained(&self.errors, refused);
         }
         // What is evcxr's doing needs no other reason.
-        let more = |told: &Told| match limits::hint(&told.message, refused) {
-            Some(hint) => vec![format!("  {hint}")],
+        let more = |told: &Told| match limits::hint(told, refused) {
+            Some(lines) => lines,
             None => teacher.of_mistake(told),
         };
         vec![failure::of_mistakes(&told, more)]

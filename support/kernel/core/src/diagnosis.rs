@@ -20,6 +20,8 @@ const MOST_CHOICES: usize = 4;
 const IN_TEXT: &str = "src/lib.rs:";
 /// How evcxr's own names begin: what is said of them says nothing to a student.
 const INTERNAL: &str = "evcxr_";
+/// How it keeps a variable for later cells.
+const KEPT: &str = "evcxr_variable_store.put_variable::<";
 /// Lints whose warnings a student would be worse off without.
 const LINTS: [&str; 2] = ["unused_must_use", "unconditional_recursion"];
 
@@ -44,6 +46,8 @@ pub struct Told {
     pub all: String,
     /// The drawing, with colours.
     pub drawing: String,
+    /// The variable that evcxr keeps for later cells, if it is that which is wrong.
+    pub kept: Option<String>,
     /// Where it is.
     place: Place,
 }
@@ -118,8 +122,11 @@ impl<'a> Drawer<'a> {
         let original = text(message, "message");
         let message = &self.named(message.clone());
         let spans = spans_of(message);
-        let primary = spans.iter().find(|span| span["is_primary"] == true)?;
-        let place = self.part(primary)?.place;
+        // A bracket that is missing is missed where evcxr's code goes on.
+        let (primary, others): (Vec<&Value>, Vec<&Value>) =
+            spans.iter().partition(|span| span["is_primary"] == true);
+        let places = primary.into_iter().chain(others);
+        let place = places.filter_map(|span| self.part(span)).next()?.place;
         let sentence = text(message, "message");
         let code = message["code"]["code"].as_str();
         let level = level(text(message, "level"));
@@ -132,6 +139,7 @@ impl<'a> Drawer<'a> {
             first = first.element(snippet);
         }
         let mut more = Vec::new();
+        let mut kept = None;
         let mut all = vec![sentence];
         all.extend(spans.iter().map(|span| text(span, "label")));
         for child in message["children"].as_array().into_iter().flatten() {
@@ -140,6 +148,10 @@ impl<'a> Drawer<'a> {
                 continue;
             }
             let spans = spans_of(child);
+            if let Some(variable) = spans.iter().find_map(|span| kept_by_evcxr(span)) {
+                kept = Some(variable);
+                continue;
+            }
             all.push(sentence);
             all.extend(spans.iter().map(|span| text(span, "label")));
             all.extend(spans.iter().map(|span| text(span, "suggested_replacement")));
@@ -157,6 +169,7 @@ impl<'a> Drawer<'a> {
             original: original.to_owned(),
             all: all.join("\n"),
             drawing,
+            kept,
             place,
         })
     }
@@ -235,15 +248,21 @@ impl<'a> Drawer<'a> {
                 [span] => group = group.elements(origin(span)),
                 // Of many, only what they are is of interest.
                 many => {
-                    for span in many.iter().take(MOST_CHOICES) {
-                        group = group.element(Level::NOTE.no_name().message(text(span, "label")));
+                    let labels = many.iter().map(|span| text(span, "label"));
+                    for label in labels.filter(|label| !label.is_empty()).take(MOST_CHOICES) {
+                        group = group.element(Level::NOTE.no_name().message(label));
                     }
                 }
             }
             return vec![group];
         }
-        // Where nothing of a cell stands, there is only what to write.
-        if edits.iter().any(|(part, _)| part.is_none()) {
+        // Where nothing of a cell stands, or of several, there is only what to write.
+        let cell = edits[0].0.as_ref().map(|part| part.place.count);
+        let is_in_cell = |part: &Option<Part>| {
+            part.as_ref()
+                .is_some_and(|part| Some(part.place.count) == cell)
+        };
+        if !edits.iter().all(|(part, _)| is_in_cell(part)) {
             let mut group = Group::with_title(title());
             let lines = edits.iter().map(|(_, text)| text.trim());
             for line in lines.filter(|line| !line.is_empty()).take(MOST_CHOICES) {
@@ -326,7 +345,7 @@ impl<'a> Drawer<'a> {
         }
     }
 
-    /// What a suggestion replaces, if it is in this cell. rustc imports at the beginning of the file.
+    /// What a suggestion replaces, if it is in a cell. rustc imports at the beginning of the file.
     fn edited(&self, span: &Value, replacement: &str) -> Option<Part> {
         if replacement.trim_start().starts_with("use ") {
             let start = start_of_rust(self.cells.code);
@@ -340,8 +359,7 @@ impl<'a> Drawer<'a> {
             let bytes = start..start;
             return Some(Part { place, bytes });
         }
-        let part = self.part(span)?;
-        (part.place.count == self.cells.count).then_some(part)
+        self.part(span)
     }
 
     /// The part of a cell that a span of rustc's is: of a macro's insides, its call.
@@ -401,6 +419,13 @@ fn level(name: &str) -> Level<'static> {
         "help" => Level::HELP,
         _ => Level::ERROR,
     }
+}
+
+/// The variable that evcxr keeps at this place of the generated file, if it does.
+fn kept_by_evcxr(span: &Value) -> Option<String> {
+    let line = text(&span["text"][0], "text");
+    let (_, variable) = line.split_once(KEPT)?.1.split_once("(stringify!(")?;
+    Some(variable.split_once(')')?.0.to_owned())
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {

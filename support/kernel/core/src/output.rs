@@ -180,8 +180,8 @@ impl Front {
 
     /// A variable's type has been defined again, and its value is of the old one.
     fn lose_variable(&mut self, name: &str) {
-        let again = match self.map.defining(name) {
-            Some((count, _)) => format!("把单元格 [{count}] 再执行一次"),
+        let again = match self.map.lose(name) {
+            Some(count) => format!("把单元格 [{count}] 再执行一次"),
             None => "再用 let 定义一次".to_owned(),
         };
         let notice = format!(
@@ -190,9 +190,6 @@ impl Front {
         self.output
             .batch
             .add(Stream::Stderr, notice.as_bytes(), self.now);
-        if let Turn::Cell(cell) = &mut self.turn {
-            cell.lost.push(name.to_owned());
-        }
     }
 
     fn tell_evcxr(&mut self, line: &str) {

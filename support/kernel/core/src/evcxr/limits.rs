@@ -10,7 +10,8 @@ use ra_ap_syntax::{AstNode, Edition, SourceFile};
 use serde_json::{Value, json};
 
 use super::bindings::{Binding, bindings};
-use super::source_map::SourceMap;
+use super::source_map::{Fate, SourceMap};
+use crate::diagnosis::Told;
 use crate::failure;
 
 /// What to do with a value that only this cell needs.
@@ -21,6 +22,8 @@ const WHY_NAMED: &str =
 /// Why what borrows cannot be kept.
 const WHY_OWNED: &str =
     "每一格结束时，内核把变量从这一格里搬走存起来，借用的东西不能跟着它的主人一起搬。";
+/// Macros whose results have types that evcxr seldom finds out.
+const MACROS: [&str; 2] = ["select!", "join!"];
 /// A value longer than this is not repeated.
 const LONGEST: usize = 60;
 
@@ -32,24 +35,63 @@ pub struct Refused<'a> {
     pub map: &'a SourceMap,
     /// What does not live long enough, as rustc says.
     pub owner: Option<&'a str>,
-    /// The variables that are no more because their types have changed.
-    pub lost: &'a [String],
 }
 
-/// evcxr's `error` for a cell, explained.
-pub fn explained(error: Value, refused: Refused) -> Value {
-    let said = error["evalue"].as_str().unwrap_or_default().to_owned();
-    if let Some((message, details)) = not_kept(&said, refused) {
-        let details: Vec<String> = details
-            .into_iter()
-            .map(|line| format!("  {line}"))
-            .collect();
-        return failure::error("Error", &message, &details);
+/// What evcxr says at the end of what rustc has said.
+const SUMMARIES: [&str; 3] = [
+    "Some errors have detailed explanations",
+    "For more information about",
+    "aborting due to",
+];
+/// What rustc finds where evcxr has not found out the type of a variable.
+const NEVER: &str = "the `!` type is experimental";
+
+/// evcxr's `error`s for a cell, explained.
+pub fn explained(errors: &[Value], refused: Refused) -> Vec<Value> {
+    let said = |error: &Value| error["evalue"].as_str().unwrap_or_default().to_owned();
+    if errors.iter().any(|error| said(error).contains(NEVER))
+        && let Some(variable) = of_macro(refused.code)
+    {
+        let (message, details) = Variable::new(&variable, refused.code).unknown();
+        return vec![failure::error("Error", &message, &indented(details))];
     }
-    match hint(&said, refused) {
-        Some(hint) => with_line(error, &format!("  {hint}")),
-        None => error,
-    }
+    let explain = |error: &Value| {
+        let said = said(error);
+        if let Some((message, details)) = not_kept(&said, refused) {
+            return failure::error("Error", &message, &indented(details));
+        }
+        let mut error = error.clone();
+        if let Some(lines) = of_message(&said, refused) {
+            match error["traceback"].as_array_mut() {
+                Some(shown) => shown.extend(lines.into_iter().map(Value::from)),
+                None => error["traceback"] = json!(lines),
+            }
+        }
+        error
+    };
+    let is_summary = |error: &&Value| {
+        let said = said(error);
+        SUMMARIES.iter().any(|summary| said.starts_with(summary))
+    };
+    let (summaries, mistakes): (Vec<&Value>, Vec<&Value>) = errors.iter().partition(is_summary);
+    let errors = if mistakes.is_empty() {
+        summaries
+    } else {
+        mistakes
+    };
+    errors.into_iter().map(explain).collect()
+}
+
+/// The variable whose value is what a macro gives.
+fn of_macro(code: &str) -> Option<String> {
+    let has_macro = |value: &String| MACROS.iter().any(|name| value.contains(name));
+    let mut bindings = bindings(code).into_iter();
+    let binding = bindings.find(|binding| binding.value.as_ref().is_some_and(has_macro))?;
+    Some(binding.name)
+}
+
+fn indented(lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().map(|line| format!("  {line}")).collect()
 }
 
 /// Why a variable cannot be kept for later cells, and how else it could be; from evcxr's sentence.
@@ -130,9 +172,7 @@ impl<'a> Variable<'a> {
     }
 
     fn unknown(&self) -> (String, Vec<String>) {
-        let is_macro = ["select!", "join!"]
-            .iter()
-            .any(|name| self.whole.contains(name));
+        let is_macro = MACROS.iter().any(|name| self.whole.contains(name));
         let why = match is_macro {
             true => "宏的结果（select!、join!）内核常常看不出类型，而要存起来就得知道。",
             false => "内核要按类型把变量存起来，留给下一格，所以得知道它。",
@@ -384,8 +424,26 @@ fn closure(value: &str) -> Option<Closure> {
     })
 }
 
-/// A line more for a mistake that is evcxr's way of keeping things, not the student's.
-pub fn hint(said: &str, refused: Refused) -> Option<String> {
+/// What to say of a mistake that is evcxr's way of keeping things, not the student's.
+pub fn hint(told: &Told, refused: Refused) -> Option<Vec<String>> {
+    let Some(name) = &told.kept else {
+        return of_message(&told.message, refused);
+    };
+    let variable = Variable::new(name, refused.code);
+    let (message, lines) = match closure(&variable.whole) {
+        Some(_) if variable.whole.contains('|') => variable.closure(),
+        _ => variable.borrows(told.message.split('`').nth(1)),
+    };
+    Some(indented([vec![message], lines].concat()))
+}
+
+/// The same, from rustc's first sentence.
+fn of_message(said: &str, refused: Refused) -> Option<Vec<String>> {
+    let hint = limit(said, refused)?;
+    Some(indented(hint.lines().map(str::to_owned).collect()))
+}
+
+fn limit(said: &str, refused: Refused) -> Option<String> {
     let code = refused.code;
     let quoted = || said.split('`').nth(1);
     let defines = ["thread_local!", "task_local!"]
@@ -418,7 +476,7 @@ pub fn hint(said: &str, refused: Refused) -> Option<String> {
                     impl 写在同一格里，就可以改了再执行。";
         return Some(hint.to_owned());
     }
-    if said.starts_with("cannot find value") {
+    if said.starts_with("cannot find value") || said.starts_with("cannot find function") {
         return gone(quoted()?, refused);
     }
     None
@@ -426,15 +484,15 @@ pub fn hint(said: &str, refused: Refused) -> Option<String> {
 
 /// Why a variable that an earlier cell has defined is not there.
 fn gone(name: &str, refused: Refused) -> Option<String> {
-    let (defined, died) = refused.map.defining(name)?;
-    if died {
+    let (defined, fate) = refused.map.defining(name)?;
+    let lost = match fate {
+        Fate::Died => "执行它的进程后来结束了，变量都丢了",
+        Fate::OfOldType => "它的类型后来重新定义过，旧的值是旧类型的，已经丢了",
+        Fate::Unknown => "",
+    };
+    if !lost.is_empty() {
         return Some(format!(
-            "{name} 在单元格 [{defined}] 里定义过，执行它的进程后来结束了，变量都丢了：把那一格再执行一次。"
-        ));
-    }
-    if refused.lost.iter().any(|lost| lost == name) {
-        return Some(format!(
-            "{name} 的类型刚才重新定义过，旧的值是旧类型的，已经丢掉：把定义它的单元格 [{defined}] 再执行一次。"
+            "{name} 在单元格 [{defined}] 里定义过；{lost}：把那一格再执行一次。"
         ));
     }
     let used = refused
@@ -444,21 +502,13 @@ fn gone(name: &str, refused: Refused) -> Option<String> {
     Some(match used {
         Some(used) => format!(
             "{name} 在单元格 [{defined}] 里定义过，后来没有了：最后用到它的是单元格 [{used}]，值在那里被移走\
-             （move）了，或者那一格没有执行完。\n  要留着它，那里写 {name}.clone() 或 &{name}；现在先把单元格 [{defined}] 再执行一次。"
+             （move）了，或者那一格没有执行完。\n要留着它，那里写 {name}.clone() 或 &{name}；现在先把单元格 [{defined}] 再执行一次。"
         ),
         None => format!(
-            "{name} 在单元格 [{defined}] 里定义过，但没有留下来：它在那一格里就被移走（move）了，或者那一格没有执行完。\n  \
+            "{name} 在单元格 [{defined}] 里定义过，但没有留下来：它在那一格里就被移走（move）了，或者那一格没有执行完。\n\
              要留着它，那里写 {name}.clone() 或 &{name}，再执行一次。"
         ),
     })
-}
-
-fn with_line(mut error: Value, line: &str) -> Value {
-    match error["traceback"].as_array_mut() {
-        Some(lines) => lines.push(line.into()),
-        None => error["traceback"] = json!([line]),
-    }
-    error
 }
 
 #[cfg(test)]
@@ -479,16 +529,12 @@ mod tests {
         map
     }
 
-    fn shown_of(said: &str, code: &str, owner: Option<&str>, lost: &[String]) -> String {
+    fn shown_of(said: &str, code: &str, owner: Option<&str>, map: &SourceMap) -> String {
         let error = json!({ "ename": "Error", "evalue": said, "traceback": [said] });
-        let refused = Refused {
-            code,
-            map: &earlier(),
-            owner,
-            lost,
-        };
-        let error = explained(error, refused);
-        let lines = error["traceback"].as_array().unwrap().iter();
+        let errors = explained(&[error], Refused { code, map, owner });
+        let lines = errors
+            .iter()
+            .flat_map(|error| error["traceback"].as_array().unwrap());
         lines
             .filter_map(Value::as_str)
             .collect::<Vec<_>>()
@@ -496,7 +542,7 @@ mod tests {
     }
 
     fn shown(said: &str, code: &str) -> String {
-        shown_of(said, code, Some("owner"), &[])
+        shown_of(said, code, Some("owner"), &earlier())
     }
 
     /// As evcxr 0.22.0 says it.
@@ -627,21 +673,54 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_gone_is_told_of_with_the_cells_that_had_it() {
-        let gone = |name: &str, lost: &[String]| {
-            let said = format!("cannot find value `{name}` in this scope");
-            shown_of(&said, "", None, lost)
+        let mut map = earlier();
+        let gone = |name: &str, map: &SourceMap| {
+            shown_of(
+                &format!("cannot find value `{name}` in this scope"),
+                "",
+                None,
+                map,
+            )
         };
-        let moved = gone("moved", &[]);
+        let moved = gone("moved", &map);
         for piece in ["单元格 [2] 里定义过", "单元格 [4]", "moved.clone()"] {
             assert!(moved.contains(piece), "{moved}");
         }
-        let never_used = gone("dropped", &[]);
+        let never_used = gone("dropped", &map);
+        let piece = "单元格 [3] 里定义过，但没有留下来";
+        assert!(never_used.contains(piece), "{never_used}");
+        map.lose("moved");
+        let lost = gone("moved", &map);
+        assert!(lost.contains("类型后来重新定义过"), "{lost}");
+        map.begin_anew();
+        let died = gone("dropped", &map);
+        assert!(died.contains("进程后来结束了"), "{died}");
+    }
+
+    #[test]
+    fn a_macro_whose_type_is_unknown_is_told_of_once_and_with_its_variable() {
+        let error = |said: &str| json!({ "ename": "Error", "evalue": said, "traceback": [said] });
+        let errors = [
+            error(NEVER),
+            error("mismatched types"),
+            error("Some errors have detailed explanations: E0308."),
+        ];
+        let map = earlier();
+        let refused = |code| Refused {
+            code,
+            map: &map,
+            owner: None,
+        };
+        let told = explained(&errors, refused("let n = tokio::select! { n = f() => n };"));
+        assert_eq!(told.len(), 1, "{told:?}");
         assert!(
-            never_used.contains("单元格 [3] 里定义过，但没有留下来"),
-            "{never_used}"
+            told[0]["evalue"]
+                .as_str()
+                .unwrap()
+                .contains("变量 n 的类型"),
+            "{told:?}"
         );
-        let lost = gone("moved", &["moved".to_owned()]);
-        assert!(lost.contains("类型刚才重新定义过"), "{lost}");
+        assert_eq!(explained(&errors[1..], refused("")).len(), 1);
     }
 
     #[test]
@@ -657,11 +736,7 @@ mod tests {
                 "  // c\n:dep a = \"1\"",
                 "顶格",
             ),
-            (
-                "the `!` type is experimental",
-                "let x = select! {};",
-                "写出来",
-            ),
+            (NEVER, "let Some(x) = select! {};", "写出来"),
             (
                 "duplicate definitions with name `g`",
                 "impl W { fn g() {} }",
@@ -716,9 +791,8 @@ mod tests {
                 code: &code,
                 map: &earlier(),
                 owner: None,
-                lost: &[],
             };
-            explained(json!(rest), refused);
+            explained(&[json!(rest)], refused);
         });
     }
 }

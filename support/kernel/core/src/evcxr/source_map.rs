@@ -118,6 +118,17 @@ impl Place {
     }
 }
 
+/// What has become of a variable.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fate {
+    /// The process that had it is no more.
+    Died,
+    /// Its type has been defined again.
+    OfOldType,
+    /// Perhaps it has been moved.
+    Unknown,
+}
+
 /// Reads a file, if it is there.
 type Read = Box<dyn std::ops::Fn(&Path) -> Option<Vec<u8>> + Send + Sync>;
 
@@ -127,6 +138,8 @@ pub struct SourceMap {
     cells: Vec<Cell>,
     /// How many of them another process has run, which is no more.
     of_earlier_processes: usize,
+    /// Variables whose types have been defined again, and which of the cells had defined them.
+    lost: Vec<(String, usize)>,
     builds: Vec<Build>,
     memory: Mutex<Memory>,
 }
@@ -203,6 +216,7 @@ impl SourceMap {
             read: Box::new(read),
             cells: Vec::new(),
             of_earlier_processes: 0,
+            lost: Vec::new(),
             builds: Vec::new(),
             memory: Mutex::default(),
         }
@@ -229,13 +243,31 @@ impl SourceMap {
         *self.remembered() = Memory::default();
     }
 
-    /// The last cell that has run and says `let name`, and whether the process that ran it is no more.
-    pub fn defining(&self, name: &str) -> Option<(u64, bool)> {
+    /// The last cell that has run and says `let name`, and what has become of that.
+    pub fn defining(&self, name: &str) -> Option<(u64, Fate)> {
+        let index = self.index_defining(name)?;
+        let is_lost = |(lost, of): &(String, usize)| lost == name && *of == index;
+        let fate = match index {
+            _ if index < self.of_earlier_processes => Fate::Died,
+            _ if self.lost.iter().any(is_lost) => Fate::OfOldType,
+            _ => Fate::Unknown,
+        };
+        Some((self.cells[index].count, fate))
+    }
+
+    /// A variable is no more, for its type has been defined again. Returns the cell that had defined
+    /// it.
+    pub fn lose(&mut self, name: &str) -> Option<u64> {
+        let index = self.index_defining(name)?;
+        self.lost.push((name.to_owned(), index));
+        Some(self.cells[index].count)
+    }
+
+    fn index_defining(&self, name: &str) -> Option<usize> {
         let defines = |cell: &Cell| {
             cell.code.contains(name) && bindings(&cell.code).iter().any(|it| it.name == name)
         };
-        let index = self.cells.iter().rposition(defines)?;
-        Some((self.cells[index].count, index < self.of_earlier_processes))
+        self.cells.iter().rposition(defines)
     }
 
     /// The last cell that has run and uses this name.
@@ -1134,14 +1166,19 @@ mod tests {
         course.run(3, "drop(b);");
         for (name, cell) in [("a1", Some(2)), ("b", Some(2)), ("a", None), ("c", None)] {
             let defined = course.map.defining(name);
-            assert_eq!(defined, cell.map(|cell| (cell, false)), "{name}");
+            assert_eq!(defined, cell.map(|cell| (cell, Fate::Unknown)), "{name}");
         }
         assert_eq!(course.map.last_mentioning("b"), Some(3));
         assert_eq!(course.map.last_mentioning("a1"), Some(2));
+        assert_eq!(course.map.lose("b"), Some(2));
+        assert_eq!(course.map.lose("c"), None);
+        assert_eq!(course.map.defining("b"), Some((2, Fate::OfOldType)));
+        course.run(4, "let b = 1;");
+        assert_eq!(course.map.defining("b"), Some((4, Fate::Unknown)));
         course.map.begin_anew();
-        course.run(4, "let c = 1;");
-        assert_eq!(course.map.defining("b"), Some((2, true)));
-        assert_eq!(course.map.defining("c"), Some((4, false)));
+        course.run(5, "let c = 1;");
+        assert_eq!(course.map.defining("b"), Some((4, Fate::Died)));
+        assert_eq!(course.map.defining("c"), Some((5, Fate::Unknown)));
     }
 
     #[test]
