@@ -6,6 +6,7 @@ mod common;
 
 mod cargo;
 mod conformance;
+mod corpus;
 mod evcxr;
 mod front;
 mod frontends;
