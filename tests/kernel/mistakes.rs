@@ -122,6 +122,16 @@ fn a_mistake_is_told_with_all_that_rustc_says() {
                     "单元格 [10]:1:29",
                 ][..],
             ),
+            // It is missed behind the cell's end.
+            (
+                "let list = vec![1, 2, 3;",
+                &[
+                    "error: mismatched closing delimiter",
+                    "--> 单元格 [11]:1:16",
+                    "unclosed delimiter",
+                    "括号没有成对",
+                ][..],
+            ),
         ] {
             let told = told(&mut kernel, code).await;
             assert_in_order(code, &told, pieces);

@@ -138,6 +138,9 @@ impl<'a> Drawer<'a> {
         for snippet in self.snippets(&spans) {
             first = first.element(snippet);
         }
+        for note in self.labels_elsewhere(&spans) {
+            first = first.element(Level::NOTE.message(note));
+        }
         let mut more = Vec::new();
         let mut kept = None;
         let mut all = vec![sentence];
@@ -245,7 +248,12 @@ impl<'a> Drawer<'a> {
             let elsewhere: Vec<&&Value> = elsewhere.collect();
             match &elsewhere[..] {
                 [] => {}
-                [span] => group = group.elements(origin(span)),
+                [span] => {
+                    let label = Some(text(span, "label")).filter(|label| !label.is_empty());
+                    group = group
+                        .elements(origin(span))
+                        .elements(label.map(|label| Level::NOTE.no_name().message(label)));
+                }
                 // Of many, only what they are is of interest.
                 many => {
                     let labels = many.iter().map(|span| text(span, "label"));
@@ -301,6 +309,25 @@ impl<'a> Drawer<'a> {
             false => group = group.element(snippet(&edits)),
         }
         vec![group]
+    }
+
+    /// What is said of places in no cell, each as a sentence of its own.
+    fn labels_elsewhere(&self, spans: &[&Value]) -> Vec<String> {
+        let elsewhere = spans.iter().filter(|span| self.part(span).is_none());
+        let sentence = |span: &&&Value| {
+            let label = Some(text(span, "label")).filter(|label| !label.is_empty())?;
+            if span["file_name"] != GENERATED {
+                return Some(match file_of(span) {
+                    Some(file) => format!("{label}（{file}）"),
+                    None => label.to_owned(),
+                });
+            }
+            // Behind the cell's code.
+            label
+                .contains("dropped here")
+                .then(|| format!("{label}（这一格结束时）"))
+        };
+        elsewhere.filter_map(|span| sentence(&span)).collect()
     }
 
     /// One for each cell that something is marked in, that of the first mark first.
@@ -438,26 +465,30 @@ fn spans_of(message: &Value) -> Vec<&Value> {
 
 /// Where something stands that is in no cell: the crate, and the file in it.
 fn origin(span: &Value) -> Option<Origin<'static>> {
+    let origin = Origin::path(file_of(span)?);
+    Some(match span["line_start"].as_u64() {
+        Some(line) => origin.line(line as usize),
+        None => origin,
+    })
+}
+
+/// The file of a crate that something stands in.
+fn file_of(span: &Value) -> Option<String> {
     let file = span["file_name"].as_str()?;
     if file == GENERATED {
         return None;
     }
     let after = |mark: &str| file.split_once(mark).map(|(_, rest)| rest);
-    let name = if let Some(rest) = after("/library/").filter(|_| file.contains("rust")) {
-        format!("标准库 {rest}")
-    } else if let Some((_, rest)) = after("/registry/src/").and_then(|rest| rest.split_once('/')) {
-        rest.to_owned()
-    } else {
-        // The folder of the crate, and what is in it.
-        let (before, rest) = file.split_once("/src/")?;
-        let folder = before.rsplit('/').next().unwrap_or(before);
-        format!("{folder}/src/{rest}")
-    };
-    let origin = Origin::path(name);
-    Some(match span["line_start"].as_u64() {
-        Some(line) => origin.line(line as usize),
-        None => origin,
-    })
+    if let Some(rest) = after("/library/").filter(|_| file.contains("rust")) {
+        return Some(format!("标准库 {rest}"));
+    }
+    if let Some((_, rest)) = after("/registry/src/").and_then(|rest| rest.split_once('/')) {
+        return Some(rest.to_owned());
+    }
+    // The folder of the crate, and what is in it.
+    let (before, rest) = file.split_once("/src/")?;
+    let folder = before.rsplit('/').next().unwrap_or(before);
+    Some(format!("{folder}/src/{rest}"))
 }
 
 #[cfg(test)]
