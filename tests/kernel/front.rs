@@ -878,7 +878,7 @@ fn in_a_broken_cell_completion_and_inspection_answer_as_quickly_as_elsewhere() {
             assert_eq!(reply.header.msg_type, "inspect_reply", "{marked}");
             since.elapsed()
         };
-        let deep = format!("{}inspected.|", "(".repeat(500));
+        let deep = format!("{}inspected.|", "(".repeat(5000));
         let mut of_well = Vec::new();
         let mut of_broken = Vec::new();
         for broken in BROKEN.iter().copied().chain([&*deep]) {

@@ -13,6 +13,9 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::source_map::start_of_rust;
 
+/// Brackets in brackets that nobody writes.
+const DEEPEST: usize = 64;
+
 /// Names that evcxr writes around a cell's code.
 const OF_EVCXR: [&str; 4] = [
     "EvcxrUserCodeError",
@@ -144,6 +147,25 @@ pub fn inspection(content: &Value) -> Value {
         content["code"] = code.into();
     }
     content
+}
+
+/// Whether so many brackets stand in brackets that evcxr would take minutes over it: with each, it
+/// takes longer.
+pub fn is_too_deep(content: &Value) -> bool {
+    let mut depth = 0_usize;
+    let code = content["code"].as_str().unwrap_or_default();
+    let mut deepest = 0;
+    for token in tokens(code) {
+        match token.kind {
+            TokenKind::OpenParen | TokenKind::OpenBracket | TokenKind::OpenBrace => depth += 1,
+            TokenKind::CloseParen | TokenKind::CloseBracket | TokenKind::CloseBrace => {
+                depth = depth.saturating_sub(1);
+            }
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest > DEEPEST
 }
 
 /// Code and cursor of a request.
@@ -585,6 +607,21 @@ mod tests {
             let cursor = code.find('|').unwrap();
             let asked = json!({ "code": code.replacen('|', "", 1), "cursor_pos": cursor });
             assert_eq!(inspection(&asked)["code"], expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn only_what_nobody_writes_is_too_deep() {
+        let depth = |text: &str, times: usize| json!({ "code": text.repeat(times) });
+        for (content, expected) in [
+            (depth("f(", DEEPEST), false),
+            (depth("f(", DEEPEST + 1), true),
+            (depth("[]{}()", 200), false),
+            (depth("\"(\"", 200), false),
+            (depth(")", 200), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(is_too_deep(&content), expected, "{content}");
         }
     }
 
