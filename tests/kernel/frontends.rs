@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::common::command::{Ended, LONG, SHORT, all_gone, start_reading};
 use crate::common::{FIRST_CELL, clean, notebook, project, python};
+use crate::mistakes::plain;
 use serde_json::{Value, json};
 
 /// Runs one of Jupyter's programs in the notebooks' folder, with `input` to read.
@@ -107,7 +108,7 @@ fn jupyter_console_numbers_cells_shows_results_and_errors_and_goes_on() {
 let kept = 40;
 print!(\"partial \"); println!(\"line\");
 panic!(\"as announced\")
-let n: i32 = \"\";
+let 国: i32 = \"中\";
 kept + 2
 ";
     let arguments = ["--kernel=rust", "--simple-prompt"];
@@ -121,6 +122,11 @@ kept + 2
     ] {
         assert!(ended.text.contains(shown), "{shown}: {}", ended.text);
     }
+    // In colours, and with the marks below what they mark: such a character takes two columns.
+    assert!(ended.text.contains("\u{1b}[31m^^^^"), "{}", ended.text);
+    let marked = "1 | let 国: i32 = \"中\";\n  |         ---   ^^^^ expected `i32`, found `&str`";
+    let shown = plain(&ended.text);
+    assert!(shown.contains(marked), "{shown}");
     for warning in ["did not respond", "Timeout", "Traceback"] {
         assert!(!ended.text.contains(warning), "{warning}: {}", ended.text);
     }

@@ -26,7 +26,8 @@ pub async fn told(kernel: &mut KernelClient, code: &str) -> String {
     plain(&lines.join("\n"))
 }
 
-fn plain(text: &str) -> String {
+/// A text without its colours.
+pub fn plain(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\u{1b}') {
