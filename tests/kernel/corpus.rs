@@ -1,7 +1,7 @@
 //! A corpus of wrong cells, in `corpus/`: each is told with all that rustc says of the same code by
 //! itself, at its place, and with why it is wrong.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

@@ -265,6 +265,23 @@ fn what_evcxr_refuses_is_said_with_why_and_with_ways_out_that_work() {
                 ok(&mut kernel, line.unwrap()).await;
             }
         }
+        // What rustc says of these is about how evcxr keeps them.
+        for (code, message, advised) in [
+            (
+                "let mut codes = vec![1];\nlet first = &codes[0];\ncodes.push(2);\nprintln!(\"{first}\");",
+                "变量 first 借用了 codes",
+                "let first = codes[0].to_owned();",
+            ),
+            (
+                "let mut count = 0;\nlet mut add = || count += 1;\nadd();\nprintln!(\"{count}\");",
+                "变量 add 是闭包",
+                "let mut add: Box<dyn FnMut() -> _> = Box::new(move || count += 1);",
+            ),
+        ] {
+            let told = told(&mut kernel, code).await;
+            assert_in_order(code, &told, &["error[E0", message, advised, "大括号"]);
+            assert!(!told.contains("requirement that"), "{told}");
+        }
         assert_eq!(ok(&mut kernel, "double(4)").await.result(), Some("8"));
         assert_eq!(ok(&mut kernel, "later.await").await.result(), Some("1"));
     });

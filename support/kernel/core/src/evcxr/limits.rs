@@ -203,12 +203,18 @@ impl<'a> Variable<'a> {
                     Some(closure) => (&*closure.types, &*closure.returned),
                     None => ("_", "_"),
                 };
+                // To call one that changes something, the variable must be `mut`.
+                let kind = if self.is_mut { "FnMut" } else { "Fn" };
+                let moves = match borrows && !self.value.starts_with("move") {
+                    true => "move ",
+                    false => "",
+                };
                 vec![
                     format!(
                         "装进 Box：{}",
                         self.line(
-                            &format!("Box<dyn Fn({types}) -> {returned}>"),
-                            Some(format!("Box::new({})", self.value))
+                            &format!("Box<dyn {kind}({types}) -> {returned}>"),
+                            Some(format!("Box::new({moves}{})", self.value))
                         )
                     ),
                     format!(

@@ -20,7 +20,7 @@ use ra_ap_syntax::ast::{Expr, Fn, HasName, Item, Use};
 use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxKind, SyntaxNode};
 
 use super::bindings::{bindings, mentions};
-use super::trail::{self, Frames};
+use super::trail::{self, Frames, Symbols};
 
 /// What every generated file is called in the messages of rustc and in panics.
 pub const GENERATED: &str = "src/lib.rs";
@@ -151,6 +151,19 @@ struct Memory {
     file: Option<(usize, String)>,
     /// By build, line and column.
     answers: HashMap<(usize, usize, usize), Option<Place>>,
+    /// What the libraries of builds have in them.
+    symbols: HashMap<usize, Symbols>,
+}
+
+impl Memory {
+    /// The file of a build, read if it is not the last one that was.
+    fn file(&mut self, build: usize, read: impl FnOnce() -> Option<String>) -> Option<&str> {
+        if self.file.as_ref().is_none_or(|(of, _)| *of != build) {
+            self.file = Some((build, read()?));
+        }
+        let (_, file) = self.file.as_ref()?;
+        Some(file)
+    }
 }
 
 /// What a cell was run from.
@@ -325,26 +338,36 @@ impl SourceMap {
 
     /// The line that tells which of the student's functions led to a panic with this stack.
     pub fn trail(&self, stack: &[Frames]) -> Option<String> {
-        let names = stack.iter().flat_map(|frames| {
-            let of = |build: &&Build| *build.library == *frames.library;
-            let build = self.builds.iter().rfind(of)?;
-            let library = (self.read)(&build.library)?;
-            let generated = String::from_utf8((self.read)(&kept(&build.library))?).ok()?;
+        let names = stack.iter().filter_map(|frames| {
+            let of = |build: &Build| *build.library == *frames.library;
+            let index = self.builds.iter().rposition(of)?;
+            let build = &self.builds[index];
             let (cell, before) = self.cells[..=build.cell].split_last()?;
             let defining = |name: &str| {
                 let mut cells = std::iter::once(cell).chain(before.iter().rev());
                 let cell = cells.find(|cell| trail::defines(&cell.code, name))?;
                 Some(&*cell.code)
             };
+            let mut memory = self.remembered();
+            let generated = memory.file(index, || self.generated(build))?.to_owned();
+            let symbols = memory
+                .symbols
+                .entry(index)
+                .or_insert_with(|| Symbols::of(&(self.read)(&build.library).unwrap_or_default()));
             let source = trail::Source {
                 of: &defining,
                 count: cell.count,
                 code: &cell.code,
                 generated: &generated,
             };
-            Some(trail::names(frames, &library, &source))
+            Some(symbols.names(frames, &source))
         });
         trail::line(names.flatten().collect())
+    }
+
+    /// The file that a library was made from.
+    fn generated(&self, build: &Build) -> Option<String> {
+        String::from_utf8((self.read)(&kept(&build.library))?).ok()
     }
 
     fn find_anywhere(&self, line: usize, column: usize) -> Option<Place> {
@@ -368,13 +391,9 @@ impl SourceMap {
         if let Some(answer) = memory.answers.get(&(build, line, column)) {
             return answer.clone();
         }
-        let Build { library, cell, .. } = &self.builds[build];
-        if memory.file.as_ref().is_none_or(|(of, _)| *of != build) {
-            let generated = String::from_utf8((self.read)(&kept(library))?).ok()?;
-            memory.file = Some((build, generated));
-        }
-        let (_, generated) = memory.file.as_ref()?;
-        let file = File::new(generated, &self.cells[*cell], &self.cells[..*cell]);
+        let Build { cell, .. } = self.builds[build];
+        let generated = memory.file(build, || self.generated(&self.builds[build]))?;
+        let file = File::new(generated, &self.cells[cell], &self.cells[..cell]);
         let answer = file.find(line, column);
         if memory.answers.len() == MOST_ANSWERS {
             memory.answers.clear();

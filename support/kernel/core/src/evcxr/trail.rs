@@ -7,6 +7,7 @@
 //! symbol calls the body of an `async fn`, an `async` block and a closure the same: `{{closure}}`.
 //! Which of them it is, the cells' code knows, or it is not said.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use object::{Object, ObjectSymbol};
@@ -17,6 +18,8 @@ use serde_json::Value;
 const FIRST: usize = 4;
 const LAST: usize = 8;
 
+/// The crate that every cell is.
+const CRATE: &str = "ctx";
 /// The functions into which evcxr and we put a cell's statements.
 const OF_CELL: [&str; 2] = ["run_user_code_", "evcxr_cell"];
 /// Modules that are not the student's.
@@ -59,26 +62,40 @@ pub struct Source<'a> {
     pub generated: &'a str,
 }
 
-/// The names of the student's functions at these addresses, in the same order.
-pub fn names(frames: &Frames, library: &[u8], source: &Source) -> Vec<String> {
-    let Ok(file) = object::File::parse(library) else {
-        return Vec::new();
-    };
-    let of = |address: &u64| {
-        let mut symbols = file.symbols();
-        let symbol = symbols.find(|symbol| {
-            (symbol.address()..symbol.address() + symbol.size()).contains(address)
-        })?;
-        readable(&format!("{:#}", demangle(symbol.name().ok()?)), source)
-    };
-    frames.addresses.iter().filter_map(of).collect()
+/// What the crate of the cells has in a library: where each function's code lies, and its symbol.
+#[derive(Default)]
+pub struct Symbols(Vec<(Range<u64>, String)>);
+
+impl Symbols {
+    /// Those of a library; none if it is none.
+    pub fn of(library: &[u8]) -> Symbols {
+        let Ok(file) = object::File::parse(library) else {
+            return Symbols::default();
+        };
+        let symbols = file.symbols().filter_map(|symbol| {
+            let name = symbol.name().ok().filter(|name| name.contains(CRATE))?;
+            let code = symbol.address()..symbol.address().checked_add(symbol.size())?;
+            Some((code, format!("{:#}", demangle(name))))
+        });
+        Symbols(symbols.collect())
+    }
+
+    /// The names of the student's functions at these addresses, in the same order.
+    pub fn names(&self, frames: &Frames, source: &Source) -> Vec<String> {
+        let of = |address: &u64| {
+            let mut symbols = self.0.iter();
+            let (_, symbol) = symbols.find(|(code, _)| code.contains(address))?;
+            readable(symbol, source)
+        };
+        frames.addresses.iter().filter_map(of).collect()
+    }
 }
 
 /// How a student would call the function that a symbol is of; None if it is none of theirs.
 fn readable(symbol: &str, source: &Source) -> Option<String> {
     let path = segments(symbol);
     let first = *path.first()?;
-    if first != "ctx" && !is_own_impl(first)
+    if first != CRATE && !is_own_impl(first)
         || path
             .iter()
             .any(|segment| segment.starts_with(INTERNAL) && *segment != OF_CELL[1])
@@ -99,7 +116,7 @@ fn readable(symbol: &str, source: &Source) -> Option<String> {
         .map_or(0, |at| at + 1);
     let name: Vec<&str> = named[start..]
         .iter()
-        .filter(|segment| **segment != "ctx")
+        .filter(|segment| **segment != CRATE)
         .map(|segment| type_of(segment))
         .collect();
     let last = name.last()?;
@@ -379,7 +396,8 @@ mod tests {
             code: "",
             generated: "",
         };
-        assert_eq!(names(&frames[0], &bytes, &source), ["inner"]);
-        assert_eq!(names(&frames[0], b"no library", &source), [""; 0]);
+        assert_eq!(Symbols::of(&bytes).names(&frames[0], &source), ["inner"]);
+        let none = Symbols::of(b"no library");
+        assert_eq!(none.names(&frames[0], &source), [""; 0]);
     }
 }
