@@ -115,7 +115,7 @@ fn not_kept(said: &str, refused: Refused) -> Option<(String, Vec<String>)> {
                 vec![variable.line("公开的名字", None), BRACES.to_owned()],
             ))
         }
-        "The variable " if rest.starts_with(" is a closure") => Some(variable.closure()),
+        "The variable " if rest.starts_with(" is a closure") => Some(variable.closure(false)),
         "The variable " if rest.starts_with(" contains a reference") => {
             Some(variable.borrows(refused.owner))
         }
@@ -187,7 +187,8 @@ impl<'a> Variable<'a> {
         )
     }
 
-    fn closure(&self) -> (String, Vec<String>) {
+    /// A closure; one that borrows has to own instead.
+    fn closure(&self, borrows: bool) -> (String, Vec<String>) {
         let name = self.name;
         let closure = closure(&self.whole);
         let parameters = closure.as_ref().map(|closure| &*closure.parameters);
@@ -437,7 +438,7 @@ pub fn hint(told: &Told, refused: Refused) -> Option<Vec<String>> {
     };
     let variable = Variable::new(name, refused.code);
     let (message, lines) = match closure(&variable.whole) {
-        Some(_) if variable.whole.contains('|') => variable.closure(),
+        Some(_) if variable.whole.contains('|') => variable.closure(true),
         _ => variable.borrows(told.message.split('`').nth(1)),
     };
     Some(indented([vec![message], lines].concat()))
