@@ -20,6 +20,8 @@ const LAST: usize = 8;
 
 /// The crate that every cell is.
 const CRATE: &str = "ctx";
+/// How what has no name of its own is called.
+const IN_CELL: &str = "单元格 [";
 /// The functions into which evcxr and we put a cell's statements.
 const OF_CELL: [&str; 2] = ["run_user_code_", "evcxr_cell"];
 /// Modules that are not the student's.
@@ -125,7 +127,7 @@ fn readable(symbol: &str, source: &Source) -> Option<String> {
             .iter()
             .filter(|text| source.generated.contains(**text));
         let has_own = closures > 1 + around.count();
-        return has_own.then(|| format!("单元格 [{}] 里的{}", source.count, block(source.code)));
+        return has_own.then(|| format!("{IN_CELL}{}] 里的{}", source.count, block(source.code)));
     }
     let code = (source.of)(last).unwrap_or_default();
     let is_async = closures > 0 && is_async(code, last);
@@ -253,7 +255,9 @@ pub fn line(mut names: Vec<String>) -> Option<String> {
     if shown.len() > FIRST + LAST + 1 {
         shown.splice(FIRST..shown.len() - LAST, ["…".to_owned()]);
     }
-    (!shown.is_empty()).then(|| format!("经过的函数：{}", shown.join(" → ")))
+    // The panic's own place says in which cell it is.
+    let says_more = shown.iter().any(|name| !name.starts_with(IN_CELL));
+    says_more.then(|| format!("经过的函数：{}", shown.join(" → ")))
 }
 
 #[cfg(test)]
@@ -353,6 +357,7 @@ mod tests {
     fn a_trail_is_told_from_its_beginning_and_not_at_any_length() {
         let line = |names: &[&str]| line(names.iter().map(|name| name.to_string()).collect());
         assert_eq!(line(&[]), None);
+        assert_eq!(line(&["单元格 [5] 里的闭包"]), None);
         let told = line(&["parse", "async fn main", "main"]);
         assert_eq!(told.as_deref(), Some("经过的函数：async fn main → parse"));
         let told = line(&["stop", "count", "count", "count"]);
