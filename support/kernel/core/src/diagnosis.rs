@@ -20,8 +20,15 @@ const MOST_CHOICES: usize = 4;
 const IN_TEXT: &str = "src/lib.rs:";
 /// How evcxr's own names begin: what is said of them says nothing to a student.
 const INTERNAL: &str = "evcxr_";
-/// How it keeps a variable for later cells.
+/// How evcxr keeps a variable for later cells.
 const KEPT: &str = "evcxr_variable_store.put_variable::<";
+/// The same where only types and mistakes are looked for.
+const CHECKED: &str = "evcxr_variable_store(";
+/// What it asks of what it keeps.
+const KEEPS: [&str; 2] = [
+    "fn put_variable<T: 'static>(",
+    "fn evcxr_variable_store<T: 'static>(",
+];
 /// Lints whose warnings a student would be worse off without.
 const LINTS: [&str; 2] = ["unused_must_use", "unconditional_recursion"];
 
@@ -142,7 +149,7 @@ impl<'a> Drawer<'a> {
             first = first.element(Level::NOTE.message(note));
         }
         let mut more = Vec::new();
-        let mut kept = None;
+        let mut kept = spans.iter().find_map(|span| kept_by_evcxr(span));
         let mut all = vec![sentence];
         all.extend(spans.iter().map(|span| text(span, "label")));
         for child in message["children"].as_array().into_iter().flatten() {
@@ -151,8 +158,13 @@ impl<'a> Drawer<'a> {
                 continue;
             }
             let spans = spans_of(child);
-            if let Some(variable) = spans.iter().find_map(|span| kept_by_evcxr(span)) {
-                kept = Some(variable);
+            let variable = spans.iter().find_map(|span| kept_by_evcxr(span));
+            let is_of_evcxr = |span: &&Value| {
+                let line = text(&span["text"][0], "text");
+                KEEPS.iter().any(|function| line.contains(function))
+            };
+            if variable.is_some() || spans.iter().any(is_of_evcxr) {
+                kept = kept.or(variable);
                 continue;
             }
             all.push(sentence);
@@ -451,7 +463,10 @@ fn level(name: &str) -> Level<'static> {
 /// The variable that evcxr keeps at this place of the generated file, if it does.
 fn kept_by_evcxr(span: &Value) -> Option<String> {
     let line = text(&span["text"][0], "text");
-    let (_, variable) = line.split_once(KEPT)?.1.split_once("(stringify!(")?;
+    let variable = match line.split_once(KEPT) {
+        Some((_, rest)) => rest.split_once("(stringify!(")?.1,
+        None => line.trim().strip_prefix(CHECKED)?,
+    };
     Some(variable.split_once(')')?.0.to_owned())
 }
 
