@@ -112,10 +112,7 @@ fn readable(symbol: &str, source: &Source) -> Option<String> {
         .count();
     let named = &path[..path.len() - closures];
     // What stands within a closure has no name of that.
-    let start = named
-        .iter()
-        .rposition(|segment| is_closure(segment))
-        .map_or(0, |at| at + 1);
+    let start = named.iter().rposition(is_closure).map_or(0, |at| at + 1);
     let name: Vec<&str> = named[start..]
         .iter()
         .filter(|segment| **segment != CRATE)
