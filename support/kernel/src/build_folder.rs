@@ -11,13 +11,36 @@ use base::files;
 
 use crate::cargo::UNFINISHED;
 
-/// For cargo in all build folders: dependencies are optimised once, when they are compiled; cells
-/// are not, since compiling them is what a student waits for, nor what stands in for a part of each
-/// cell, nor what only runs in the compiler.
+/// For cargo in all build folders: dependencies are optimised once, when they are compiled: fully where
+/// a program would be slower otherwise, a little elsewhere, or whoever opens a notebook first waits
+/// for half as long again. Cells are not, since compiling them is what a student waits for, nor what
+/// stands in for a part of each cell, nor what only runs in the compiler.
 pub const CARGO_CONFIG: &str = "[profile.dev.package.\"*\"]
-opt-level = 3
+opt-level = 1
 debug-assertions = false
 overflow-checks = false
+[profile.dev.package.bytes]
+opt-level = 3
+[profile.dev.package.flags]
+opt-level = 3
+[profile.dev.package.httparse]
+opt-level = 3
+[profile.dev.package.hyper]
+opt-level = 3
+[profile.dev.package.hyper-util]
+opt-level = 3
+[profile.dev.package.memchr]
+opt-level = 3
+[profile.dev.package.nest-tokio]
+opt-level = 3
+[profile.dev.package.notebook]
+opt-level = 3
+[profile.dev.package.rayon-core]
+opt-level = 3
+[profile.dev.package.serde_json]
+opt-level = 3
+[profile.dev.package.tokio]
+opt-level = 3
 [profile.dev.package.notebook-cell]
 opt-level = 0
 [profile.dev.package.syn]

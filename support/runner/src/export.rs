@@ -4,6 +4,7 @@
 //! - `page`: a notebook becomes a page, by nbconvert and a template of ours (`assets/book`);
 //! - `outline`: a page's headings become its table of contents;
 //! - `addresses`: links between pages, and nothing that a browser would fetch;
+//! - `search`: the text of all pages, which the first page looks through;
 //! - `index`: the first page, a map of the others.
 //!
 //! A page requests nothing from the network: no fonts, no scripts, no MathJax. Formulas therefore
@@ -14,6 +15,7 @@ mod addresses;
 mod index;
 mod outline;
 mod page;
+mod search;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +46,10 @@ const BACKGROUND: Duration = Duration::from_secs(30);
 const CREDIT: &str = r#"改写自 <a href="https://github.com/StdioA/fluent-python-notes">StdioA/fluent-python-notes</a>，原笔记所读的书是 Luciano Ramalho 的《流畅的 Python》（<cite lang="en">Fluent Python</cite>）。本课程以 <a rel="license" href="https://creativecommons.org/licenses/by-sa/4.0/deed.zh-hans">CC BY-SA 4.0</a> 许可发布。"#;
 
 const CSS: &str = include_str!("../assets/book/book.css");
-const SCRIPT: &str = include_str!("../assets/book/book.js");
+const SCRIPT: &str = concat!(
+    include_str!("../assets/book/book.js"),
+    include_str!("../assets/book/search.js")
+);
 
 /// Executes the notebooks and renders them into `out`, with the Python `python`.
 ///

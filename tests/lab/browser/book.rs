@@ -35,6 +35,7 @@ pub fn can_be_read_without_network(folder: &Path) {
         page.asks_for_nothing();
     }
     the_buttons_work(&browser, &folder.join("01-why-coroutines.html"));
+    the_search_finds(&browser, folder);
 }
 
 struct Page<'a> {
@@ -233,6 +234,58 @@ fn the_buttons_work(browser: &Browser, page: &Path) {
             .map(str::to_owned)
     });
     assert_eq!(copied, FIRST_CELL);
+}
+
+/// Each word of the glossary is found where the glossary says that it is explained.
+fn the_search_finds(browser: &Browser, folder: &Path) {
+    let list = |script: &str| -> Vec<[String; 2]> {
+        serde_json::from_value(browser.script(script, json!([]))).unwrap()
+    };
+    let last = "const last = link => decodeURIComponent(link.pathname).split('/').pop();";
+    browser.open(&address(&folder.join("00-guide.html")));
+    let words = list(&format!(
+        "{last} const glossary = [...document.querySelectorAll('table')]
+            .find(table => table.querySelector('th').textContent === '词');
+        return [...glossary.querySelectorAll('tbody tr')].flatMap(row =>
+            row.cells[0].textContent.split('、').map(word => [word, last(row.querySelector('a'))]));"
+    ));
+    assert!(words.len() > 10, "{words:?}");
+    let index = address(&folder.join("index.html"));
+    browser.open(&index);
+    for [word, page] in &words {
+        let found = list(&format!(
+            "{last} const input = document.querySelector('.book-search input');
+            input.value = {};
+            input.dispatchEvent(new Event('input'));
+            return [...document.querySelectorAll('.book-found a')].map(link => [last(link), link.href]);",
+            json!(word)
+        ));
+        assert!(
+            found.iter().any(|[name, _]| name == page),
+            "{word}: {found:?}"
+        );
+    }
+    // What nobody has written, and then what a result leads to.
+    let said = |asked: &str| {
+        browser.open(&format!("{index}?find={asked}"));
+        let script = "return document.querySelector('.book-found').textContent";
+        browser
+            .script(script, json!([]))
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert!(said("nobodywrotethis").starts_with("没有找到“nobodywrotethis”"));
+    assert!(said("TOKIO::spawn").contains("节里有“TOKIO::spawn”"));
+    browser.screenshot("book-search");
+    browser.click(".book-found a");
+    let marked = "return CSS.highlights.get('found').size";
+    browser.until("what was looked for is marked", SHORT, || {
+        browser
+            .script(marked, json!([]))
+            .as_u64()
+            .filter(|marks| *marks > 0)
+    });
 }
 
 /// Of the page's background and of its text, from 0 (black) to 255.

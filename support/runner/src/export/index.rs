@@ -1,6 +1,7 @@
 //! The first page: which notebook mirrors what, and what is in it.
 
 use super::page::Rendered;
+use super::search::sections;
 use super::{BOOK_TITLE, CREDIT, CSS, Page, SCRIPT};
 
 pub(super) const INDEX: &str = include_str!("../../assets/book/index.html");
@@ -19,6 +20,7 @@ pub(super) fn index(pages: &[Page], rendered: &[Rendered]) -> String {
         .replace("{credit}", CREDIT)
         .replace("{extent}", &extent(rendered))
         .replace("{pages}", &entries)
+        .replace("{sections}", &sections(pages, rendered))
 }
 
 /// How many notebooks there are, and how much time they take together.
