@@ -83,6 +83,8 @@ fn listen(socket: UnixStream) -> io::Result<()> {
                     if interruptions != known {
                         writer.write_all(&frame::new(frame::INTERRUPTED, 0))?;
                     }
+                    crate::live::end();
+                    let _ = io::stdout().flush();
                     LOADED.store(libraries_loaded(), Ordering::Release);
                     writer.write_all(&request)?;
                 }
@@ -146,6 +148,14 @@ impl Front {
         let message = json!({ "msg_type": message_type, "content": content });
         record::new(&self.secret, MESSAGE, message.to_string().as_bytes())
     }
+}
+
+/// What the front replaces by the cell and line that this place is in. The file's name tells whose it is.
+pub(crate) fn mark_place(file: &str, line: u32, column: u32) -> Option<String> {
+    let front = FRONT.get()?;
+    let library = library_of(file)?;
+    let begin = record::prefix(&front.secret) + record::PLACE;
+    Some(format!("{begin}{library}:{line}:{column};"))
 }
 
 /// A panic of a cell is the cell's error: its message goes to the front instead of to stderr. So

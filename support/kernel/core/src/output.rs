@@ -214,12 +214,29 @@ impl Front {
         (rest.len() < bytes.len()).then(|| [&text, rest].concat())
     }
 
-    /// From the number of a build, a line and a column.
+    /// From the number of a build or the path of its library, a line and a column.
     fn place_of(&self, place: &str) -> Option<String> {
-        let mut numbers = place.trim().split(':').map(|number| number.parse().ok());
-        let (build, line, column) = (numbers.next()??, numbers.next()??, numbers.next()??);
-        let place = self.map.find_build(build, line as usize, column as usize)?;
-        Some(place.to_string())
+        let mut parts = place.trim().rsplitn(3, ':');
+        let column = parts.next()?.parse().ok()?;
+        let line = parts.next()?.parse().ok()?;
+        let build = parts.next()?;
+        let place = match build.parse() {
+            Ok(number) => self.map.find_build(number, line, column),
+            Err(_) => self.map.find(Some(Path::new(build)), line, column),
+        };
+        Some(place?.to_string())
+    }
+
+    /// The same in the texts of something that is shown.
+    fn put_places(&self, data: &mut Value) {
+        for value in data.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let Value::String(text) = value else {
+                continue;
+            };
+            if let Some(places) = self.with_places(text.as_bytes()) {
+                *text = String::from_utf8_lossy(&places).into_owned();
+            }
+        }
     }
 
     /// The panic that std has just reported on stderr, which then need not be shown. With the
@@ -245,6 +262,10 @@ impl Front {
         if shown.is_some_and(|shown| shown.contains_key(&mime)) {
             self.show(); // that was another value
         }
+        let places = self.with_places(content.as_bytes());
+        let content = places.map_or(content, |places| {
+            String::from_utf8_lossy(&places).into_owned()
+        });
         let value = match mime.contains("json") {
             true => serde_json::from_str(&content).unwrap_or(Value::String(content)),
             false => Value::String(content),
@@ -295,7 +316,11 @@ impl Front {
             Some(kind @ ("display_data" | "update_display_data" | "clear_output")) => {
                 self.show();
                 self.send_text(false);
-                self.publish_output(kind, content.clone());
+                let mut content = content.clone();
+                if let Some(data) = content.get_mut("data") {
+                    self.put_places(data);
+                }
+                self.publish_output(kind, content);
             }
             _ => {}
         }

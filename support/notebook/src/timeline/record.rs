@@ -4,18 +4,30 @@
 //! that it is compiled once, optimised, and not into every cell.
 
 use std::mem;
+use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use nest_tokio::watch::Kind;
+
+use super::figures::BLOCKING;
+use super::processor;
+use super::wake::{Bell, Cause, Slot, Wake, Wakes};
 
 /// Spans kept of one task; beyond it the closest are merged.
 const MAX_SPANS: usize = 256;
 
 /// The record of one task.
 pub(crate) struct Record {
-    label: String,
-    clock: Instant,
+    name: Name,
+    origin: Option<Origin>,
+    clock: Clock,
     created: u64,
+    /// What has woken it since its last poll.
+    woken: Slot,
+    /// Who can wake it: of tasks that are watched.
+    bell: OnceLock<Weak<Bell>>,
     /// Start of the poll that has not returned, or [`NOT_POLLED`], and its thread. Beside the lock,
     /// so that a poll takes it once; changed by the poll alone, and back to `NOT_POLLED` under the lock.
     polled_since: AtomicU64,
@@ -25,12 +37,55 @@ pub(crate) struct Record {
 
 const NOT_POLLED: u64 = u64::MAX;
 
+/// What a task is called.
+pub(crate) enum Name {
+    Given(String),
+    /// As the type of this name is.
+    Type(&'static str),
+}
+
+/// Of a task that was seen when it was started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// In the order of all that were started; from 1.
+    pub(crate) number: u32,
+    /// The task that started it.
+    pub(crate) parent: Option<u32>,
+    pub(crate) kind: Kind,
+    /// Bytes of its future.
+    pub(crate) size: usize,
+    pub(crate) place: Option<&'static Location<'static>>,
+}
+
+/// What times are measured with.
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    /// In nanoseconds since then.
+    Time(Instant),
+    /// In polls of all tasks.
+    Steps(Arc<AtomicU64>),
+}
+
+impl Clock {
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Clock::Time(start) => nanos(*start, Instant::now()),
+            Clock::Steps(steps) => steps.load(Ordering::Relaxed),
+        }
+    }
+}
+
 #[derive(Clone, Default)]
 struct State {
     spans: Vec<Span>,
+    wakes: Wakes,
     merged: bool,
     polls: u64,
     longest: Option<Span>,
+    /// The longest poll that kept its thread and did nothing meanwhile.
+    blocked: Option<Span>,
+    /// The longest that kept it to calculate.
+    computed: Option<Span>,
     end: Option<(u64, End)>,
 }
 
@@ -53,7 +108,7 @@ impl Span {
     pub(crate) fn and(self, later: Span) -> Span {
         Span {
             start: self.start,
-            end: later.end,
+            end: self.end.max(later.end),
             busy: self.busy + later.busy,
             polls: self.polls + later.polls,
             thread: if self.thread == later.thread {
@@ -77,7 +132,16 @@ pub(crate) enum End {
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
     pub(crate) label: String,
+    pub(crate) origin: Option<Origin>,
     pub(crate) created: u64,
+    /// The last of those that led to a poll.
+    pub(crate) wakes: Vec<Wake>,
+    /// How many there were, and how many of them were its own doing.
+    pub(crate) wake_counts: (u64, u64),
+    /// A wake-up that no poll has followed yet.
+    pub(crate) woken: Option<Wake>,
+    /// How many hold its waker, if that is known.
+    pub(crate) holders: Option<usize>,
     /// In order of time; the last may be a poll that has not returned.
     pub(crate) spans: Vec<Span>,
     /// Whether some of the spans are several polls.
@@ -86,6 +150,10 @@ pub(crate) struct Task {
     pub(crate) in_poll: bool,
     pub(crate) polls: u64,
     pub(crate) longest: Option<Span>,
+    /// The longest poll that kept its thread for long and did nothing meanwhile.
+    pub(crate) blocked: Option<Span>,
+    /// The longest that kept it for long to calculate.
+    pub(crate) computed: Option<Span>,
     /// `None` if it has not ended.
     pub(crate) end: Option<(u64, End)>,
 }
@@ -97,11 +165,14 @@ pub(crate) fn nanos(start: Instant, time: Instant) -> u64 {
 }
 
 impl Record {
-    pub(crate) fn new(label: String, clock: Instant, created: Instant) -> Record {
+    pub(crate) fn new(name: Name, origin: Option<Origin>, clock: Clock) -> Record {
         Record {
-            label,
+            name,
+            origin,
+            created: clock.now(),
             clock,
-            created: nanos(clock, created),
+            woken: Slot::default(),
+            bell: OnceLock::new(),
             polled_since: AtomicU64::new(NOT_POLLED),
             polled_on: AtomicU32::new(SEVERAL_THREADS),
             state: Mutex::default(),
@@ -113,13 +184,45 @@ impl Record {
     }
 
     fn now(&self) -> u64 {
-        nanos(self.clock, Instant::now())
+        self.clock.now()
+    }
+
+    /// The number of a task that was seen when it was started.
+    pub(crate) fn number(&self) -> u32 {
+        self.origin.map_or(0, |origin| origin.number)
+    }
+
+    pub(crate) fn set_bell(&self, bell: Weak<Bell>) {
+        let _ = self.bell.set(bell);
+    }
+
+    /// Somebody has woken it. Only the first one before each poll counts.
+    pub(crate) fn wake(&self, cause: impl FnOnce() -> Cause) {
+        if self.woken.is_free() {
+            self.woken.put(cause(), self.now());
+        }
     }
 
     #[inline(never)]
     fn begin_poll(&self) {
         self.polled_on.store(thread_number(), Ordering::Relaxed);
-        self.polled_since.store(self.now(), Ordering::Release);
+        let now = match &self.clock {
+            Clock::Time(start) => {
+                let now = Instant::now();
+                processor::begin(now);
+                nanos(*start, now)
+            }
+            Clock::Steps(_) => self.now(),
+        };
+        self.polled_since.store(now, Ordering::Release);
+        self.take_wake();
+    }
+
+    /// The poll that begins is the answer to it.
+    fn take_wake(&self) {
+        if let Some(wake) = self.woken.take() {
+            self.state().wakes.push(wake, self.number());
+        }
     }
 
     #[inline(never)]
@@ -129,6 +232,10 @@ impl Record {
         let mut state = self.state();
         let start = self.polled_since.swap(NOT_POLLED, Ordering::Relaxed);
         state.push(start.min(now), now, thread);
+        let is_time = matches!(self.clock, Clock::Time(_));
+        if is_time && now.saturating_sub(start) >= BLOCKING {
+            state.kept_thread();
+        }
         if let (Some(outcome), None) = (outcome, state.end) {
             state.end = Some((now, outcome));
         }
@@ -153,19 +260,46 @@ impl Record {
             state.push(since, now.max(since), thread);
         }
         Task {
-            label: self.label.clone(),
+            label: match &self.name {
+                Name::Given(name) => name.clone(),
+                Name::Type(name) => super::name::of(name, self.origin.as_ref()),
+            },
+            origin: self.origin,
             created: self.created,
+            wakes: state.wakes.last(),
+            wake_counts: state.wakes.counts(),
+            woken: self.woken.get(),
+            holders: self
+                .bell
+                .get()
+                .map(|bell| bell.strong_count().saturating_sub(2)),
             spans: state.spans,
             merged: state.merged,
             in_poll,
             polls: state.polls,
             longest: state.longest,
+            blocked: state.blocked,
+            computed: state.computed,
             end: state.end,
         }
     }
 }
 
 impl State {
+    /// The last poll was a long one.
+    fn kept_thread(&mut self) {
+        let Some(&span) = self.spans.last() else {
+            return;
+        };
+        let longest = match processor::has_calculated(Duration::from_nanos(span.busy)) {
+            true => &mut self.computed,
+            false => &mut self.blocked,
+        };
+        if longest.is_none_or(|longest| longest.busy < span.busy) {
+            *longest = Some(span);
+        }
+    }
+
     fn push(&mut self, start: u64, end: u64, thread: u32) {
         let span = Span {
             start,
@@ -228,10 +362,19 @@ impl Recorder {
         Recorder(record)
     }
 
+    pub(crate) fn record(&self) -> &Arc<Record> {
+        &self.0
+    }
+
     /// To be called before each poll.
     #[inline]
     pub(crate) fn begin(&self) -> PollGuard<'_> {
         self.0.begin_poll();
+        self.resume()
+    }
+
+    /// The poll that [`begin`](Self::begin) has begun, where what that gave is forgotten.
+    pub(crate) fn resume(&self) -> PollGuard<'_> {
         PollGuard(&self.0)
     }
 }

@@ -1,0 +1,56 @@
+//! What a task is called that nobody has named: like the function that its future comes from.
+
+use nest_tokio::watch::Kind;
+
+use super::record::Origin;
+
+/// The function that evcxr makes of a cell; a number follows.
+const OF_CELL: &str = "run_user_code_";
+const CLOSURE: &str = "{{closure}}";
+
+/// What a task is called whose future has the type `name`.
+pub(crate) fn of(name: &str, origin: Option<&Origin>) -> String {
+    let kind = origin.map(|origin| (origin.kind, origin.parent));
+    match (of_type(name), kind) {
+        (None, Some((Kind::BlockOn, None))) => "单元格".into(),
+        (None, Some((Kind::BlockOn, _))) => "block_on".into(),
+        (None, Some((Kind::Blocking, _))) => "闭包".into(),
+        (None, _) => "async 块".into(),
+        (Some(name), _) => name.to_owned(),
+    }
+}
+
+/// `ctx::fetch::{{closure}}` → `fetch`; the type of a future that has a name → that name. A block in a
+/// cell's own code is nobody's function.
+fn of_type(name: &str) -> Option<&str> {
+    // Of `Pin<Box<dyn Future<Output = ()>>>` nothing better can be said.
+    let outer = name.split('<').next().unwrap_or(name);
+    let last = outer.split("::").filter(|part| *part != CLOSURE).last()?;
+    (!last.starts_with(OF_CELL)).then_some(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of;
+
+    #[test]
+    fn a_task_is_called_like_its_function() {
+        for (name, expected) in [
+            ("ctx::fetch::{{closure}}", "fetch"),
+            ("ctx::outer::{{closure}}::{{closure}}", "outer"),
+            (
+                "ctx::flags::fetch<alloc::string::String>::{{closure}}",
+                "fetch",
+            ),
+            ("ctx::Countdown", "Countdown"),
+            ("tokio::time::sleep::Sleep", "Sleep"),
+            (
+                "core::pin::Pin<alloc::boxed::Box<dyn core::future::future::Future>>",
+                "Pin",
+            ),
+            ("ctx::run_user_code_7::{{closure}}::{{closure}}", "async 块"),
+        ] {
+            assert_eq!(of(name, None), expected, "{name}");
+        }
+    }
+}
