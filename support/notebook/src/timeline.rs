@@ -217,6 +217,22 @@ impl Timeline {
         svg::draw(&self.picture())
     }
 
+    /// What is wrong with the tasks that [`watch`](crate::watch()) has seen, a sentence each: a task that
+    /// blocked its thread or never yielded, wakes itself in a circle, waits though nobody can wake it,
+    /// has a huge future, or was never polled. It stands under the picture as well.
+    ///
+    /// ```
+    /// # nest_tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let watch = notebook::watch();
+    /// let stuck = nest_tokio::spawn(std::future::pending::<()>());
+    /// nest_tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    /// assert!(watch.lints()[0].contains("没有谁拿着它的 waker"));
+    /// # });
+    /// ```
+    pub fn lints(&self) -> Vec<String> {
+        self.picture().lints()
+    }
+
     /// The figures, to calculate with.
     ///
     /// ```

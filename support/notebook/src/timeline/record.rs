@@ -198,13 +198,21 @@ impl Record {
 
     /// Somebody has woken it. Only the first one before each poll counts.
     pub(crate) fn wake(&self, cause: impl FnOnce() -> Cause) {
-        if self.woken.is_free() {
-            self.woken.put(cause(), self.now());
+        if !self.woken.is_free() {
+            return;
         }
+        let cause = cause();
+        let time = match cause == Cause::Task(self.number()) {
+            // By itself: the moment within its poll matters to nobody.
+            true => self.polled_since.load(Ordering::Relaxed),
+            false => self.now(),
+        };
+        self.woken.put(cause, time);
     }
 
+    /// Returns the wake-up that this poll is the answer to.
     #[inline(never)]
-    fn begin_poll(&self) {
+    fn begin_poll(&self) -> Option<Wake> {
         self.polled_on.store(thread_number(), Ordering::Relaxed);
         let now = match &self.clock {
             Clock::Time(start) => {
@@ -215,22 +223,18 @@ impl Record {
             Clock::Steps(_) => self.now(),
         };
         self.polled_since.store(now, Ordering::Release);
-        self.take_wake();
-    }
-
-    /// The poll that begins is the answer to it.
-    fn take_wake(&self) {
-        if let Some(wake) = self.woken.take() {
-            self.state().wakes.push(wake, self.number());
-        }
+        self.woken.take()
     }
 
     #[inline(never)]
-    fn end_poll(&self, outcome: Option<End>) {
+    fn end_poll(&self, wake: Option<Wake>, outcome: Option<End>) {
         let now = self.now();
         let thread = self.polled_on.load(Ordering::Relaxed);
         let mut state = self.state();
         let start = self.polled_since.swap(NOT_POLLED, Ordering::Relaxed);
+        if let Some(wake) = wake {
+            state.wakes.push(wake, self.number());
+        }
         state.push(start.min(now), now, thread);
         let is_time = matches!(self.clock, Clock::Time(_));
         if is_time && now.saturating_sub(start) >= BLOCKING {
@@ -369,13 +373,12 @@ impl Recorder {
     /// To be called before each poll.
     #[inline]
     pub(crate) fn begin(&self) -> PollGuard<'_> {
-        self.0.begin_poll();
-        self.resume()
+        PollGuard(&self.0, self.0.begin_poll())
     }
 
     /// The poll that [`begin`](Self::begin) has begun, where what that gave is forgotten.
     pub(crate) fn resume(&self) -> PollGuard<'_> {
-        PollGuard(&self.0)
+        PollGuard(&self.0, None)
     }
 }
 
@@ -386,20 +389,20 @@ impl Drop for Recorder {
 }
 
 /// A poll that has not returned. Dropped instead of ended, it has panicked.
-pub(crate) struct PollGuard<'a>(&'a Record);
+pub(crate) struct PollGuard<'a>(&'a Record, Option<Wake>);
 
 impl PollGuard<'_> {
     /// The poll has returned.
     #[inline]
     pub(crate) fn end(self, ready: bool) {
-        self.0.end_poll(ready.then_some(End::Completed));
+        self.0.end_poll(self.1, ready.then_some(End::Completed));
         mem::forget(self);
     }
 }
 
 impl Drop for PollGuard<'_> {
     fn drop(&mut self) {
-        self.0.end_poll(Some(End::Panicked));
+        self.0.end_poll(self.1, Some(End::Panicked));
     }
 }
 
