@@ -150,12 +150,16 @@ impl Front {
     }
 }
 
-/// What the front replaces by the cell and line that this place is in. The file's name tells whose it is.
-pub(crate) fn mark_place(file: &str, line: u32, column: u32) -> Option<String> {
+/// How a place begins that the front replaces by the cell and line that it is in, if there is a front.
+pub(crate) fn place_mark() -> Option<String> {
     let front = FRONT.get()?;
+    Some(record::prefix(&front.secret) + record::PLACE)
+}
+
+/// Such a place. The file's name, where it lies in memory, tells whose it is.
+pub(crate) fn mark_place(file: &str, line: u32, column: u32) -> Option<String> {
     let library = library_of(file)?;
-    let begin = record::prefix(&front.secret) + record::PLACE;
-    Some(format!("{begin}{library}:{line}:{column};"))
+    Some(format!("{}{library}:{line}:{column};", place_mark()?))
 }
 
 /// A panic of a cell is the cell's error: its message goes to the front instead of to stderr. So

@@ -204,6 +204,7 @@ fn run(
         let program = program();
         runtime.block_on(schedule.run(program, stop))
     }));
+    schedule.close();
     // What its tasks do when they are dropped is part of the run, and may panic as well.
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(runtime)));
     begin_select_with(None);

@@ -32,7 +32,10 @@ use crate::{Bundle, Show};
 /// As the last expression of a cell, `step` shows the polls so far: what each gave, how many
 /// hold the waker that it was given, and whether they have used it since. The future stays where it is
 /// from cell to cell. Timers and sockets work: it is polled within the notebook's runtime.
-pub fn step<F: IntoFuture>(future: F) -> Stepper<F::IntoFuture> {
+pub fn step<F>(future: F) -> Stepper<F::Output>
+where
+    F: IntoFuture<IntoFuture: 'static>,
+{
     let future = future.into_future();
     Stepper {
         size: size_of_val(&future),
@@ -45,11 +48,11 @@ pub fn step<F: IntoFuture>(future: F) -> Stepper<F::IntoFuture> {
 
 /// A future that is polled by hand: see [`step`].
 #[must_use = "只有调用 .poll()，这个 future 才会前进一步"]
-pub struct Stepper<F: Future> {
+pub struct Stepper<T> {
     size: usize,
     name: String,
-    /// Until it has given its output.
-    future: Option<Pin<Box<F>>>,
+    /// Until it has given its output. A cell's variable must have a type that can be written down.
+    future: Option<Pin<Box<dyn Future<Output = T>>>>,
     bell: Arc<Bell>,
     polls: Vec<Polled>,
 }
@@ -77,12 +80,12 @@ impl Wake for Bell {
     }
 }
 
-impl<F: Future> Stepper<F> {
+impl<T> Stepper<T> {
     /// Polls the future once. Gives its output if it is ready, and `None` if it is pending.
     ///
     /// # Panics
     /// When it was ready before: a future must not be polled again then. And when it panics itself.
-    pub fn poll(&mut self) -> Option<F::Output> {
+    pub fn poll(&mut self) -> Option<T> {
         let wakes = self.wakes();
         let future = self.future.as_mut();
         let future = future.expect("这个 future 已经就绪过了：就绪之后不能再 poll");
@@ -162,7 +165,7 @@ impl<F: Future> Stepper<F> {
     }
 }
 
-impl<F: Future> Show for Stepper<F> {
+impl<T> Show for Stepper<T> {
     fn bundle(&self) -> Bundle {
         const HEADS: [&str; 4] = ["poll", "结果", "返回时有几处拿着它的 waker", "此后被唤醒"];
         let summary = self.summary();
@@ -189,7 +192,7 @@ impl<F: Future> Show for Stepper<F> {
     }
 }
 
-impl<F: Future> fmt::Debug for Stepper<F> {
+impl<T> fmt::Debug for Stepper<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.bundle().text())
     }

@@ -62,8 +62,8 @@ struct Row {
     depth: usize,
     name: String,
     place: String,
-    /// State, age, polls, busy time, how long it has waited, what woke it last.
-    cells: [String; 6],
+    /// State and since when, age, polls, busy time, what woke it last.
+    cells: [String; 5],
 }
 
 impl Tasks {
@@ -118,7 +118,7 @@ impl Tasks {
     }
 }
 
-fn cells(picture: &Picture, labels: &Labels<'_>, task: &Task) -> [String; 6] {
+fn cells(picture: &Picture, labels: &Labels<'_>, task: &Task) -> [String; 5] {
     let now = picture.now;
     let since = |time: u64| picture.words(now.saturating_sub(time));
     let last = task.spans.last();
@@ -131,23 +131,18 @@ fn cells(picture: &Picture, labels: &Labels<'_>, task: &Task) -> [String; 6] {
     };
     let woken = task.woken.or(task.wakes.last().copied());
     [
-        state.into(),
+        match waited {
+            Some(time) => format!("{state} {}", since(time)),
+            None => state.into(),
+        },
         since(task.created),
         task.polls.to_string(),
         picture.words(task.busy()),
-        waited.map_or("—".into(), since),
         woken.map_or("—".into(), |wake| labels.cause(wake.cause, task)),
     ]
 }
 
-const HEADS: [&str; 6] = [
-    "状态",
-    "存在了",
-    "poll",
-    "占用线程",
-    "这样已经",
-    "上次唤醒它的",
-];
+const HEADS: [&str; 5] = ["状态", "存在了", "poll", "占用线程", "上次唤醒它的"];
 
 impl Show for Tasks {
     fn bundle(&self) -> Bundle {
@@ -184,10 +179,10 @@ impl fmt::Display for Tasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.rows {
             let name = format!("{}{}", "  ".repeat(row.depth), clip(&row.name, WIDEST));
-            let [state, age, polls, busy, waited, woken] = &row.cells;
+            let [state, age, polls, busy, woken] = &row.cells;
             writeln!(
                 f,
-                "{} {state} {waited}；存在了 {age}，poll {polls} 次，占用线程 {busy}，上次唤醒它的：{woken}",
+                "{} {state}；存在了 {age}，poll {polls} 次，占用线程 {busy}，上次唤醒它的：{woken}",
                 pad(&name, WIDEST)
             )?;
         }

@@ -23,6 +23,7 @@ use std::time::Instant;
 use pin_project_lite::pin_project;
 
 use axis::Unit;
+pub(crate) use axis::words;
 pub(crate) use figures::Picture;
 pub use figures::{LongestPoll, Summary};
 pub(crate) use record::{Clock, Name, Origin, Record, Recorder, Task};

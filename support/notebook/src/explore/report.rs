@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::trouble::Trouble;
 use crate::escape::escape;
+use crate::timeline::words;
 use crate::{Bundle, Handle, Show, Timeline, display};
 
 /// What [`explore`](crate::explore()) has found.
@@ -86,17 +87,16 @@ impl Exploration {
     }
 
     fn sentences(&self) -> Vec<String> {
-        let rate = self.runs as f64 / self.elapsed.as_secs_f64().max(1e-9);
-        let effort = format!("{:.1?}，每秒 {rate:.0} 个", self.elapsed);
+        let effort = words(self.elapsed.as_nanos() as u64);
         let Some(failure) = &self.failure else {
             return vec![format!(
-                "试了 {} 个种子，任务的先后各不相同，都没有出错（共 {} 步，{effort}）。",
+                "试了 {} 个种子，任务的先后各不相同，都没有出错（共 {} 步，用了 {effort}）。",
                 self.runs, self.steps
             )];
         };
         let mut sentences = vec![
             format!(
-                "第 {} 个种子出错了：种子 {}（{effort}）。",
+                "第 {} 个种子出错了：种子 {}（用了 {effort}）。",
                 self.runs, failure.seed
             ),
             failure.trouble.sentence(),

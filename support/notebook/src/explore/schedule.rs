@@ -10,6 +10,7 @@
 //! tokio gives a task for its operations, and then tokio itself makes it step back at the next one.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,13 +19,13 @@ use std::time::Duration;
 
 use nest_tokio::task::coop;
 use nest_tokio::time::sleep;
-use nest_tokio::watch::{Around, Kind, Start};
+use nest_tokio::watch::{Around, Kind, Start, has_yielded};
 
 use super::random::Random;
 use super::trouble::{self, Trouble};
 use crate::Timeline;
 use crate::polled::{self, Polled};
-use crate::timeline::{Clock, Name, Origin, Record, Recorder};
+use crate::timeline::{Cause, Clock, Name, Origin, Record, Recorder};
 
 /// Polls after which a run is said to have no end.
 const MOST_STEPS: u64 = 20_000;
@@ -62,6 +63,8 @@ struct Task {
     name: &'static str,
     /// Makes tokio poll it.
     waker: Option<Waker>,
+    /// Whether it has only stepped back for others: tokio wakes it when nobody else wants to run.
+    yields: bool,
     ended: bool,
 }
 
@@ -137,6 +140,7 @@ impl Schedule {
         state.tasks.push(Task {
             name,
             waker: None,
+            yields: false,
             ended: false,
         });
         state.ready.insert(index);
@@ -175,7 +179,7 @@ impl Schedule {
         let mut program = pin!(program);
         let mut gate = self.gate(None);
         let mut never = pin!(sleep(NEVER));
-        std::future::poll_fn(|context| {
+        let trouble = std::future::poll_fn(|context| {
             *lock(&stop.running) = Some(context.waker().clone());
             if stop.is_asked() {
                 return Poll::Ready(None);
@@ -215,7 +219,20 @@ impl Schedule {
             });
             polled.map(|()| outcome.err().map(Trouble::Returned))
         })
-        .await
+        .await;
+        self.close();
+        trouble
+    }
+
+    /// The run is over: that its tasks are dropped now is no part of the picture.
+    pub(super) fn close(&self) {
+        for record in self
+            .timeline
+            .iter()
+            .flat_map(|timeline| timeline.records().clone())
+        {
+            record.close();
+        }
     }
 
     /// What has gone wrong and has not been told.
@@ -267,10 +284,13 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Some(record) = &self.record {
-            record.wake(polled::cause);
-        }
         let mut state = self.schedule.state();
+        if let Some(record) = &self.record {
+            record.wake(|| match polled::cause() {
+                Cause::Driver if mem::take(&mut state.tasks[self.index].yields) => Cause::Yield,
+                cause => cause,
+            });
+        }
         if !state.tasks[self.index].ended && state.ready.insert(self.index) {
             state.decide();
         }
@@ -320,11 +340,13 @@ impl Around for Gate {
         }
         let mut state = self.schedule.state();
         state.granted = None;
+        let is_interrupted = !coop::has_budget_remaining();
+        state.tasks[self.index].yields = has_yielded() || is_interrupted;
         if outcome.is_ready() {
             state.tasks[self.index].ended = true;
             state.ready.remove(&self.index);
-        } else if !coop::has_budget_remaining() {
-            state.ready.insert(self.index); // tokio wakes it when nobody else wants to run
+        } else if is_interrupted {
+            state.ready.insert(self.index); // and not only when nobody else wants to run
         }
         state.decide();
         outcome

@@ -55,6 +55,8 @@ fn panics_errors_and_deadlocks_are_failures_and_are_told_apart() {
         spawn(waits_for_ever(rx)).await.unwrap();
     });
     let message = failure(&deadlock);
+    let summary = deadlock.timeline().unwrap().summary();
+    assert_eq!((summary.unfinished, summary.cancelled), (2, 0));
     assert!(
         message.starts_with("死锁：主任务、waits_for_ever都在等待"),
         "{message}"

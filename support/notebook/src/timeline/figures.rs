@@ -246,7 +246,12 @@ impl Picture {
         let mut captions = vec![self.overview()];
         if self.unit == Unit::Time {
             captions.extend(self.concurrency());
-            captions.extend(self.longest_poll());
+            // What blocks or never yields is named for it already, and told what to do.
+            let is_told = self
+                .tasks
+                .iter()
+                .any(|task| task.blocked.or(task.computed).is_some());
+            captions.extend(self.longest_poll().filter(|_| !is_told));
         }
         let named = |tasks: Vec<&Task>, rest: &str| {
             (!tasks.is_empty()).then(|| format!("{}{rest}", names(&tasks)))

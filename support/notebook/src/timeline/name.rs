@@ -4,8 +4,8 @@ use nest_tokio::watch::Kind;
 
 use super::record::Origin;
 
-/// The function that evcxr makes of a cell; a number follows.
-const OF_CELL: &str = "run_user_code_";
+/// How the function begins that a cell becomes: evcxr's, and what our kernel makes of it.
+const OF_CELL: [&str; 2] = ["run_user_code_", "evcxr_cell"];
 const CLOSURE: &str = "{{closure}}";
 
 /// What a task is called whose future has the type `name`.
@@ -26,7 +26,7 @@ fn of_type(name: &str) -> Option<&str> {
     // Of `Pin<Box<dyn Future<Output = ()>>>` nothing better can be said.
     let outer = name.split('<').next().unwrap_or(name);
     let last = outer.split("::").filter(|part| *part != CLOSURE).last()?;
-    (!last.starts_with(OF_CELL)).then_some(last)
+    (!OF_CELL.iter().any(|cell| last.starts_with(cell))).then_some(last)
 }
 
 #[cfg(test)]

@@ -1,44 +1,98 @@
-//! Whether a long poll calculated or only waited.
+//! What a thread did in a long poll: calculate, wait, or stand in line for a processor.
 //!
-//! The processor time of a thread costs a system call. It is asked for at most some hundred times a
-//! second, and at the end of long polls.
+//! Only the last is nobody's fault, and it is common where many share a computer. To ask the system for
+//! all of this takes a microsecond or two, so it is done at most some hundred times a second, and at
+//! the end of long polls.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::fs::File;
 use std::mem::MaybeUninit;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 /// How old the last answer may be when a poll begins.
-const AGE: Duration = Duration::from_millis(2);
+pub(super) const AGE: Duration = Duration::from_millis(2);
 
 thread_local! {
-    /// When this thread was last asked, and what it had used by then.
-    static LAST: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+    static THREAD: RefCell<Thread> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Thread {
+    /// When it was last asked, and what it had used and waited for by then.
+    last: Option<(Instant, Times)>,
+    /// Where the system says how long it had to stand in line, if it does.
+    line: Option<File>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Times {
+    used: Duration,
+    in_line: Duration,
+}
+
+/// What a poll did with its time. What is missing it stood in line.
+pub(super) struct Spent {
+    pub(super) calculating: Duration,
+    pub(super) waiting: Duration,
 }
 
 /// A poll begins on this thread.
 pub(super) fn begin(now: Instant) {
-    if LAST
-        .get()
-        .is_none_or(|(then, _)| now.saturating_duration_since(then) > AGE)
-    {
-        LAST.set(Some((now, used())));
+    let _ = THREAD.try_with(|thread| {
+        let mut thread = thread.borrow_mut();
+        let is_old = |(then, _)| now.saturating_duration_since(then) > AGE;
+        if thread.last.is_none_or(is_old) {
+            if thread.last.is_none() {
+                thread.line = File::open("/proc/thread-self/schedstat").ok();
+            }
+            thread.last = Some((now, thread.times()));
+        }
+    });
+}
+
+/// What a poll did that ends after such a time. It is to be much longer than [`AGE`].
+pub(super) fn end(lasted: Duration) -> Spent {
+    let (before, now) = THREAD
+        .try_with(|thread| {
+            let thread = thread.borrow();
+            let before = thread.last.map(|(_, times)| times);
+            (before.unwrap_or_default(), thread.times())
+        })
+        .unwrap_or_default();
+    let calculating = now.used.saturating_sub(before.used).min(lasted);
+    let in_line = now.in_line.saturating_sub(before.in_line);
+    Spent {
+        calculating,
+        waiting: lasted.saturating_sub(calculating).saturating_sub(in_line),
     }
 }
 
-/// Whether the poll that ends after such a time has calculated for more than half of it. To be asked
-/// for polls much longer than [`AGE`].
-pub(super) fn has_calculated(lasted: Duration) -> bool {
-    let before = LAST.get().map_or(Duration::ZERO, |(_, used)| used);
-    used().saturating_sub(before) > lasted / 2
+impl Thread {
+    fn times(&self) -> Times {
+        let in_line = self.line.as_ref().and_then(|file| {
+            let mut text = [0; 80];
+            let length = file.read_at(&mut text, 0).ok()?;
+            let text = std::str::from_utf8(&text[..length]).ok()?;
+            text.split(' ')
+                .nth(1)?
+                .parse()
+                .ok()
+                .map(Duration::from_nanos)
+        });
+        Times {
+            used: used(),
+            in_line: in_line.unwrap_or_default(),
+        }
+    }
 }
 
 /// What this thread has used of a processor.
 fn used() -> Duration {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the kernel writes a `timespec` to where there is room for one.
-    let failed =
-        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr()) } != 0;
-    if failed {
+    // SAFETY: the system writes a `timespec` to where there is room for one.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr()) };
+    if failed != 0 {
         return Duration::ZERO;
     }
     // SAFETY: the call has succeeded.
@@ -50,17 +104,32 @@ fn used() -> Duration {
 mod tests {
     use super::*;
 
+    fn spent(f: impl FnOnce()) -> (Spent, Duration) {
+        let start = Instant::now();
+        begin(start);
+        f();
+        let lasted = start.elapsed();
+        (end(lasted), lasted)
+    }
+
     #[test]
-    fn calculating_is_told_from_waiting() {
+    fn calculating_and_waiting_and_standing_in_line_are_told_apart() {
         const LONG: Duration = Duration::from_millis(40);
-        begin(Instant::now());
-        std::thread::sleep(LONG);
-        assert!(!has_calculated(LONG));
-        begin(Instant::now());
-        let before = used();
-        while used() - before < LONG {
-            std::hint::black_box(0);
-        }
-        assert!(has_calculated(LONG));
+        std::thread::sleep(2 * AGE);
+        let (sleeps, _) = spent(|| std::thread::sleep(LONG));
+        assert!(sleeps.waiting > LONG / 2 && sleeps.calculating < LONG / 2);
+        let (calculates, lasted) = spent(|| {
+            let before = used();
+            while used() - before < LONG {
+                std::hint::black_box(0);
+            }
+        });
+        assert!(calculates.calculating >= LONG);
+        // Whoever else has the processors meanwhile: this is not waiting.
+        assert!(
+            calculates.waiting < LONG / 2,
+            "{:?} of {lasted:?}",
+            calculates.waiting
+        );
     }
 }

@@ -5,7 +5,7 @@
 
 use std::mem;
 use std::panic::Location;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ pub(crate) struct Record {
     origin: Option<Origin>,
     clock: Clock,
     created: u64,
+    /// Whether nothing more is written down.
+    is_closed: AtomicBool,
     /// What has woken it since its last poll.
     woken: Slot,
     /// Who can wake it: of tasks that are watched.
@@ -171,6 +173,7 @@ impl Record {
             origin,
             created: clock.now(),
             clock,
+            is_closed: AtomicBool::new(false),
             woken: Slot::default(),
             bell: OnceLock::new(),
             polled_since: AtomicU64::new(NOT_POLLED),
@@ -192,13 +195,18 @@ impl Record {
         self.origin.map_or(0, |origin| origin.number)
     }
 
+    /// What happens from now on is of no interest.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_bell(&self, bell: Weak<Bell>) {
         let _ = self.bell.set(bell);
     }
 
     /// Somebody has woken it. Only the first one before each poll counts.
     pub(crate) fn wake(&self, cause: impl FnOnce() -> Cause) {
-        if !self.woken.is_free() {
+        if !self.woken.is_free() || self.is_closed.load(Ordering::Relaxed) {
             return;
         }
         let cause = cause();
@@ -247,6 +255,9 @@ impl Record {
 
     /// The future has been dropped; if it had not ended, that ended it.
     fn dropped(&self) {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return;
+        }
         let now = self.now();
         let mut state = self.state();
         state.end.get_or_insert((now, End::Cancelled));
@@ -295,9 +306,12 @@ impl State {
         let Some(&span) = self.spans.last() else {
             return;
         };
-        let longest = match processor::has_calculated(Duration::from_nanos(span.busy)) {
-            true => &mut self.computed,
-            false => &mut self.blocked,
+        let spent = processor::end(Duration::from_nanos(span.busy));
+        let long = Duration::from_nanos(BLOCKING) - processor::AGE;
+        let longest = match (spent.waiting >= long, spent.calculating >= long) {
+            (true, _) => &mut self.blocked,
+            (false, true) => &mut self.computed,
+            (false, false) => return, // it stood in line for a processor
         };
         if longest.is_none_or(|longest| longest.busy < span.busy) {
             *longest = Some(span);

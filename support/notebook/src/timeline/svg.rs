@@ -9,6 +9,7 @@ mod legend;
 
 use std::fmt::Write;
 
+use super::axis::Unit;
 use super::figures::Picture;
 use super::record::{End, Span, Task};
 use super::tree::Labels;
@@ -369,7 +370,10 @@ impl<'a> Layout<'a> {
                 n(height),
                 escape(&self.poll_title(task, &mark))
             );
-            let time = self.picture.words(span.busy);
+            let time = match self.picture.unit {
+                Unit::Time => self.picture.words(span.busy),
+                Unit::Steps => String::new(), // always one
+            };
             let several = self.picture.threads.len() > 1;
             let thread = match self.picture.thread(span.thread) {
                 Some(thread) if several => (thread + 1).to_string(),
@@ -529,6 +533,9 @@ impl<'a> Layout<'a> {
         let at = self.picture.words(span.start);
         let label = clip(&task.label, WIDEST_TITLE);
         let last = mark.first + span.polls - 1;
+        if self.picture.unit == Unit::Steps && span.polls == 1 {
+            return format!("{label}：第 {last} 次 poll，第 {} 步", span.end);
+        }
         match span.polls {
             1 if task.in_poll && last == task.polls => format!(
                 "{label}：第 {last} 次 poll，从 {at} 起，在{thread}上已经执行了 {}，还没有返回",
