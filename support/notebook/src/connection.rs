@@ -22,6 +22,7 @@ use link::{frame, variable};
 use serde_json::{Value, json};
 
 use crate::pump::duplicate;
+use crate::tasks;
 
 /// How long the front may take to let us in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
@@ -109,6 +110,9 @@ static LOADED: AtomicU64 = AtomicU64::new(0);
 
 /// Cancels what the cell waits for. Returns what has been found.
 fn interrupt() -> u64 {
+    if let Some(tasks) = tasks::of_a_stuck_cell() {
+        let _ = io::stderr().write_all(tasks.as_bytes());
+    }
     if nest_tokio::interrupt() {
         return frame::FOUND_WAIT;
     }

@@ -13,6 +13,10 @@ use crate::{Bundle, Show, display, place, watch};
 
 /// Lines shown.
 const MOST: usize = 200;
+/// Lines on stderr, which takes about 4 kB at once.
+const FEW: usize = 12;
+/// A cell that has waited so long may be stuck.
+const LONG: u64 = 5_000_000_000;
 /// Widest name, in columns.
 const WIDEST: usize = 28;
 
@@ -41,6 +45,27 @@ pub fn tasks() -> Tasks {
         };
     };
     Tasks::of(&timeline.picture(), alive_elsewhere())
+}
+
+/// What to say when a cell is interrupted that has waited for long, or for nobody: who is alive.
+pub(crate) fn of_a_stuck_cell() -> Option<String> {
+    let picture = watch::timeline()?.picture();
+    let is_stuck = |task: &Task| {
+        let is_cell = task
+            .origin
+            .is_some_and(|origin| origin.kind == Kind::BlockOn && origin.parent.is_none());
+        let waits = task.end.is_none() && !task.in_poll && task.woken.is_none();
+        let since = task.spans.last().map_or(picture.now, |span| span.end);
+        let is_long = picture.now.saturating_sub(since) >= LONG;
+        is_cell && waits && (is_long || task.holders == Some(0))
+    };
+    let mut tasks = picture
+        .tasks
+        .iter()
+        .any(is_stuck)
+        .then(|| Tasks::of(&picture, None))?;
+    tasks.rows.truncate(FEW);
+    Some(format!("[已中断] 中断之前活着的任务：\n{tasks}\n"))
 }
 
 /// The living tasks of this thread's runtime, whoever started them.
@@ -180,11 +205,15 @@ impl fmt::Display for Tasks {
         for row in &self.rows {
             let name = format!("{}{}", "  ".repeat(row.depth), clip(&row.name, WIDEST));
             let [state, age, polls, busy, woken] = &row.cells;
-            writeln!(
+            write!(
                 f,
                 "{} {state}；存在了 {age}，poll {polls} 次，占用线程 {busy}，上次唤醒它的：{woken}",
                 pad(&name, WIDEST)
             )?;
+            match &*row.place {
+                "" => writeln!(f)?,
+                place => writeln!(f, "；启动于 {place}")?,
+            }
         }
         f.write_str(&self.note)
     }

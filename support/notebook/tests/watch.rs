@@ -178,7 +178,7 @@ const MISTAKES: [(&str, &str, Program); 12] = [
             Box::pin(async {
                 let set = LocalSet::new();
                 set.spawn_local(async {});
-                sleep(150 * MS).await;
+                sleep(350 * MS).await;
                 keep(set)
             })
         },
@@ -192,7 +192,7 @@ const MISTAKES: [(&str, &str, Program); 12] = [
                 let runtime = runtime.unwrap();
                 let mut set = JoinSet::new();
                 set.spawn_on(async {}, runtime.handle());
-                sleep(150 * MS).await;
+                sleep(350 * MS).await;
                 keep((set, runtime))
             })
         },

@@ -17,7 +17,7 @@ const MANY: u64 = 1_000;
 /// … if it does next to nothing in between: nanoseconds a poll.
 const NOTHING: u64 = 10_000;
 /// So long after it was started a task that nobody has polled is not just about to be.
-const FORGOTTEN: u64 = 100_000_000;
+const FORGOTTEN: u64 = 300_000_000;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -303,7 +303,7 @@ mod tests {
             ),
         ];
         for (what, task, expected) in table {
-            assert_eq!(of(&task, 200 * MS), expected, "{what}");
+            assert_eq!(of(&task, 400 * MS), expected, "{what}");
             for lint in expected {
                 let sentence = lint.sentence(&task, |time| format!("{time} ns"));
                 assert!(sentence.starts_with("“fetch”"), "{sentence}");
@@ -313,6 +313,6 @@ mod tests {
             task.spans.clear();
             task.polls = 0;
         });
-        assert_eq!(of(&young, 99 * MS), []);
+        assert_eq!(of(&young, 299 * MS), []);
     }
 }

@@ -6,13 +6,15 @@ use super::record::Origin;
 
 /// How the function begins that a cell becomes: evcxr's, and what our kernel makes of it.
 const OF_CELL: [&str; 2] = ["run_user_code_", "evcxr_cell"];
+/// What a cell as a whole is called. Where it starts is a line of evcxr's.
+pub(crate) const CELL: &str = "单元格";
 const CLOSURE: &str = "{{closure}}";
 
 /// What a task is called whose future has the type `name`.
 pub(crate) fn of(name: &str, origin: Option<&Origin>) -> String {
     let kind = origin.map(|origin| (origin.kind, origin.parent));
     match (of_type(name), kind) {
-        (None, Some((Kind::BlockOn, None))) => "单元格".into(),
+        (None, Some((Kind::BlockOn, None))) => CELL.into(),
         (None, Some((Kind::BlockOn, _))) => "block_on".into(),
         (None, Some((Kind::Blocking, _))) => "闭包".into(),
         (None, _) => "async 块".into(),

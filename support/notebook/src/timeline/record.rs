@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nest_tokio::watch::Kind;
 
 use super::figures::BLOCKING;
+use super::name;
 use super::processor;
 use super::wake::{Bell, Cause, Slot, Wake, Wakes};
 
@@ -274,12 +275,17 @@ impl Record {
             // It may have begun after `now` was read.
             state.push(since, now.max(since), thread);
         }
+        let mut origin = self.origin;
+        let label = match &self.name {
+            Name::Given(name) => name.clone(),
+            Name::Type(name) => name::of(name, origin.as_ref()),
+        };
+        if let Some(origin) = origin.as_mut().filter(|_| label == name::CELL) {
+            origin.place = None;
+        }
         Task {
-            label: match &self.name {
-                Name::Given(name) => name.clone(),
-                Name::Type(name) => super::name::of(name, self.origin.as_ref()),
-            },
-            origin: self.origin,
+            label,
+            origin,
             created: self.created,
             wakes: state.wakes.last(),
             wake_counts: state.wakes.counts(),
