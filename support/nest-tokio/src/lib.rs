@@ -37,6 +37,9 @@ pub use task::spawn;
 /// [`tokio::select!`], whose first branch [can be chosen](watch::begin_select_with).
 #[macro_export]
 macro_rules! select {
+    (else $($rest:tt)*) => {
+        $crate::original::select!(else $($rest)*)
+    };
     ($bind:pat = $($rest:tt)*) => {
         $crate::original::select!(@{ start={ $crate::watch::first_branch(BRANCHES) }; () } $bind = $($rest)*)
     };

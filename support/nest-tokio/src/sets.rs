@@ -1,5 +1,6 @@
 //! [`JoinSet`] and [`LocalSet`]: tokio's, with spawns that can be [watched](crate::watch).
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +13,6 @@ use crate::watch::{self, Kind};
 /// [`tokio::task::JoinSet`]; like [`spawn`](crate::spawn) it falls back on the ambient runtime.
 ///
 /// Methods that are not listed here are tokio's, reached by dereferencing.
-#[derive(Debug)]
 pub struct JoinSet<T>(tokio::task::JoinSet<T>);
 
 impl<T> JoinSet<T> {
@@ -95,6 +95,12 @@ impl<T> DerefMut for JoinSet<T> {
     }
 }
 
+impl<T> fmt::Debug for JoinSet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl<T> Default for JoinSet<T> {
     fn default() -> JoinSet<T> {
         JoinSet::new()
@@ -128,7 +134,7 @@ where
 /// [`tokio::task::LocalSet`].
 ///
 /// Methods that are not listed here are tokio's, reached by dereferencing.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct LocalSet(tokio::task::LocalSet);
 
 impl LocalSet {
@@ -159,6 +165,12 @@ impl Deref for LocalSet {
 
     fn deref(&self) -> &Self::Target {
         &self.0
+    }
+}
+
+impl fmt::Debug for LocalSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

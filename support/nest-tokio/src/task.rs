@@ -50,49 +50,33 @@ pub async fn yield_now() {
     tokio::task::yield_now().await;
 }
 
-impl Handle {
-    /// See [`tokio::runtime::Handle::spawn`].
-    #[track_caller]
-    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        (**self).spawn(watch::wrap(Kind::Task, future))
-    }
+macro_rules! spawns {
+    ($($type:ident)*) => { $(
+        impl $type {
+            #[doc = concat!("See [`tokio::runtime::", stringify!($type), "::spawn`].")]
+            #[track_caller]
+            pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+            where
+                F: Future + Send + 'static,
+                F::Output: Send + 'static,
+            {
+                (**self).spawn(watch::wrap(Kind::Task, future))
+            }
 
-    /// See [`tokio::runtime::Handle::spawn_blocking`].
-    #[track_caller]
-    pub fn spawn_blocking<F, R>(&self, f: F) -> JoinHandle<R>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
-    {
-        match watch::wrap_blocking(f) {
-            Ok(f) => (**self).spawn_blocking(f),
-            Err(task) => (**self).spawn(task),
+            #[doc = concat!("See [`tokio::runtime::", stringify!($type), "::spawn_blocking`].")]
+            #[track_caller]
+            pub fn spawn_blocking<F, R>(&self, f: F) -> JoinHandle<R>
+            where
+                F: FnOnce() -> R + Send + 'static,
+                R: Send + 'static,
+            {
+                match watch::wrap_blocking(f) {
+                    Ok(f) => (**self).spawn_blocking(f),
+                    Err(task) => (**self).spawn(task),
+                }
+            }
         }
-    }
+    )* };
 }
 
-impl Runtime {
-    /// See [`tokio::runtime::Runtime::spawn`].
-    #[track_caller]
-    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        self.handle().spawn(future)
-    }
-
-    /// See [`tokio::runtime::Runtime::spawn_blocking`].
-    #[track_caller]
-    pub fn spawn_blocking<F, R>(&self, f: F) -> JoinHandle<R>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
-    {
-        self.handle().spawn_blocking(f)
-    }
-}
+spawns!(Handle Runtime);
