@@ -10,6 +10,7 @@ mod record;
 mod svg;
 mod table;
 mod text;
+mod ticks;
 pub(crate) mod tree;
 mod wake;
 
@@ -18,7 +19,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use pin_project_lite::pin_project;
 
@@ -150,8 +150,7 @@ impl Timeline {
     }
 
     fn clock(&self) -> Clock {
-        let start = || Clock::Time(Instant::now());
-        self.inner.clock.get_or_init(start).clone()
+        self.inner.clock.get_or_init(Clock::start).clone()
     }
 
     /// Measures by this; to be called before there is a task.
@@ -175,8 +174,12 @@ impl Timeline {
     fn picture_of(&self, most: usize) -> Picture {
         let records = self.records().clone();
         let clock = self.inner.clock.get();
-        let now = clock.map_or(0, Clock::now);
-        let tasks = records.iter().map(|record| record.task(now)).collect();
+        let (now, length) = clock.map_or((0, 1.0), |clock| (clock.now(), clock.unit()));
+        let tasks = records
+            .iter()
+            .map(|record| record.task(now, length))
+            .collect();
+        let now = record::scaled(now, length);
         let tasks = fold::fold(tasks, most);
         let unit = match clock {
             Some(Clock::Steps(_)) => Unit::Steps,
@@ -305,7 +308,7 @@ mod tests {
     use std::future::{pending, poll_fn, ready};
     use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
     use std::task::Waker;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use futures::executor::block_on;
     use futures::future::{join, select};

@@ -4,23 +4,26 @@
 //! all of this takes a microsecond or two, so it is done at most some hundred times a second, and at
 //! the end of long polls.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How old the last answer may be when a poll begins.
-pub(super) const AGE: Duration = Duration::from_millis(2);
+/// How old the last answer may be when a poll begins, in ticks of the fastest processors and at most.
+const OLD: u64 = 4_000_000;
+pub(super) const AGE: Duration = Duration::from_millis(4);
 
 thread_local! {
+    /// When this thread was last asked, in ticks.
+    static LAST: Cell<u64> = const { Cell::new(0) };
     static THREAD: RefCell<Thread> = RefCell::default();
 }
 
 #[derive(Default)]
 struct Thread {
-    /// When it was last asked, and what it had used and waited for by then.
-    last: Option<(Instant, Times)>,
+    /// What it had used and waited for by then.
+    before: Times,
     /// Where the system says how long it had to stand in line, if it does.
     line: Option<File>,
 }
@@ -37,17 +40,23 @@ pub(super) struct Spent {
     pub(super) waiting: Duration,
 }
 
-/// A poll begins on this thread.
-pub(super) fn begin(now: Instant) {
+/// A poll begins on this thread, after so many ticks.
+#[inline]
+pub(super) fn begin(now: u64) {
+    if now.wrapping_sub(LAST.get()) > OLD {
+        ask(now);
+    }
+}
+
+#[inline(never)]
+fn ask(now: u64) {
+    let is_first = LAST.replace(now) == 0;
     let _ = THREAD.try_with(|thread| {
         let mut thread = thread.borrow_mut();
-        let is_old = |(then, _)| now.saturating_duration_since(then) > AGE;
-        if thread.last.is_none_or(is_old) {
-            if thread.last.is_none() {
-                thread.line = File::open("/proc/thread-self/schedstat").ok();
-            }
-            thread.last = Some((now, thread.times()));
+        if is_first {
+            thread.line = File::open("/proc/thread-self/schedstat").ok();
         }
+        thread.before = thread.times();
     });
 }
 
@@ -56,8 +65,7 @@ pub(super) fn end(lasted: Duration) -> Spent {
     let (before, now) = THREAD
         .try_with(|thread| {
             let thread = thread.borrow();
-            let before = thread.last.map(|(_, times)| times);
-            (before.unwrap_or_default(), thread.times())
+            (thread.before, thread.times())
         })
         .unwrap_or_default();
     let calculating = now.used.saturating_sub(before.used).min(lasted);
@@ -102,11 +110,13 @@ fn used() -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn spent(f: impl FnOnce()) -> (Spent, Duration) {
         let start = Instant::now();
-        begin(start);
+        begin(super::super::ticks::now());
         f();
         let lasted = start.elapsed();
         (end(lasted), lasted)
@@ -115,7 +125,7 @@ mod tests {
     #[test]
     fn calculating_and_waiting_and_standing_in_line_are_told_apart() {
         const LONG: Duration = Duration::from_millis(40);
-        std::thread::sleep(2 * AGE);
+        std::thread::sleep(5 * AGE);
         let (sleeps, _) = spent(|| std::thread::sleep(LONG));
         assert!(sleeps.waiting > LONG / 2 && sleeps.calculating < LONG / 2);
         let (calculates, lasted) = spent(|| {

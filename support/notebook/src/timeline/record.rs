@@ -7,13 +7,14 @@ use std::mem;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nest_tokio::watch::Kind;
 
 use super::figures::BLOCKING;
 use super::name;
 use super::processor;
+use super::ticks;
 use super::wake::{Bell, Cause, Slot, Wake, Wakes};
 
 /// Spans kept of one task; beyond it the closest are merged.
@@ -40,6 +41,17 @@ pub(crate) struct Record {
 
 const NOT_POLLED: u64 = u64::MAX;
 
+/// No poll of fewer ticks is worth asking how long a tick is.
+const MAYBE_LONG: u64 = 1_000_000;
+
+/// So many ticks or steps, in nanoseconds or steps.
+pub(crate) fn scaled(ticks: u64, unit: f64) -> u64 {
+    match unit == 1.0 {
+        true => ticks,
+        false => (ticks as f64 * unit) as u64,
+    }
+}
+
 /// What a task is called.
 pub(crate) enum Name {
     Given(String),
@@ -63,16 +75,29 @@ pub(crate) struct Origin {
 /// What times are measured with.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
-    /// In nanoseconds since then.
-    Time(Instant),
+    /// In [ticks] since then.
+    Time(u64),
     /// In polls of all tasks.
     Steps(Arc<AtomicU64>),
 }
 
 impl Clock {
+    /// One that begins now.
+    pub(crate) fn start() -> Clock {
+        Clock::Time(ticks::now())
+    }
+
+    /// What one of its units is, in nanoseconds or steps.
+    pub(crate) fn unit(&self) -> f64 {
+        match self {
+            Clock::Time(_) => ticks::length(),
+            Clock::Steps(_) => 1.0,
+        }
+    }
+
     pub(crate) fn now(&self) -> u64 {
         match self {
-            Clock::Time(start) => nanos(*start, Instant::now()),
+            Clock::Time(start) => ticks::now().saturating_sub(*start),
             Clock::Steps(steps) => steps.load(Ordering::Relaxed),
         }
     }
@@ -83,6 +108,8 @@ struct State {
     spans: Vec<Span>,
     wakes: Wakes,
     merged: bool,
+    /// Polls that are no farther apart may become one span; when they have become too many.
+    close: u64,
     polls: u64,
     longest: Option<Span>,
     /// The longest poll that kept its thread and did nothing meanwhile.
@@ -107,6 +134,16 @@ pub(crate) struct Span {
 pub(crate) const SEVERAL_THREADS: u32 = 0;
 
 impl Span {
+    fn of_poll(start: u64, end: u64, thread: u32) -> Span {
+        Span {
+            start,
+            end,
+            busy: end - start,
+            polls: 1,
+            thread,
+        }
+    }
+
     /// This and a later span as one.
     pub(crate) fn and(self, later: Span) -> Span {
         Span {
@@ -159,12 +196,6 @@ pub(crate) struct Task {
     pub(crate) computed: Option<Span>,
     /// `None` if it has not ended.
     pub(crate) end: Option<(u64, End)>,
-}
-
-/// Nanoseconds from `start` to `time`.
-pub(crate) fn nanos(start: Instant, time: Instant) -> u64 {
-    // 584 years fit.
-    time.saturating_duration_since(start).as_nanos() as u64
 }
 
 impl Record {
@@ -223,14 +254,10 @@ impl Record {
     #[inline(never)]
     fn begin_poll(&self) -> Option<Wake> {
         self.polled_on.store(thread_number(), Ordering::Relaxed);
-        let now = match &self.clock {
-            Clock::Time(start) => {
-                let now = Instant::now();
-                processor::begin(now);
-                nanos(*start, now)
-            }
-            Clock::Steps(_) => self.now(),
-        };
+        let now = self.now();
+        if let Clock::Time(start) = &self.clock {
+            processor::begin(start + now);
+        }
         self.polled_since.store(now, Ordering::Release);
         self.woken.take()
     }
@@ -240,14 +267,18 @@ impl Record {
         let now = self.now();
         let thread = self.polled_on.load(Ordering::Relaxed);
         let mut state = self.state();
-        let start = self.polled_since.swap(NOT_POLLED, Ordering::Relaxed);
+        let start = self.polled_since.load(Ordering::Relaxed);
+        self.polled_since.store(NOT_POLLED, Ordering::Relaxed);
         if let Some(wake) = wake {
             state.wakes.push(wake, self.number());
         }
-        state.push(start.min(now), now, thread);
-        let is_time = matches!(self.clock, Clock::Time(_));
-        if is_time && now.saturating_sub(start) >= BLOCKING {
-            state.kept_thread();
+        let span = Span::of_poll(start.min(now), now, thread);
+        state.push(span);
+        if span.busy >= MAYBE_LONG && matches!(self.clock, Clock::Time(_)) {
+            let time = scaled(span.busy, self.clock.unit());
+            if time >= BLOCKING {
+                state.kept_thread(span, time);
+            }
         }
         if let (Some(outcome), None) = (outcome, state.end) {
             state.end = Some((now, outcome));
@@ -264,8 +295,8 @@ impl Record {
         state.end.get_or_insert((now, End::Cancelled));
     }
 
-    /// A copy as of `now`.
-    pub(crate) fn task(&self, now: u64) -> Task {
+    /// A copy as of `now`, with times in a unit of the clock's.
+    pub(crate) fn task(&self, now: u64, unit: f64) -> Task {
         let state = self.state();
         let since = self.polled_since.load(Ordering::Acquire);
         let thread = self.polled_on.load(Ordering::Relaxed);
@@ -273,8 +304,19 @@ impl Record {
         let mut state = state.clone();
         if in_poll {
             // It may have begun after `now` was read.
-            state.push(since, now.max(since), thread);
+            state.add(Span::of_poll(since, now.max(since), thread));
         }
+        let time = |ticks| scaled(ticks, unit);
+        let span = |span: Span| Span {
+            start: time(span.start),
+            end: time(span.end),
+            busy: time(span.busy),
+            ..span
+        };
+        let wake = |wake: Wake| Wake {
+            time: time(wake.time),
+            ..wake
+        };
         let mut origin = self.origin;
         let label = match &self.name {
             Name::Given(name) => name.clone(),
@@ -286,33 +328,30 @@ impl Record {
         Task {
             label,
             origin,
-            created: self.created,
-            wakes: state.wakes.last(),
+            created: time(self.created),
+            wakes: state.wakes.last().into_iter().map(wake).collect(),
             wake_counts: state.wakes.counts(),
-            woken: self.woken.get(),
+            woken: self.woken.get().map(wake),
             holders: self
                 .bell
                 .get()
                 .map(|bell| bell.strong_count().saturating_sub(2)),
-            spans: state.spans,
+            spans: state.spans.into_iter().map(span).collect(),
             merged: state.merged,
             in_poll,
             polls: state.polls,
-            longest: state.longest,
-            blocked: state.blocked,
-            computed: state.computed,
-            end: state.end,
+            longest: state.longest.map(span),
+            blocked: state.blocked.map(span),
+            computed: state.computed.map(span),
+            end: state.end.map(|(at, end)| (time(at), end)),
         }
     }
 }
 
 impl State {
-    /// The last poll was a long one.
-    fn kept_thread(&mut self) {
-        let Some(&span) = self.spans.last() else {
-            return;
-        };
-        let spent = processor::end(Duration::from_nanos(span.busy));
+    /// A poll was a long one, of so many nanoseconds.
+    fn kept_thread(&mut self, span: Span, time: u64) {
+        let spent = processor::end(Duration::from_nanos(time));
         let long = Duration::from_nanos(BLOCKING) - processor::AGE;
         let longest = match (spent.waiting >= long, spent.calculating >= long) {
             (true, _) => &mut self.blocked,
@@ -324,19 +363,34 @@ impl State {
         }
     }
 
-    fn push(&mut self, start: u64, end: u64, thread: u32) {
-        let span = Span {
-            start,
-            end,
-            busy: end - start,
-            polls: 1,
-            thread,
-        };
+    /// A poll has returned.
+    fn push(&mut self, span: Span) {
+        // Of very many polls most would be merged later anyway, into spans of about as many.
+        let usual = self.polls / (2 * MAX_SPANS as u64);
+        let last = self
+            .spans
+            .last_mut()
+            .filter(|last| last.polls < usual && span.start.saturating_sub(last.end) <= self.close);
+        match last {
+            Some(last) => {
+                *last = last.and(span);
+                self.count(span);
+            }
+            None => self.add(span),
+        }
+    }
+
+    /// As a span of its own.
+    fn add(&mut self, span: Span) {
         if self.spans.len() == MAX_SPANS {
-            merge_closest(&mut self.spans);
+            self.close = merge_closest(&mut self.spans);
             self.merged = true;
         }
         self.spans.push(span);
+        self.count(span);
+    }
+
+    fn count(&mut self, span: Span) {
         self.polls += 1;
         if self.longest.is_none_or(|longest| longest.busy < span.busy) {
             self.longest = Some(span);
@@ -347,12 +401,12 @@ impl State {
 /// Merges neighbours, the closest ones first, until at most three quarters are left.
 ///
 /// Two by two, so that polls at regular intervals become shorter spans at regular intervals and
-/// not a single long one.
-pub(crate) fn merge_closest(spans: &mut Vec<Span>) {
+/// not a single long one. Returns the widest gap that was closed.
+pub(crate) fn merge_closest(spans: &mut Vec<Span>) -> u64 {
     let gap = |pair: &[Span]| pair[1].start.saturating_sub(pair[0].end);
     let mut gaps: Vec<u64> = spans.windows(2).map(gap).collect();
     if gaps.is_empty() {
-        return;
+        return 0;
     }
     let middle = gaps.len() / 2;
     let (_, &mut close, _) = gaps.select_nth_unstable(middle);
@@ -363,6 +417,7 @@ pub(crate) fn merge_closest(spans: &mut Vec<Span>) {
         merged.push(next.map_or(span, |next| span.and(next)));
     }
     *spans = merged;
+    close
 }
 
 /// The number of the calling thread: 1 for the first that asks. (Rust's own are not public.)
@@ -433,7 +488,7 @@ mod tests {
     fn polls(times: impl IntoIterator<Item = (u64, u64)>) -> State {
         let mut state = State::default();
         for (start, end) in times {
-            state.push(start, end, 1);
+            state.push(Span::of_poll(start, end, 1));
         }
         state
     }
