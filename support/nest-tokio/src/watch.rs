@@ -54,12 +54,15 @@ pub trait Around: Send {
 /// Sees what is started, and says whether it wants to stand around it.
 pub type Observer = fn(&Start) -> Option<Box<dyn Around>>;
 
+/// Chooses one of so many branches.
+pub type Choose = fn(u32) -> u32;
+
 static OBSERVER: OnceLock<Observer> = OnceLock::new();
 
 thread_local! {
     /// Whether the task that is being polled has called `yield_now`.
     static YIELDED: Cell<bool> = const { Cell::new(false) };
-    static CHOOSE: Cell<Option<fn(u32) -> u32>> = const { Cell::new(None) };
+    static CHOOSE: Cell<Option<Choose>> = const { Cell::new(None) };
 }
 
 /// From now on `observer` is asked. There is one in a process: false if there was another.
@@ -78,7 +81,7 @@ pub(crate) fn yields() {
 
 /// On this thread [`select!`](crate::select) begins with the branch that `choose` says, of so many;
 /// with `None` at random, as tokio does.
-pub fn begin_select_with(choose: Option<fn(u32) -> u32>) {
+pub fn begin_select_with(choose: Option<Choose>) {
     CHOOSE.set(choose);
 }
 

@@ -194,7 +194,7 @@ impl<T> Show for Stepper<T> {
 
 impl<T> fmt::Debug for Stepper<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.bundle().text())
+        f.write_str(self.bundle().text())
     }
 }
 

@@ -411,3 +411,43 @@ impl Front {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Setup;
+    use crate::evcxr::source_map::SourceMap;
+
+    /// What evcxr makes of the cell `tasks;`.
+    const GENERATED: &str = "#![allow(unused_imports, unused_mut, dead_code)]\n#[unsafe(no_mangle)]\n\
+        pub extern \"C\" fn run_user_code_1(\nevcxr_variable_store: *mut u8) -> *mut u8 {\n\
+        if std::panic::catch_unwind(||{\ntasks;\n}).is_err() {\n}\nevcxr_variable_store\n}\n";
+
+    #[test]
+    fn places_in_displays_are_named_by_cell_and_line_or_not_at_all() {
+        let mut map = SourceMap::new(|_| Some(GENERATED.to_owned()));
+        map.add(7, Path::new("/k/libcode_1.so"), 3, "tasks;");
+        let front = Front::new(Setup {
+            secret: "5ec2e7".into(),
+            map,
+            ..Setup::default()
+        });
+        let place = "单元格 [3] 第 1 行第 1 列";
+        for (mark, expected) in [
+            ("/k/libcode_1.so:6:1", place),
+            ("7:6:1", place),
+            ("/k/libcode_2.so:6:1", UNSURE),
+            ("/k/libcode_1.so:1:1", UNSURE),
+            ("8:6:1", UNSURE),
+            ("nothing", UNSURE),
+        ] {
+            let mut data = json!({
+                "text/plain": format!("at EVCXR_5ec2e7_PLACE {mark}; and EVCXR_0_PLACE 7:6:1;"),
+                "application/json": { "a": 1 },
+            });
+            front.put_places(&mut data);
+            let told = format!("at {expected} and EVCXR_0_PLACE 7:6:1;");
+            assert_eq!(data["text/plain"], told, "{mark}");
+        }
+    }
+}
