@@ -33,6 +33,8 @@ use crate::{Bundle, Handle, Show, display, live};
 
 /// Tasks kept that were seen when they were started; the others are counted.
 const MOST_SEEN: usize = 20_000;
+/// Of these, those with all the polls that a record has room for.
+const MOST_IN_DETAIL: usize = 1_000;
 
 /// Lanes up to which each task that was seen has its own.
 const MOST_APART: usize = 100;
@@ -77,7 +79,9 @@ const MOST_APART: usize = 100;
 /// Some hundred polls of a task are kept one by one. When there are more, the closest
 /// ones are merged into one mark: the number of polls and the time spent in them stay
 /// exact, the gaps between them are gone, and the picture says so. A record takes 10 kB at most.
-/// Tasks are kept without limit; the first 2,000 are drawn. A future that is dropped by
+/// What is tracked by hand is kept without limit, and the first 2,000 are drawn. Of what
+/// [`watch`](crate::watch()) sees 20,000 tasks are kept, the first thousand with all these polls, and the
+/// others are counted; more than a hundred are drawn with those of the same name in one lane. A future that is dropped by
 /// a panic in which it was not itself polled counts as cancelled; an interrupt within its
 /// own nested `block_on` as a panic.
 ///
@@ -125,7 +129,12 @@ impl Timeline {
         label: impl Into<String>,
         future: F,
     ) -> Tracked<F::IntoFuture> {
-        let record = Arc::new(Record::new(Name::Given(label.into()), None, self.clock()));
+        let record = Arc::new(Record::new(
+            Name::Given(label.into()),
+            None,
+            self.clock(),
+            record::MAX_SPANS,
+        ));
         self.records().push(record.clone());
         Tracked {
             future: future.into_future(),
@@ -140,7 +149,11 @@ impl Timeline {
             self.inner.more.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let record = Arc::new(Record::new(name, origin, self.clock()));
+        let most_spans = match records.len() < MOST_IN_DETAIL {
+            true => record::MAX_SPANS,
+            false => record::FEW_SPANS,
+        };
+        let record = Arc::new(Record::new(name, origin, self.clock(), most_spans));
         records.push(record.clone());
         Some(Recorder::new(record))
     }

@@ -17,8 +17,9 @@ use super::processor;
 use super::ticks;
 use super::wake::{Bell, Cause, Slot, Wake, Wakes};
 
-/// Spans kept of one task; beyond it the closest are merged.
-const MAX_SPANS: usize = 256;
+/// Spans kept of one task; beyond it the closest are merged. Of very many tasks fewer are.
+pub(crate) const MAX_SPANS: usize = 256;
+pub(crate) const FEW_SPANS: usize = 24;
 
 /// The record of one task.
 pub(crate) struct Record {
@@ -103,9 +104,10 @@ impl Clock {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct State {
     spans: Vec<Span>,
+    most_spans: usize,
     wakes: Wakes,
     merged: bool,
     /// Polls that are no farther apart may become one span; when they have become too many.
@@ -199,7 +201,12 @@ pub(crate) struct Task {
 }
 
 impl Record {
-    pub(crate) fn new(name: Name, origin: Option<Origin>, clock: Clock) -> Record {
+    pub(crate) fn new(
+        name: Name,
+        origin: Option<Origin>,
+        clock: Clock,
+        most_spans: usize,
+    ) -> Record {
         Record {
             name,
             origin,
@@ -210,7 +217,7 @@ impl Record {
             bell: OnceLock::new(),
             polled_since: AtomicU64::new(NOT_POLLED),
             polled_on: AtomicU32::new(SEVERAL_THREADS),
-            state: Mutex::default(),
+            state: Mutex::new(State::new(most_spans)),
         }
     }
 
@@ -349,6 +356,22 @@ impl Record {
 }
 
 impl State {
+    /// Of a task of which so many spans are kept.
+    fn new(most_spans: usize) -> State {
+        State {
+            spans: Vec::new(),
+            most_spans,
+            wakes: Wakes::default(),
+            merged: false,
+            close: 0,
+            polls: 0,
+            longest: None,
+            blocked: None,
+            computed: None,
+            end: None,
+        }
+    }
+
     /// A poll was a long one, of so many nanoseconds.
     fn kept_thread(&mut self, span: Span, time: u64) {
         let spent = processor::end(Duration::from_nanos(time));
@@ -366,7 +389,7 @@ impl State {
     /// A poll has returned.
     fn push(&mut self, span: Span) {
         // Of very many polls most would be merged later anyway, into spans of about as many.
-        let usual = self.polls / (2 * MAX_SPANS as u64);
+        let usual = self.polls / (2 * self.most_spans as u64);
         let last = self
             .spans
             .last_mut()
@@ -382,7 +405,7 @@ impl State {
 
     /// As a span of its own.
     fn add(&mut self, span: Span) {
-        if self.spans.len() == MAX_SPANS {
+        if self.spans.len() == self.most_spans {
             self.close = merge_closest(&mut self.spans);
             self.merged = true;
         }
@@ -410,7 +433,7 @@ pub(crate) fn merge_closest(spans: &mut Vec<Span>) -> u64 {
     }
     let middle = gaps.len() / 2;
     let (_, &mut close, _) = gaps.select_nth_unstable(middle);
-    let mut merged = Vec::with_capacity(MAX_SPANS);
+    let mut merged = Vec::with_capacity(spans.len());
     let mut rest = spans.iter().copied().peekable();
     while let Some(span) = rest.next() {
         let next = rest.next_if(|next| next.start.saturating_sub(span.end) <= close);
@@ -486,7 +509,7 @@ mod tests {
     use super::*;
 
     fn polls(times: impl IntoIterator<Item = (u64, u64)>) -> State {
-        let mut state = State::default();
+        let mut state = State::new(MAX_SPANS);
         for (start, end) in times {
             state.push(Span::of_poll(start, end, 1));
         }
