@@ -36,8 +36,9 @@ pub const ERRORS: &str = "ERRORS";
 /// The kinds that stand where they were written.
 pub const IN_ORDER: [&str; 5] = [ENDED, PANICKED, RETURNED, CHANGED, MESSAGE];
 
-/// What stands, behind the same [`prefix`], for a place in a student's code within text: the number
-/// of the generated file, line and column follow as `1:2:3;`.
+/// What stands, behind the same [`prefix`], for a place in a student's code within text and
+/// displays: the number of the generated file or the path of the library made of it, line and column
+/// follow as `1:2:3;`.
 pub const PLACE: &str = "PLACE ";
 
 /// A pipe takes no more bytes than these at once: so many stay together, whoever else writes.

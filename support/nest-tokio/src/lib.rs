@@ -7,6 +7,8 @@
 //! | `wait.rs` | how a thread waits for a future: make room, poll, park; the watchdog notice |
 //! | `session.rs` | the ambient runtime, the foreground thread, [`interrupt`] |
 //! | `task.rs` | [`spawn`] and [`task::spawn_blocking`] with the ambient runtime behind them |
+//! | `sets.rs` | [`task::JoinSet`] and [`task::LocalSet`] |
+//! | `watch.rs` | all that is started, seen by whoever asks |
 
 pub use tokio::*;
 
@@ -24,8 +26,24 @@ pub use tokio as original;
 
 pub mod runtime;
 mod session;
+mod sets;
 pub mod task;
 mod wait;
+pub mod watch;
 
 pub use session::{Interrupted, announce_nothing, become_foreground, interrupt, interruptions};
 pub use task::spawn;
+
+/// [`tokio::select!`], whose first branch [can be chosen](watch::begin_select_with).
+#[macro_export]
+macro_rules! select {
+    (else $($rest:tt)*) => {
+        $crate::original::select!(else $($rest)*)
+    };
+    ($bind:pat = $($rest:tt)*) => {
+        $crate::original::select!(@{ start={ $crate::watch::first_branch(BRANCHES) }; () } $bind = $($rest)*)
+    };
+    ($($rest:tt)*) => {
+        $crate::original::select!($($rest)*)
+    };
+}

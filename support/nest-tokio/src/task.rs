@@ -1,8 +1,11 @@
-//! Tokio's `task` module; spawning also works on threads without a runtime.
+//! Tokio's `task` module; spawning also works on threads without a runtime, and can be
+//! [watched](crate::watch).
 
 pub use tokio::task::*;
 
-use crate::runtime::Handle;
+use crate::runtime::{Handle, Runtime};
+pub use crate::sets::{JoinSet, LocalSet};
+use crate::watch::{self, Kind};
 
 /// Starts `future` as a task of the current runtime or, on a thread without one, of the ambient
 /// runtime, where [`tokio::spawn`] would panic.
@@ -30,3 +33,50 @@ where
 {
     Handle::current().spawn_blocking(f)
 }
+
+/// See [`tokio::task::spawn_local`].
+#[track_caller]
+pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    tokio::task::spawn_local(watch::wrap(Kind::Local, future))
+}
+
+/// See [`tokio::task::yield_now`].
+pub async fn yield_now() {
+    watch::yields();
+    tokio::task::yield_now().await;
+}
+
+macro_rules! spawns {
+    ($($type:ident)*) => { $(
+        impl $type {
+            #[doc = concat!("See [`tokio::runtime::", stringify!($type), "::spawn`].")]
+            #[track_caller]
+            pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+            where
+                F: Future + Send + 'static,
+                F::Output: Send + 'static,
+            {
+                (**self).spawn(watch::wrap(Kind::Task, future))
+            }
+
+            #[doc = concat!("See [`tokio::runtime::", stringify!($type), "::spawn_blocking`].")]
+            #[track_caller]
+            pub fn spawn_blocking<F, R>(&self, f: F) -> JoinHandle<R>
+            where
+                F: FnOnce() -> R + Send + 'static,
+                R: Send + 'static,
+            {
+                match watch::wrap_blocking(f) {
+                    Ok(f) => (**self).spawn_blocking(f),
+                    Err(task) => (**self).spawn(task),
+                }
+            }
+        }
+    )* };
+}
+
+spawns!(Handle Runtime);

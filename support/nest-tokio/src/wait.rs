@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::task::{block_in_place, coop};
 
 use crate::session;
+use crate::watch::{self, Kind};
 
 /// A nested wait this long without a wake-up is reported.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[track_caller]
 pub(crate) fn block_on<F: Future>(handle: &tokio::runtime::Handle, future: F) -> F::Output {
     let mut output = None;
+    let future = watch::wrap(Kind::BlockOn, future);
     {
         let future = pin!(async { output = Some(future.await) });
         drive(handle, future, Location::caller());

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 
 use crate::pump::duplicate;
 use crate::stack;
+use crate::tasks;
 
 /// How long the front may take to let us in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
@@ -83,6 +84,8 @@ fn listen(socket: UnixStream) -> io::Result<()> {
                     if interruptions != known {
                         writer.write_all(&frame::new(frame::INTERRUPTED, 0))?;
                     }
+                    crate::live::end();
+                    let _ = io::stdout().flush();
                     LOADED.store(libraries_loaded(), Ordering::Release);
                     writer.write_all(&request)?;
                 }
@@ -107,6 +110,9 @@ static LOADED: AtomicU64 = AtomicU64::new(0);
 
 /// Cancels what the cell waits for. Returns what has been found.
 fn interrupt() -> u64 {
+    if let Some(tasks) = tasks::of_a_stuck_cell() {
+        let _ = io::stderr().write_all(tasks.as_bytes());
+    }
     if nest_tokio::interrupt() {
         return frame::FOUND_WAIT;
     }
@@ -146,6 +152,18 @@ impl Front {
         let message = json!({ "msg_type": message_type, "content": content });
         record::new(&self.secret, MESSAGE, message.to_string().as_bytes())
     }
+}
+
+/// How a place begins that the front replaces by the cell and line that it is in, if there is a front.
+pub(crate) fn place_mark() -> Option<String> {
+    let front = FRONT.get()?;
+    Some(record::prefix(&front.secret) + record::PLACE)
+}
+
+/// Such a place. The file's name, where it lies in memory, tells whose it is.
+pub(crate) fn mark_place(file: &str, line: u32, column: u32) -> Option<String> {
+    let library = library_of(file)?;
+    Some(format!("{}{library}:{line}:{column};", place_mark()?))
 }
 
 /// A panic of a cell is the cell's error: its message goes to the front instead of to stderr. So

@@ -8,6 +8,12 @@
 //! | `table.rs`, `images.rs` | [`table()`] and [`images()`] |
 //! | `progress.rs` | [`progress()`], [`progress_bar`], [`spinner`]: indicatif in a notebook |
 //! | `timeline.rs`, `timeline/` | [`Timeline`]: when which task ran. `record.rs` writes it down, `figures.rs` draws the conclusions, `svg.rs` and `text.rs` the picture |
+//! | `watch.rs`, `tasks.rs` | [`watch()`], [`tasks()`]: everything that is started, without a word in the code |
+//! | `live.rs` | a picture that grows while its cell runs |
+//! | `explore.rs`, `explore/` | [`explore()`]: the order of tasks in which a program fails |
+//! | `step.rs` | [`step()`]: a future, poll by poll |
+//! | `observer.rs`, `polled.rs` | what is started, and which task a thread is at |
+//! | `place.rs` | places in code, as cell and line |
 //! | `screen.rs`, `ansi.rs` | the terminal in memory that indicatif draws on, and its colours |
 //! | `escape.rs`, `columns.rs` | text in HTML, and its width |
 //! | `outlet.rs` | where displays go: the front, a stock evcxr, a terminal |
@@ -25,28 +31,40 @@ mod columns;
 mod connection;
 mod display;
 mod escape;
+mod explore;
 mod images;
+mod live;
+mod observer;
 mod outlet;
 mod parent;
 #[cfg(test)]
 mod pictures;
+mod place;
+mod polled;
 mod progress;
 mod pump;
 mod screen;
 mod stack;
+mod step;
 mod table;
+mod tasks;
 mod timeline;
+mod watch;
 
 pub use bundle::{Bundle, Show, html, image, json, latex, markdown, png, svg, text};
 pub use display::{Handle, clear, clear_before_next, display};
+pub use explore::{Exploration, Outcome, explore};
 pub use images::{Images, images};
 /// The version of indicatif with which the bars here are made.
 pub use indicatif;
 pub use progress::{
     Progress, draw_target, multi_progress, progress, progress_bar, progress_stream, spinner,
 };
+pub use step::{Stepper, step};
 pub use table::{Table, table};
+pub use tasks::{Tasks, tasks};
 pub use timeline::{LongestPoll, Summary, Timeline, Tracked};
+pub use watch::watch;
 
 // Makes rustc link against the dylib of `nest-tokio` instead of a second copy of its contents.
 use nest_tokio as _;
@@ -116,6 +134,7 @@ extern "C" fn on_load() {
     if std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
         return;
     }
+    observer::install(); // a cell that is running already can be watched from then on
     if let Err(error) = parent::end_with_the_kernel() {
         say(format_args!(
             "没有线程可用（{error}）：内核被强行终止时，单元格的进程要到空闲时才结束。"

@@ -73,10 +73,19 @@ fn blocks(bundle: &Bundle) -> String {
             json => json.to_string(),
         };
         // Text about evcxr must not be taken for its markers.
-        let value = value.replace(marker::PREFIX, "EVCXR\u{200b}_");
+        let value = harmless(&value, connection::place_mark().as_deref());
         blocks += &pump::block(mime, &value);
     }
     blocks
+}
+
+/// The same text without evcxr's markers, but with the front's `mark` for places.
+fn harmless(text: &str, mark: Option<&str>) -> String {
+    let broken = |text: &str| text.replace(marker::PREFIX, "EVCXR\u{200b}_");
+    match mark {
+        Some(mark) => broken(text).replace(&broken(mark), mark),
+        None => broken(text),
+    }
 }
 
 /// What a test published instead of sending it.
@@ -120,6 +129,13 @@ mod tests {
             "EVCXR_BEGIN_CONTENT text/plain\n一行\n两行\nEVCXR_END_CONTENT\n\
              EVCXR_BEGIN_CONTENT application/json\n{\"a\":[1,2]}\nEVCXR_END_CONTENT\n"
         );
+    }
+
+    #[test]
+    fn marks_for_places_stay_as_they_are() {
+        let text = "EVCXR_0f_PLACE /a.so:1:2; EVCXR_1f_PLACE 3:4:5;";
+        let expected = "EVCXR_0f_PLACE /a.so:1:2; EVCXR\u{200b}_1f_PLACE 3:4:5;";
+        assert_eq!(harmless(text, Some("EVCXR_0f_PLACE ")), expected);
     }
 
     #[test]

@@ -230,6 +230,7 @@ fn start_flusher(mut done: impl Write + Send + 'static) -> io::Result<mpsc::Send
         .name("notebook-flush".into())
         .spawn(move || {
             for answer in requests {
+                crate::live::end(); // of the cell
                 let _ = io::stdout().flush();
                 let _ = done.write_all(&answer);
             }

@@ -2,23 +2,42 @@
 
 mod axis;
 mod figures;
+mod fold;
+mod lints;
+pub(crate) mod name;
+mod processor;
 mod record;
 mod svg;
+mod table;
 mod text;
+mod ticks;
+pub(crate) mod tree;
+mod wake;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use pin_project_lite::pin_project;
 
-use figures::Picture;
+use axis::Unit;
+pub(crate) use axis::words;
+pub(crate) use figures::Picture;
 pub use figures::{LongestPoll, Summary};
-use record::{Record, Recorder};
+pub(crate) use record::{Clock, Name, Origin, Record, Recorder, Task};
+pub(crate) use wake::{Bell, Cause};
 
-use crate::{Bundle, Handle, Show, display};
+use crate::{Bundle, Handle, Show, display, live};
+
+/// Tasks kept that were seen when they were started; the others are counted.
+const MOST_SEEN: usize = 20_000;
+/// Of these, those with all the polls that a record has room for.
+const MOST_IN_DETAIL: usize = 1_000;
+
+/// Lanes up to which each task that was seen has its own.
+const MOST_APART: usize = 100;
 
 /// Records when futures are polled, wait and end, and draws it.
 ///
@@ -60,7 +79,9 @@ use crate::{Bundle, Handle, Show, display};
 /// Some hundred polls of a task are kept one by one. When there are more, the closest
 /// ones are merged into one mark: the number of polls and the time spent in them stay
 /// exact, the gaps between them are gone, and the picture says so. A record takes 10 kB at most.
-/// Tasks are kept without limit; the first 2,000 are drawn. A future that is dropped by
+/// What is tracked by hand is kept without limit, and the first 2,000 are drawn. Of what
+/// [`watch`](crate::watch()) sees 20,000 tasks are kept, the first thousand with all these polls, and the
+/// others are counted; more than a hundred are drawn with those of the same name in one lane. A future that is dropped by
 /// a panic in which it was not itself polled counts as cancelled; an interrupt within its
 /// own nested `block_on` as a panic.
 ///
@@ -72,9 +93,11 @@ pub struct Timeline {
 
 #[derive(Default)]
 struct Inner {
-    /// Zero on the clock: when the first task was created.
-    start: OnceLock<Instant>,
+    /// Set when the first task is created: that is its zero.
+    clock: OnceLock<Clock>,
     records: Mutex<Vec<Arc<Record>>>,
+    /// Tasks that were seen when they were started, and were too many to keep.
+    more: AtomicUsize,
 }
 
 impl Timeline {
@@ -106,21 +129,49 @@ impl Timeline {
         label: impl Into<String>,
         future: F,
     ) -> Tracked<F::IntoFuture> {
+        let record = Arc::new(Record::new(
+            Name::Given(label.into()),
+            None,
+            self.clock(),
+            record::MAX_SPANS,
+        ));
+        self.records().push(record.clone());
         Tracked {
             future: future.into_future(),
-            recorder: self.record(label.into()),
+            recorder: Recorder::new(record),
         }
     }
 
-    fn record(&self, label: String) -> Recorder {
-        let now = Instant::now();
-        let start = *self.inner.start.get_or_init(|| now);
-        let record = Arc::new(Record::new(label, start, now));
-        self.records().push(record.clone());
-        Recorder::new(record)
+    /// A task that is seen when it is started, unless there have been too many.
+    pub(crate) fn record(&self, name: Name, origin: Option<Origin>) -> Option<Recorder> {
+        let mut records = self.records();
+        if records.len() >= MOST_SEEN {
+            self.inner.more.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let most_spans = match records.len() < MOST_IN_DETAIL {
+            true => record::MAX_SPANS,
+            false => record::FEW_SPANS,
+        };
+        let record = Arc::new(Record::new(name, origin, self.clock(), most_spans));
+        records.push(record.clone());
+        Some(Recorder::new(record))
     }
 
-    fn records(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Record>>> {
+    pub(crate) fn downgrade(&self) -> WeakTimeline {
+        WeakTimeline(Arc::downgrade(&self.inner))
+    }
+
+    fn clock(&self) -> Clock {
+        self.inner.clock.get_or_init(Clock::start).clone()
+    }
+
+    /// Measures by this; to be called before there is a task.
+    pub(crate) fn set_clock(&self, clock: Clock) {
+        let _ = self.inner.clock.set(clock);
+    }
+
+    pub(crate) fn records(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Record>>> {
         self.inner
             .records
             .lock()
@@ -128,17 +179,49 @@ impl Timeline {
     }
 
     /// What is known up to now.
-    fn picture(&self) -> Picture {
+    pub(crate) fn picture(&self) -> Picture {
+        self.picture_of(usize::MAX)
+    }
+
+    /// The same, with tasks of one kind together if there are more than `most`.
+    fn picture_of(&self, most: usize) -> Picture {
         let records = self.records().clone();
-        let start = self.inner.start.get().copied();
-        let now = start.map_or(0, |start| record::nanos(start, Instant::now()));
-        Picture::new(records.iter().map(|record| record.task(now)).collect(), now)
+        let clock = self.inner.clock.get();
+        let (now, length) = clock.map_or((0, 1.0), |clock| (clock.now(), clock.unit()));
+        let tasks = records
+            .iter()
+            .map(|record| record.task(now, length))
+            .collect();
+        let now = record::scaled(now, length);
+        let tasks = fold::fold(tasks, most);
+        let unit = match clock {
+            Some(Clock::Steps(_)) => Unit::Steps,
+            _ => Unit::Time,
+        };
+        Picture::of(tasks, now, unit, self.inner.more.load(Ordering::Relaxed))
     }
 
     /// Displays the picture as it is now; the [`Handle`] can
     /// [`update`](Handle::update) it (`handle.update(&timeline)`) while the tasks run.
     pub fn show(&self) -> Handle {
         display(self)
+    }
+
+    /// Displays the picture and draws it anew, a few times a second, until the cell ends; what remains
+    /// is the whole picture. Where displays cannot be updated that is all there is.
+    ///
+    /// ```
+    /// let watch = notebook::watch();
+    /// watch.live();
+    /// ```
+    pub fn live(&self) -> Handle {
+        live::show(self)
+    }
+
+    /// The picture as it grows: small, and without what nobody can read in so short a time.
+    pub(crate) fn sketch(&self) -> Bundle {
+        let picture = self.picture_of(svg::SKETCH.lanes);
+        Bundle::new(text::draw(&picture)).with("text/html", svg::draw_within(&picture, svg::SKETCH))
     }
 
     /// What evcxr calls for the last expression of a cell: the cell's result.
@@ -149,6 +232,22 @@ impl Timeline {
     /// The picture as SVG, to save in a file.
     pub fn svg(&self) -> String {
         svg::draw(&self.picture())
+    }
+
+    /// What is wrong with the tasks that [`watch`](crate::watch()) has seen, a sentence each: a task that
+    /// blocked its thread or never yielded, wakes itself in a circle, waits though nobody can wake it,
+    /// has a huge future, or was never polled. It stands under the picture as well.
+    ///
+    /// ```
+    /// # nest_tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let watch = notebook::watch();
+    /// let stuck = nest_tokio::spawn(std::future::pending::<()>());
+    /// nest_tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    /// assert!(watch.lints()[0].contains("没有谁拿着它的 waker"));
+    /// # });
+    /// ```
+    pub fn lints(&self) -> Vec<String> {
+        self.picture().lints()
     }
 
     /// The figures, to calculate with.
@@ -164,10 +263,21 @@ impl Timeline {
     }
 }
 
+/// A timeline that may be gone.
+pub(crate) struct WeakTimeline(Weak<Inner>);
+
+impl WeakTimeline {
+    pub(crate) fn upgrade(&self) -> Option<Timeline> {
+        let inner = self.0.upgrade()?;
+        Some(Timeline { inner })
+    }
+}
+
 impl Show for Timeline {
     fn bundle(&self) -> Bundle {
-        let picture = self.picture();
-        Bundle::new(text::draw(&picture)).with("text/html", svg::draw(&picture))
+        let picture = self.picture_of(MOST_APART);
+        let html = svg::draw(&picture) + &table::draw(&picture);
+        Bundle::new(text::draw(&picture)).with("text/html", html)
     }
 }
 
@@ -211,7 +321,7 @@ mod tests {
     use std::future::{pending, poll_fn, ready};
     use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
     use std::task::Waker;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use futures::executor::block_on;
     use futures::future::{join, select};

@@ -229,12 +229,29 @@ impl Front {
         (rest.len() < bytes.len()).then(|| [&text, rest].concat())
     }
 
-    /// From the number of a build, a line and a column.
+    /// From the number of a build or the path of its library, a line and a column.
     fn place_of(&self, place: &str) -> Option<String> {
-        let mut numbers = place.trim().split(':').map(|number| number.parse().ok());
-        let (build, line, column) = (numbers.next()??, numbers.next()??, numbers.next()??);
-        let place = self.map.find_build(build, line as usize, column as usize)?;
-        Some(place.to_string())
+        let mut parts = place.trim().rsplitn(3, ':');
+        let column = parts.next()?.parse().ok()?;
+        let line = parts.next()?.parse().ok()?;
+        let build = parts.next()?;
+        let place = match build.parse() {
+            Ok(number) => self.map.find_build(number, line, column),
+            Err(_) => self.map.find(Some(Path::new(build)), line, column),
+        };
+        Some(place?.to_string())
+    }
+
+    /// The same in the texts of something that is shown.
+    fn put_places(&self, data: &mut Value) {
+        for value in data.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let Value::String(text) = value else {
+                continue;
+            };
+            if let Some(places) = self.with_places(text.as_bytes()) {
+                *text = String::from_utf8_lossy(&places).into_owned();
+            }
+        }
     }
 
     /// The panic that std has just reported on stderr, which then need not be shown. With the
@@ -260,6 +277,10 @@ impl Front {
         if shown.is_some_and(|shown| shown.contains_key(&mime)) {
             self.show(); // that was another value
         }
+        let places = self.with_places(content.as_bytes());
+        let content = places.map_or(content, |places| {
+            String::from_utf8_lossy(&places).into_owned()
+        });
         let value = match mime.contains("json") {
             true => serde_json::from_str(&content).unwrap_or(Value::String(content)),
             false => Value::String(content),
@@ -310,7 +331,11 @@ impl Front {
             Some(kind @ ("display_data" | "update_display_data" | "clear_output")) => {
                 self.show();
                 self.send_text(false);
-                self.publish_output(kind, content.clone());
+                let mut content = content.clone();
+                if let Some(data) = content.get_mut("data") {
+                    self.put_places(data);
+                }
+                self.publish_output(kind, content);
             }
             _ => {}
         }
@@ -398,6 +423,46 @@ impl Front {
         if let Some(process) = &mut self.process {
             process.ending = None;
             self.tell_evcxr(words::ENDED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Setup;
+    use crate::evcxr::source_map::SourceMap;
+
+    /// What evcxr makes of the cell `tasks;`.
+    const GENERATED: &str = "#![allow(unused_imports, unused_mut, dead_code)]\n#[unsafe(no_mangle)]\n\
+        pub extern \"C\" fn run_user_code_1(\nevcxr_variable_store: *mut u8) -> *mut u8 {\n\
+        if std::panic::catch_unwind(||{\ntasks;\n}).is_err() {\n}\nevcxr_variable_store\n}\n";
+
+    #[test]
+    fn places_in_displays_are_named_by_cell_and_line_or_not_at_all() {
+        let mut map = SourceMap::new(|_| Some(GENERATED.to_owned()));
+        map.add(7, Path::new("/k/libcode_1.so"), 3, "tasks;");
+        let front = Front::new(Setup {
+            secret: "5ec2e7".into(),
+            map,
+            ..Setup::default()
+        });
+        let place = "单元格 [3] 第 1 行第 1 列";
+        for (mark, expected) in [
+            ("/k/libcode_1.so:6:1", place),
+            ("7:6:1", place),
+            ("/k/libcode_2.so:6:1", UNSURE),
+            ("/k/libcode_1.so:1:1", UNSURE),
+            ("8:6:1", UNSURE),
+            ("nothing", UNSURE),
+        ] {
+            let mut data = json!({
+                "text/plain": format!("at EVCXR_5ec2e7_PLACE {mark}; and EVCXR_0_PLACE 7:6:1;"),
+                "application/json": { "a": 1 },
+            });
+            front.put_places(&mut data);
+            let told = format!("at {expected} and EVCXR_0_PLACE 7:6:1;");
+            assert_eq!(data["text/plain"], told, "{mark}");
         }
     }
 }

@@ -1,5 +1,24 @@
 //! Times in words, and on an axis.
 
+/// What the numbers on an axis are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Nanoseconds.
+    #[default]
+    Time,
+    /// Polls of all tasks.
+    Steps,
+}
+
+impl Unit {
+    pub(crate) fn words(self, count: u64) -> String {
+        match self {
+            Unit::Time => words(count),
+            Unit::Steps => format!("{count} 步"),
+        }
+    }
+}
+
 /// "850 ns", "80 µs", "512 ms", "1.02 s", "2 min 5 s": three digits, and no more than are needed.
 pub(crate) fn words(nanos: u64) -> String {
     let seconds = nanos as f64 / 1e9;
@@ -42,6 +61,7 @@ const APART: f64 = 0.055;
 /// Where a time is between the two ends of a picture: 0 to 1.
 #[derive(Debug)]
 pub(crate) struct Axis {
+    unit: Unit,
     to: u64,
     /// Beginnings and ends of what is cut short, in order.
     gaps: Vec<(u64, u64)>,
@@ -51,10 +71,20 @@ pub(crate) struct Axis {
 
 impl Axis {
     /// An axis from zero to `to`, on which `gaps` are cut short.
-    pub(crate) fn new(to: u64, gaps: Vec<(u64, u64)>) -> Axis {
+    pub(crate) fn new(unit: Unit, to: u64, gaps: Vec<(u64, u64)>) -> Axis {
         let cut: u64 = gaps.iter().map(|(start, end)| end - start).sum();
         let rate = (1.0 - GAP * gaps.len() as f64) / (to - cut).max(1) as f64;
-        Axis { to, gaps, rate }
+        Axis {
+            unit,
+            to,
+            gaps,
+            rate,
+        }
+    }
+
+    /// A stretch of it in words.
+    pub(crate) fn words(&self, count: u64) -> String {
+        self.unit.words(count)
     }
 
     pub(crate) fn gaps(&self) -> &[(u64, u64)] {
@@ -100,8 +130,8 @@ impl Axis {
             for n in 0..=(end - start) / step {
                 let time = start + n * step;
                 let label = match (start, n) {
-                    (0, _) | (_, 0) => words(time),
-                    _ => format!("+{}", words(n * step)),
+                    (0, _) | (_, 0) => self.words(time),
+                    _ => format!("+{}", self.words(n * step)),
                 };
                 let last = ticks.last().map_or(-1.0, |(last, _)| self.at(*last));
                 if self.at(time) - last >= APART {
@@ -151,7 +181,7 @@ mod tests {
     }
 
     fn labels(to: u64, gaps: &[(u64, u64)]) -> Vec<String> {
-        let ticks = Axis::new(to, gaps.to_vec()).ticks(8);
+        let ticks = Axis::new(Unit::Time, to, gaps.to_vec()).ticks(8);
         ticks.into_iter().map(|(_, label)| label).collect()
     }
 
@@ -182,7 +212,7 @@ mod tests {
     #[test]
     fn gaps_are_cut_short_and_time_is_counted_anew_after_them() {
         const S: u64 = 1_000_000_000;
-        let axis = Axis::new(100 * S, vec![(0, 10 * S), (12 * S, 98 * S)]);
+        let axis = Axis::new(Unit::Time, 100 * S, vec![(0, 10 * S), (12 * S, 98 * S)]);
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
         assert!(close(axis.at(0), 0.0) && close(axis.at(10 * S), GAP));
         assert!(close(axis.at(12 * S), 0.5));

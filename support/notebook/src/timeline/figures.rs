@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::axis::{Axis, words};
+use super::axis::{Axis, Unit};
+use super::lints;
 use super::record::{End, SEVERAL_THREADS, Task};
+use super::tree;
 use crate::columns::clip;
 
 /// From this on a poll is said to block its thread: three frames of a smooth animation, and a
 /// thousand times what tokio recommends.
-const BLOCKING: u64 = 10_000_000;
+pub(crate) const BLOCKING: u64 = 10_000_000;
 /// A task that ends with its first poll is only worth a word if that took some time.
 const WORTH_YIELDING: u64 = 1_000_000;
 /// Names in a sentence.
@@ -64,8 +66,16 @@ pub struct LongestPoll {
 /// All tasks as they are at one moment.
 #[derive(Debug)]
 pub(crate) struct Picture {
-    /// In the order in which they were created; labels differ.
+    pub(crate) unit: Unit,
+    /// Tasks that are not among these: they were too many.
+    pub(crate) more: usize,
+    /// Each below the one that started it, else in the order in which they were created; labels
+    /// differ.
     pub(crate) tasks: Vec<Task>,
+    /// How deep each of them stands.
+    pub(crate) depths: Vec<usize>,
+    /// When it was taken.
+    pub(crate) now: u64,
     /// When the picture ends, on the timeline's clock.
     pub(crate) to: u64,
     pub(crate) axis: Axis,
@@ -105,8 +115,20 @@ impl Task {
 }
 
 impl Picture {
-    pub(crate) fn new(mut tasks: Vec<Task>, now: u64) -> Picture {
+    #[cfg(test)]
+    pub(crate) fn new(tasks: Vec<Task>, now: u64) -> Picture {
+        Picture::of(tasks, now, Unit::Time, 0)
+    }
+
+    pub(crate) fn of(mut tasks: Vec<Task>, now: u64, unit: Unit, more: usize) -> Picture {
         number_duplicates(&mut tasks);
+        let order = tree::order(&tasks);
+        let depths = order.iter().map(|&(_, depth)| depth).collect();
+        let mut taken: Vec<Option<Task>> = tasks.into_iter().map(Some).collect();
+        let tasks: Vec<Task> = order
+            .iter()
+            .filter_map(|&(index, _)| taken[index].take())
+            .collect();
         let unfinished = tasks.iter().any(|task| task.end.is_none());
         let last = tasks.iter().map(|task| task.ended_or(0)).max().unwrap_or(0);
         let to = if unfinished { last.max(now) } else { last };
@@ -144,14 +166,23 @@ impl Picture {
             .max_by_key(|&task| tasks[task].longest.map(|span| span.busy));
 
         Picture {
-            axis: Axis::new(to.max(1), gaps(&progress, to)),
+            unit,
+            more,
+            axis: Axis::new(unit, to.max(1), gaps(&progress, to)),
             tasks,
+            depths,
+            now,
             to: to.max(1),
             threads,
             progress,
             peak,
             longest,
         }
+    }
+
+    /// A time, or a number of steps.
+    pub(crate) fn words(&self, count: u64) -> String {
+        self.unit.words(count)
     }
 
     pub(crate) fn summary(&self) -> Summary {
@@ -213,8 +244,15 @@ impl Picture {
             ];
         }
         let mut captions = vec![self.overview()];
-        captions.extend(self.concurrency());
-        captions.extend(self.longest_poll());
+        if self.unit == Unit::Time {
+            captions.extend(self.concurrency());
+            // What blocks or never yields is named for it already, and told what to do.
+            let is_told = self
+                .tasks
+                .iter()
+                .any(|task| task.blocked.or(task.computed).is_some());
+            captions.extend(self.longest_poll().filter(|_| !is_told));
+        }
         let named = |tasks: Vec<&Task>, rest: &str| {
             (!tasks.is_empty()).then(|| format!("{}{rest}", names(&tasks)))
         };
@@ -246,14 +284,43 @@ impl Picture {
         if cut > 0 {
             captions.push(format!(
                 "有 {} 没有任何任务在进行，图中截短了（灰色竖带）；竖带之后的刻度从那时算起。",
-                words(cut)
+                self.words(cut)
             ));
+        }
+        if self.more > 0 {
+            captions.push(format!("此外还有 {} 个任务，太多了，没有记录。", self.more));
         }
         captions.extend(named(
             self.tasks.iter().filter(|task| task.merged).collect(),
             "被 poll 的次数太多，挨得最近的几次合并成了一段（颜色较浅）；次数和执行的时间仍是准确的。",
         ));
         captions
+    }
+
+    /// What is wrong with these tasks, a sentence each; some of them if they are many.
+    pub(crate) fn lints(&self) -> Vec<String> {
+        if self.unit == Unit::Steps {
+            return Vec::new(); // nothing of this is about time
+        }
+        let mut found: HashMap<lints::Lint, usize> = HashMap::new();
+        let mut sentences = Vec::new();
+        for task in &self.tasks {
+            for lint in lints::of(task, self.now) {
+                let count = found.entry(lint).or_default();
+                *count += 1;
+                if *count <= MOST_NAMES {
+                    sentences.push(lint.sentence(task, |time| self.words(time)));
+                }
+            }
+        }
+        let more: usize = found
+            .values()
+            .map(|count| count.saturating_sub(MOST_NAMES))
+            .sum();
+        if more > 0 {
+            sentences.push(format!("同样的问题还有 {more} 处。"));
+        }
+        sentences
     }
 
     fn overview(&self) -> String {
@@ -282,7 +349,7 @@ impl Picture {
                 0 => "到最后一个结束",
                 _ => "到现在",
             },
-            words(self.to)
+            self.words(self.to)
         )
     }
 
@@ -302,8 +369,8 @@ impl Picture {
                     ..1.2 => "。".to_owned(),
                     _ => format!(
                         "：各任务的用时加起来有 {}，并发着做只用了 {}（{} 倍）。",
-                        words(self.total()),
-                        words(span),
+                        self.words(self.total()),
+                        self.words(span),
                         match times {
                             ..10.0 => format!("{times:.1}"),
                             _ => format!("{times:.0}"),
@@ -319,7 +386,7 @@ impl Picture {
         let task = &self.tasks[self.longest?];
         let longest = task.longest?;
         let name = names(&[task]);
-        let time = words(longest.busy);
+        let time = self.words(longest.busy);
         Some(match longest.busy {
             BLOCKING.. => {
                 let thread = match self.thread(longest.thread) {
@@ -410,7 +477,14 @@ pub(crate) mod sample {
         let spans: Vec<Span> = polls.iter().map(span).collect();
         Task {
             label: label.into(),
+            origin: None,
             created: 0,
+            wakes: Vec::new(),
+            wake_counts: (0, 0),
+            woken: None,
+            holders: None,
+            blocked: None,
+            computed: None,
             merged: false,
             in_poll: false,
             polls: spans.len() as u64,

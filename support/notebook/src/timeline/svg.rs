@@ -9,11 +9,14 @@ mod legend;
 
 use std::fmt::Write;
 
-use super::axis::words;
+use super::axis::Unit;
 use super::figures::Picture;
 use super::record::{End, Span, Task};
+use super::tree::Labels;
+use super::wake::Cause;
 use crate::columns::{clip, width, wrap};
 use crate::escape::escape;
+use crate::place;
 use legend::end_mark;
 
 const WIDTH: f64 = 960.0;
@@ -28,16 +31,42 @@ const SHAPES: f64 = 5.0;
 /// Advance of a column of text of 12 pixels.
 const COLUMN: f64 = 6.5;
 const LINE: f64 = 20.0;
+/// How far a lane's label is moved for each level below the task that started it, and how many levels
+/// that are at most.
+const INDENT: f64 = 2.0 * COLUMN;
+const DEEPEST: usize = 4;
+/// Lanes up to which it is drawn who wakes whom.
+const MOST_WITH_ARROWS: usize = 20;
 /// Widest label, in columns.
 const WIDEST_LABEL: usize = 24;
 /// Widest label in a hover title, in columns.
 const WIDEST_TITLE: usize = 60;
-/// Lanes drawn.
-const MOST_LANES: usize = 2_000;
-/// Polls with a hover title of their own.
-const MOST_TITLED: usize = 2_000;
-/// Polls drawn: what is closer than a pixel becomes one mark, then what is closer than two…
-const MOST_MARKS: usize = 20_000;
+/// How much is drawn at most.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) lanes: usize,
+    /// Polls with a hover title of their own.
+    titled: usize,
+    /// Polls: what is closer than a pixel becomes one mark, then what is closer than two…
+    marks: usize,
+    arrows: usize,
+}
+
+/// Of a picture that remains.
+const WHOLE: Limits = Limits {
+    lanes: 2_000,
+    titled: 2_000,
+    marks: 20_000,
+    arrows: 300,
+};
+
+/// Of one that will be replaced at once: 30 kB.
+pub(crate) const SKETCH: Limits = Limits {
+    lanes: 40,
+    titled: 0,
+    marks: 500,
+    arrows: 0,
+};
 /// Threads with a colour of their own; the others share a fifth.
 const COLOURS: usize = 4;
 
@@ -67,12 +96,15 @@ font-variant-numeric:tabular-nums;color:var(--jp-content-font-color1,currentColo
 .nb-timeline .ca{stroke:#d9690f;stroke-width:2.2;fill:none}\
 .nb-timeline .pa{fill:#d8403a;stroke:#d8403a}\
 .nb-timeline .un{fill:#8494a7;stroke:#8494a7}\
+.nb-timeline .a{stroke:currentColor;stroke-width:1;opacity:.45;fill:none}\
+.nb-timeline .a:hover{opacity:1;stroke-width:2}\
 .nb-timeline .c{fill:#2f7fd3;fill-opacity:.2;stroke:#2f7fd3;stroke-width:1.5}\
 @media print{.nb-timeline{color:#000}}";
 
 /// What is the same for the whole drawing.
 struct Layout<'a> {
     picture: &'a Picture,
+    limits: Limits,
     tasks: &'a [Task],
     /// Left and right end of the time axis.
     left: f64,
@@ -92,7 +124,11 @@ struct Mark {
 }
 
 pub(crate) fn draw(picture: &Picture) -> String {
-    let layout = Layout::new(picture);
+    draw_within(picture, WHOLE)
+}
+
+pub(crate) fn draw_within(picture: &Picture, limits: Limits) -> String {
+    let layout = Layout::new(picture, limits);
     let mut body = String::new();
     let mut y = MARGIN;
     if !picture.tasks.is_empty() {
@@ -133,15 +169,17 @@ macro_rules! put {
 use put;
 
 impl<'a> Layout<'a> {
-    fn new(picture: &'a Picture) -> Layout<'a> {
-        let tasks = &picture.tasks[..picture.tasks.len().min(MOST_LANES)];
+    fn new(picture: &'a Picture, limits: Limits) -> Layout<'a> {
+        let tasks = &picture.tasks[..picture.tasks.len().min(limits.lanes)];
         let widest = tasks
             .iter()
-            .map(|task| width(&task.label).min(WIDEST_LABEL));
+            .zip(&picture.depths)
+            .map(|(task, depth)| (width(&task.label) + 2 * depth.min(&DEEPEST)).min(WIDEST_LABEL));
         // The curve's scale stands there, too.
         let widest = widest.max().unwrap_or(0).max(10);
         let mut layout = Layout {
             picture,
+            limits,
             tasks,
             left: MARGIN + widest as f64 * COLUMN + 14.0,
             right: WIDTH - RIGHT,
@@ -151,8 +189,8 @@ impl<'a> Layout<'a> {
         };
         loop {
             let marks: usize = tasks.iter().map(|task| layout.marks(task).count()).sum();
-            layout.titled = marks <= MOST_TITLED;
-            if marks <= MOST_MARKS.max(2 * tasks.len()) || layout.gap > WIDTH {
+            layout.titled = marks <= limits.titled;
+            if marks <= limits.marks.max(2 * tasks.len()) || layout.gap > WIDTH {
                 return layout;
             }
             layout.gap *= 2.0;
@@ -210,14 +248,17 @@ impl<'a> Layout<'a> {
         let every = (13.0 / self.lane).ceil().max(1.0) as usize;
         for (number, task) in self.tasks.iter().enumerate() {
             let y = top + self.lane * (number as f64 + 0.5);
-            self.lane(out, task, y, number % every == 0);
+            let depth = self.picture.depths[number];
+            self.lane(out, task, depth, y, number % every == 0);
         }
         put!(out, "</g>");
+        self.arrows(out, top);
         bottom
     }
 
-    fn lane(&self, out: &mut String, task: &Task, y: f64, named: bool) {
+    fn lane(&self, out: &mut String, task: &Task, depth: usize, y: f64, named: bool) {
         let (picture, lane) = (self.picture, self.lane);
+        let depth = depth.min(DEEPEST);
         put!(out, "<g><title>{}</title>", escape(&self.lane_title(task)));
         if lane >= SHAPES {
             put!(
@@ -231,9 +272,10 @@ impl<'a> Layout<'a> {
             let size = if lane < 14.0 { " class=\"s\"" } else { "" };
             put!(
                 out,
-                "<text{size} x=\"{MARGIN}\" y=\"{}\">{}</text>",
+                "<text{size} x=\"{}\" y=\"{}\">{}</text>",
+                n(MARGIN + INDENT * depth as f64),
                 n(y + 4.0),
-                escape(&clip(&task.label, WIDEST_LABEL))
+                escape(&clip(&task.label, WIDEST_LABEL.saturating_sub(2 * depth)))
             );
         }
         let end = task.ended_or(picture.to);
@@ -286,7 +328,9 @@ impl<'a> Layout<'a> {
             );
         }
         if self.is_readable() {
-            let time = task.started().map(|started| words(end - started));
+            let time = task
+                .started()
+                .map(|started| self.picture.words(end - started));
             let text = [
                 time.as_deref(),
                 match how {
@@ -326,7 +370,10 @@ impl<'a> Layout<'a> {
                 n(height),
                 escape(&self.poll_title(task, &mark))
             );
-            let time = words(span.busy);
+            let time = match self.picture.unit {
+                Unit::Time => self.picture.words(span.busy),
+                Unit::Steps => String::new(), // always one
+            };
             let several = self.picture.threads.len() > 1;
             let thread = match self.picture.thread(span.thread) {
                 Some(thread) if several => (thread + 1).to_string(),
@@ -390,11 +437,57 @@ impl<'a> Layout<'a> {
             && self.x(span.end) - self.x(span.start) > 2.0
     }
 
+    /// Who wakes whom.
+    fn arrows(&self, out: &mut String, top: f64) {
+        if self.tasks.len() > MOST_WITH_ARROWS {
+            return;
+        }
+        let lane_of = |number: u32| {
+            let has = |task: &Task| task.origin.is_some_and(|origin| origin.number == number);
+            self.tasks.iter().position(has)
+        };
+        let middle = |lane: usize| top + self.lane * (lane as f64 + 0.5);
+        let labels = Labels::new(self.tasks);
+        let mut arrows = String::new();
+        let mut count = 0;
+        for (to, task) in self.tasks.iter().enumerate() {
+            for wake in task.wakes.iter().chain(&task.woken) {
+                let (Cause::Task(number) | Cause::End(number)) = wake.cause else {
+                    continue;
+                };
+                let Some(from) =
+                    lane_of(number).filter(|from| *from != to && count < self.limits.arrows)
+                else {
+                    continue;
+                };
+                count += 1;
+                let head = if from < to { -5.0 } else { 5.0 };
+                put!(
+                    arrows,
+                    "<path class=\"a\" d=\"M{x} {}V{}m-3 {head}l3 {}l3 {head}\"><title>{}</title></path>",
+                    n(middle(from)),
+                    n(middle(to)),
+                    -head,
+                    escape(&format!(
+                        "{} 唤醒了“{}”，在 {}",
+                        labels.cause(wake.cause, task),
+                        clip(&task.label, WIDEST_TITLE),
+                        self.picture.words(wake.time)
+                    )),
+                    x = n(self.x(wake.time)),
+                );
+            }
+        }
+        if count > 0 {
+            put!(out, "<g class=\"arrows\">{arrows}</g>");
+        }
+    }
+
     fn lane_title(&self, task: &Task) -> String {
         let mut title = clip(&task.label, WIDEST_TITLE);
         let end = task.ended_or(self.picture.to);
         let since = task.started().unwrap_or(task.created);
-        let time = words(end - since);
+        let time = self.picture.words(end - since);
         match task.end {
             Some((_, End::Completed)) => put!(title, "：{time} 后完成"),
             Some((_, End::Cancelled)) if task.polls == 0 => put!(title, "：{time} 后被丢弃"),
@@ -411,10 +504,22 @@ impl<'a> Layout<'a> {
                     title,
                     "\npoll {} 次，共占用线程 {}，等待 {}",
                     task.polls,
-                    words(busy),
-                    words((end - started).saturating_sub(busy))
+                    self.picture.words(busy),
+                    self.picture.words((end - started).saturating_sub(busy))
                 );
             }
+        }
+        if let Some(wake) = task.woken.or(task.wakes.last().copied()) {
+            let cause = Labels::new(self.tasks).cause(wake.cause, task);
+            put!(
+                title,
+                "\n被唤醒 {} 次，最后一次由{cause}",
+                task.wake_counts.0
+            );
+        }
+        let place = task.origin.and_then(|origin| origin.place);
+        if let Some(place) = place.and_then(place::of) {
+            put!(title, "\n启动于 {place}");
         }
         title
     }
@@ -425,23 +530,26 @@ impl<'a> Layout<'a> {
             Some(thread) => format!("线程 {} ", thread + 1),
             None => "几个线程".into(),
         };
-        let at = words(span.start);
+        let at = self.picture.words(span.start);
         let label = clip(&task.label, WIDEST_TITLE);
         let last = mark.first + span.polls - 1;
+        if self.picture.unit == Unit::Steps && span.polls == 1 {
+            return format!("{label}：第 {last} 次 poll，第 {} 步", span.end);
+        }
         match span.polls {
             1 if task.in_poll && last == task.polls => format!(
                 "{label}：第 {last} 次 poll，从 {at} 起，在{thread}上已经执行了 {}，还没有返回",
-                words(span.busy)
+                self.picture.words(span.busy)
             ),
             1 => format!(
                 "{label}：第 {last} 次 poll，从 {at} 起，在{thread}上执行了 {}",
-                words(span.busy)
+                self.picture.words(span.busy)
             ),
             polls => format!(
                 "{label}：第 {}–{last} 次 poll（{polls} 次），从 {at} 起的 {} 里，在{thread}上共执行了 {}",
                 mark.first,
-                words(span.end - span.start),
-                words(span.busy)
+                self.picture.words(span.end - span.start),
+                self.picture.words(span.busy)
             ),
         }
     }
@@ -460,7 +568,7 @@ impl<'a> Layout<'a> {
                 n(top),
                 n(self.x(end) - self.x(start)),
                 n(bottom - top),
-                words(end - start)
+                self.picture.words(end - start)
             );
         }
     }

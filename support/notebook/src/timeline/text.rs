@@ -1,6 +1,5 @@
 //! A timeline as plain text.
 
-use super::axis::words;
 use super::figures::Picture;
 use super::record::{End, Task};
 use crate::columns::{clip, pad, width};
@@ -15,7 +14,13 @@ pub(crate) fn draw(picture: &Picture) -> String {
     let shown = &picture.tasks[..picture.tasks.len().min(MOST)];
     let labels: Vec<String> = shown
         .iter()
-        .map(|task| clip(&task.label, WIDEST_LABEL))
+        .zip(&picture.depths)
+        .map(|(task, depth)| {
+            clip(
+                &format!("{}{}", "  ".repeat(*depth), task.label),
+                WIDEST_LABEL,
+            )
+        })
         .collect();
     let gutter = labels.iter().map(|label| width(label)).max().unwrap_or(0);
     let mut lines: Vec<String> = Vec::new();
@@ -32,6 +37,7 @@ pub(crate) fn draw(picture: &Picture) -> String {
         lines.push("█ 在 poll 中　─ 等待　· 还没有开始　✓ 完成　✕ 取消　▲ panic　▸ 未结束".into());
     }
     lines.extend(picture.captions());
+    lines.extend(picture.lints().iter().map(|lint| format!("⚠ {lint}")));
     lines.join("\n")
 }
 
@@ -55,7 +61,7 @@ fn lane(picture: &Picture, task: &Task) -> String {
     let mut bar: String = bar[..=column(end)].iter().collect();
     bar.push(mark);
     match task.started() {
-        Some(started) => format!("{bar} {}", words(end - started)),
+        Some(started) => format!("{bar} {}", picture.words(end - started)),
         None => bar,
     }
 }

@@ -252,7 +252,7 @@ fn a_thousand_tasks_take_less_than_a_megabyte_whatever_they_do() {
 #[test]
 fn more_lanes_than_can_be_drawn_are_mentioned() {
     let svg = draw(&many(5_000, 3, "任务"));
-    assert_eq!(lanes(&Document::parse(&svg).unwrap()).len(), MOST_LANES);
+    assert_eq!(lanes(&Document::parse(&svg).unwrap()).len(), WHOLE.lanes);
     assert!(svg.contains("曲线和数字包括全部 5000 个"));
     assert!(svg.len() < 1_500_000, "{}", svg.len());
 }
