@@ -1,5 +1,6 @@
 //! Tokio's `task` module; spawning also works on threads without a runtime.
 
+pub use crate::stuck::block_in_place;
 pub use tokio::task::*;
 
 use crate::runtime::Handle;

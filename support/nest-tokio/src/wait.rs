@@ -7,21 +7,18 @@
 //! "inside of a runtime"; so that even tokio's own `block_on` is legal in there.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::task::{Context, Wake, Waker};
+use std::thread;
 
 use tokio::task::{block_in_place, coop};
 
-use crate::session;
-
-/// A nested wait this long without a wake-up is reported.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::parker::Parker;
+use crate::paused;
+use crate::session::Waiting;
+use crate::stuck::{At, Here};
 
 /// Runs `future` on this thread in the context of `handle`.
 ///
@@ -43,7 +40,7 @@ fn drive(
 ) {
     make_room(|_| {
         let _context = handle.enter();
-        wait_for(future, caller);
+        paused::hand_back(future, |future| wait_for(future, caller));
     });
 }
 
@@ -101,22 +98,13 @@ fn hush_refusals() {
     });
 }
 
-/// Wakes a parked thread.
-struct Parker {
-    thread: Thread,
-    /// Woken since the last poll. `unpark` alone would not do: anyone may use up its token.
-    woken: AtomicBool,
-}
-
 impl Wake for Parker {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        Parker::wake(&self);
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.woken.swap(true, Ordering::Release) {
-            self.thread.unpark();
-        }
+        Parker::wake(self);
     }
 }
 
@@ -127,52 +115,53 @@ impl Wake for Parker {
 fn wait_for(future: Pin<&mut dyn Future<Output = ()>>, caller: &'static Location<'static>) {
     let mut future = pin!(coop::unconstrained(future));
     let nested = Nesting::enter();
-    let foreground = session::Foreground::enter();
-    let parker = Arc::new(Parker {
-        thread: thread::current(),
-        woken: AtomicBool::new(false),
-    });
+    let waiting = Waiting::enter();
+    let parker = Parker::new();
     let waker = Waker::from(Arc::clone(&parker));
     let mut context = Context::from_waker(&waker);
     let mut reported = false;
-    loop {
-        foreground.unwind_if_interrupted();
-        if let Poll::Ready(()) = future.as_mut().poll(&mut context) {
-            return;
-        }
-        let since = Instant::now();
-        while !parker.woken.swap(false, Ordering::Acquire) {
-            foreground.unwind_if_interrupted();
-            // One count is `parker`, one `waker`: nobody else has either, and we are parked.
-            let hopeless = Arc::strong_count(&parker) == 2 && !parker.woken.load(Ordering::Acquire);
-            let stalled = nested.0 && since.elapsed() >= PATIENCE;
-            if !reported && (hopeless || stalled) {
+    waiting.unwind_if_interrupted();
+    while future.as_mut().poll(&mut context).is_pending() {
+        let here = || Here::enter(At::Wait, Some(caller));
+        let mut here = (nested.0 && !reported).then(here);
+        parker.park(|| {
+            waiting.unwind_if_over();
+            // Once it is `parker`, once `waker`.
+            if !reported && parker.is_forgotten(2) {
                 reported = true;
-                report(caller, hopeless);
+                report(caller);
+                here = None; // said
             }
-            if reported || !nested.0 {
-                thread::park();
-            } else {
-                thread::park_timeout(PATIENCE.saturating_sub(since.elapsed()));
-            }
-        }
+            false
+        });
     }
 }
 
-/// Names a wait that cannot end, or that seems to be one.
-fn report(caller: &Location<'_>, hopeless: bool) {
-    let place = format!("{}:{}", caller.file(), caller.line());
-    if hopeless {
-        eprintln!(
-            "[nest-tokio] {place} 的等待不会结束：没有谁还能唤醒这个 future（它没有登记 waker）。中断此单元格即可继续。"
-        );
-    } else {
-        eprintln!(
-            "[nest-tokio] {place} 的嵌套 block_on 已经 {} 秒没有进展。如果它等的是同一个 LocalSet 里的另一个任务，\
-             或等的是外层要在它之后才做的事，就会一直等下去：请改用 .await，或者中断此单元格。",
-            PATIENCE.as_secs()
-        );
+/// Has `work` done by another thread and waits for it, on the foreground until an interrupt.
+pub(crate) fn while_elsewhere(work: impl FnOnce() + Send + 'static) {
+    let waiting = Waiting::enter();
+    let parker = Parker::new();
+    let done = Arc::clone(&parker);
+    let thread = thread::Builder::new().spawn(move || {
+        let _ = catch_unwind(AssertUnwindSafe(work));
+        done.wake();
+    });
+    if thread.is_err() {
+        return; // `work` has been dropped, which must do
     }
+    let _here = Here::enter(At::Drop, None);
+    parker.park(|| {
+        waiting.unwind_if_over();
+        waiting.is_over() // unwinding already: then it just ends
+    });
+}
+
+/// Names a wait that cannot end.
+fn report(caller: &Location<'_>) {
+    let place = format!("{}:{}", caller.file(), caller.line());
+    eprintln!(
+        "[nest-tokio] {place} 的等待不会结束：没有谁还能唤醒这个 future（它没有登记 waker）。中断此单元格即可继续。"
+    );
 }
 
 /// Counts the waits on this thread's stack. True: something waits for this wait to end.
