@@ -62,7 +62,7 @@ pub struct Interrupted;
 pub(crate) struct Ends {
     /// Whether there will be other waits when these have ended.
     foreground: bool,
-    /// Whether they are to unwind. On the foreground only while there are some.
+    /// Whether they are to unwind.
     over: AtomicBool,
     waiting: Mutex<Vec<Thread>>,
 }
@@ -98,6 +98,14 @@ impl Ends {
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Thread>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An interrupt is forgotten once the foreground waits for nothing and does not unwind any more.
+    fn go_on_if_idle(&self, waiting: &[Thread]) {
+        if self.foreground && waiting.is_empty() && !thread::panicking() {
+            self.over.store(false, Ordering::Release);
+            ANNOUNCE.store(false, Ordering::Release);
+        }
     }
 
     /// Ends them. Returns whether there were any.
@@ -156,9 +164,9 @@ pub(crate) fn is_foreground() -> bool {
     FOREGROUND.are_here()
 }
 
-/// Whether this is the foreground, on its way out after an interrupt.
+/// Whether this is the foreground, and an interrupt unwinds it.
 pub(crate) fn is_interrupted() -> bool {
-    is_foreground() && FOREGROUND.over.load(Ordering::Acquire)
+    is_foreground() && thread::panicking() && FOREGROUND.over.load(Ordering::Acquire)
 }
 
 /// Ends what the foreground waits for: its outermost `block_on` unwinds with [`Interrupted`],
@@ -178,7 +186,9 @@ impl Waiting {
     pub(crate) fn enter() -> Waiting {
         let ends = ENDS.try_with(|ends| ends.borrow().clone()).unwrap_or(None);
         if let Some(ends) = &ends {
-            ends.waiting().push(thread::current());
+            let mut waiting = ends.waiting();
+            ends.go_on_if_idle(&waiting);
+            waiting.push(thread::current());
         }
         Waiting(ends)
     }
@@ -220,10 +230,7 @@ impl Drop for Waiting {
         if let Some(last) = waiting.iter().rposition(|thread| thread.id() == this) {
             waiting.swap_remove(last);
         }
-        if ends.foreground && waiting.is_empty() {
-            ends.over.store(false, Ordering::Release);
-            ANNOUNCE.store(false, Ordering::Release);
-        }
+        ends.go_on_if_idle(&waiting);
     }
 }
 
