@@ -32,12 +32,12 @@ impl Parker {
     }
 
     /// Whether nobody will ever wake it: nobody but its thread has it, which holds it `own` times.
-    pub(crate) fn is_forgotten(self: &Arc<Self>, own: usize) -> bool {
-        if Arc::strong_count(self) != own {
+    pub(crate) fn is_forgotten(this: &Arc<Self>, own: usize) -> bool {
+        if Arc::strong_count(this) != own {
             return false;
         }
         // Whoever gave it up may have woken it before.
         fence(Ordering::Acquire);
-        !self.woken.load(Ordering::Relaxed)
+        !this.woken.load(Ordering::Relaxed)
     }
 }

@@ -127,7 +127,7 @@ fn wait_for(future: Pin<&mut dyn Future<Output = ()>>, caller: &'static Location
         parker.park(|| {
             waiting.unwind_if_over();
             // Once it is `parker`, once `waker`.
-            if !reported && parker.is_forgotten(2) {
+            if !reported && Parker::is_forgotten(&parker, 2) {
                 reported = true;
                 report(caller);
                 here = None; // said
