@@ -148,31 +148,31 @@ pub(crate) async fn follow<F: Future>(clock: &Arc<Clock>, future: F) -> F::Outpu
     .await
 }
 
+/// How a thread waits for a future.
+type Wait<'a> = dyn FnOnce(Pin<&mut dyn Future<Output = ()>>) + 'a;
+
 /// Waits for `future` by `wait`. If this is inside of a poll on a driver's request, that goes on
 /// driving, and `future` is polled on its request.
+#[inline]
 pub(crate) fn hand_back(
     future: Pin<&mut dyn Future<Output = ()>>,
     wait: impl FnOnce(Pin<&mut dyn Future<Output = ()>>),
 ) {
-    fn nest(
-        turns: &[Rc<Driver>],
-        future: Pin<&mut dyn Future<Output = ()>>,
-        wait: impl FnOnce(Pin<&mut dyn Future<Output = ()>>),
-    ) {
-        let Some((inner, outer)) = turns.split_last() else {
-            return wait(future);
-        };
-        let wait: Box<dyn FnOnce(Pin<&mut dyn Future<Output = ()>>) + '_> = Box::new(wait);
-        nest(outer, pin!(inner.on_request(future)), wait);
-        // What else the outer future waits for may have been ready meanwhile.
-        inner.wake();
-    }
-    let turns = TURNS.take();
-    if turns.is_empty() {
+    if TURNS.with_borrow(Vec::is_empty) {
         return wait(future);
     }
+    let turns = TURNS.take();
     let _restored = Finally(|| drop(TURNS.replace(turns.clone())));
-    nest(&turns, future, wait);
+    nest(&turns, future, Box::new(wait));
+}
+
+fn nest(turns: &[Rc<Driver>], future: Pin<&mut dyn Future<Output = ()>>, wait: Box<Wait<'_>>) {
+    let Some((inner, outer)) = turns.split_last() else {
+        return wait(future);
+    };
+    nest(outer, pin!(inner.on_request(future)), wait);
+    // What else the outer future waits for may have been ready meanwhile.
+    inner.wake();
 }
 
 /// The thread that drives a paused runtime, as seen from the thread that waits.
