@@ -10,7 +10,7 @@ const ONE_LINE: &str = r#":dep tokio = { package = "nest-tokio", path = "../supp
 
 const MATRIX: &str = include_str!("../../support/nest-tokio/tests/nesting/matrix.rs");
 
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 11] = [
     "top_level",
     "in_await",
     "in_spawned_task",
@@ -19,6 +19,8 @@ const PLACES: [&str; 9] = [
     "in_std_thread",
     "in_local_set",
     "in_local_set_driven_by_tokio",
+    "in_paused_time",
+    "in_paused_task",
     "in_ten_nested",
 ];
 

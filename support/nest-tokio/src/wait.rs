@@ -13,11 +13,12 @@ use std::sync::{Arc, Once};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 
+use tokio::runtime::RuntimeFlavor;
 use tokio::task::{block_in_place, coop};
 
 use crate::parker::Parker;
 use crate::paused;
-use crate::session::Waiting;
+use crate::session::{Waiting, ambient};
 use crate::stuck::{At, Here};
 
 /// Runs `future` on this thread in the context of `handle`.
@@ -38,8 +39,15 @@ fn drive(
     future: Pin<&mut dyn Future<Output = ()>>,
     caller: &'static Location<'static>,
 ) {
-    make_room(|_| {
-        let _context = handle.enter();
+    make_room(|room| {
+        // A current-thread runtime that is driven here stands still; the ambient one does not.
+        let stands = matches!(room, Room::Refused)
+            && handle.runtime_flavor() == RuntimeFlavor::CurrentThread
+            && tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == handle.id());
+        let _context = match stands {
+            true => ambient().enter(),
+            false => handle.enter(),
+        };
         paused::hand_back(future, |future| wait_for(future, caller));
     });
 }
