@@ -158,7 +158,10 @@ pub(crate) fn hand_back(
     future: Pin<&mut dyn Future<Output = ()>>,
     wait: impl FnOnce(Pin<&mut dyn Future<Output = ()>>),
 ) {
-    if TURNS.with_borrow(Vec::is_empty) {
+    if TURNS
+        .try_with(|turns| turns.borrow().is_empty())
+        .unwrap_or(true)
+    {
         return wait(future);
     }
     let turns = TURNS.take();

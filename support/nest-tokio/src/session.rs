@@ -93,7 +93,10 @@ impl Ends {
     }
 
     pub(crate) fn are_here(self: &Arc<Self>) -> bool {
-        ENDS.with_borrow(|ends| ends.as_ref().is_some_and(|ends| Arc::ptr_eq(self, ends)))
+        let is_this = |ends: &Arc<Ends>| Arc::ptr_eq(self, ends);
+        // A thread that ends, and drops a runtime that it kept for itself, is none of ours any more.
+        ENDS.try_with(|ends| ends.borrow().as_ref().is_some_and(is_this))
+            .unwrap_or(false)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Thread>> {

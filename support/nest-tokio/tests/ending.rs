@@ -305,6 +305,24 @@ fn a_destructor_in_a_task_of_a_dropped_runtime_may_wait_for_what_is_ready() {
 }
 
 #[test]
+fn a_runtime_that_a_thread_keeps_for_itself_ends_with_it() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Vec<Runtime>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    within(|| {
+        let ended = std::thread::spawn(|| {
+            KEPT.with_borrow_mut(|kept| {
+                for runtime in [Runtime::new().unwrap(), paused()] {
+                    runtime.block_on(async {});
+                    kept.push(runtime);
+                }
+            });
+        });
+        ended.join().unwrap();
+    });
+}
+
+#[test]
 fn waits_of_other_threads_do_not_end_with_a_runtime() {
     within(|| {
         let runtime = Runtime::new().unwrap();
