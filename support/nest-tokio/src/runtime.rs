@@ -310,7 +310,7 @@ impl Builder {
     /// When it refuses the first of the threads: tokio panics, too; as it does when time is to be paused
     /// in a multi-thread runtime.
     pub fn build(&mut self) -> io::Result<Runtime> {
-        let ends = Ends::of_runtime();
+        let ends = Ends::new(false);
         let inner = match self.start_paused && self.one_worker {
             true => self.paused.start_paused(true),
             false => self.inner.start_paused(self.start_paused),

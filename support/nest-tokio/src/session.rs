@@ -75,16 +75,12 @@ thread_local! {
 }
 
 impl Ends {
-    fn new(foreground: bool) -> Arc<Ends> {
+    pub(crate) fn new(foreground: bool) -> Arc<Ends> {
         Arc::new(Ends {
             foreground,
             over: AtomicBool::new(false),
             waiting: Mutex::default(),
         })
-    }
-
-    pub(crate) fn of_runtime() -> Arc<Ends> {
-        Ends::new(false)
     }
 
     /// From now on the waits of this thread are among them.

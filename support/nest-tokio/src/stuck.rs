@@ -79,7 +79,7 @@ impl Post {
     fn look(&self, now: u32) {
         let since = self.since.load(Ordering::Acquire);
         let age = now.wrapping_sub(since);
-        if since == 0 || age == 0 || age % PATIENCE != 0 {
+        if since == 0 || age == 0 || !age.is_multiple_of(PATIENCE) {
             return;
         }
         let at = self.at.load(Ordering::Relaxed);

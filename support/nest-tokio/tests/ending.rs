@@ -67,14 +67,12 @@ fn occupied(runtime: Runtime) -> Runtime {
 }
 
 /// Waits inside of a task.
-fn nested(go: Go) -> impl Future<Output = ()> + Send {
-    async move {
-        let runtime = Runtime::new().unwrap();
-        runtime.block_on(async {
-            go.send(()).unwrap();
-            pending::<()>().await
-        })
-    }
+async fn nested(go: Go) {
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        go.send(()).unwrap();
+        pending::<()>().await
+    })
 }
 
 #[test]
