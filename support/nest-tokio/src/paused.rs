@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -18,6 +19,7 @@ use tokio::runtime::{Builder, EnterGuard};
 
 use crate::runtime::Handle;
 use crate::session::{Ends, say};
+use crate::wait;
 
 /// A current-thread runtime, as far as its time is concerned.
 #[derive(Debug)]
@@ -121,8 +123,7 @@ impl Clock {
 }
 
 /// `future` as the runtime of `clock` polls it: in real time until that is paused.
-pub(crate) async fn follow<F: Future>(clock: &Arc<Clock>, future: F) -> F::Output {
-    let mut future = pin!(future);
+pub(crate) async fn follow(clock: &Arc<Clock>, mut future: Pin<&mut dyn Future<Output = ()>>) {
     let mut driver = None;
     poll_fn(move |context| {
         let Some(paused) = clock.paused.get() else {
@@ -148,32 +149,33 @@ pub(crate) async fn follow<F: Future>(clock: &Arc<Clock>, future: F) -> F::Outpu
     .await
 }
 
-/// How a thread waits for a future.
-type Wait<'a> = dyn FnOnce(Pin<&mut dyn Future<Output = ()>>) + 'a;
-
-/// Waits for `future` by `wait`. If this is inside of a poll on a driver's request, that goes on
-/// driving, and `future` is polled on its request.
+/// [`wait::wait_for`]. If this is inside of a poll on a driver's request, that goes on driving, and
+/// `future` is polled on its request.
 #[inline]
-pub(crate) fn hand_back(
+pub(crate) fn wait_for(
     future: Pin<&mut dyn Future<Output = ()>>,
-    wait: impl FnOnce(Pin<&mut dyn Future<Output = ()>>),
+    caller: &'static Location<'static>,
 ) {
     if TURNS
         .try_with(|turns| turns.borrow().is_empty())
         .unwrap_or(true)
     {
-        return wait(future);
+        return wait::wait_for(future, caller);
     }
     let turns = TURNS.take();
     let _restored = Finally(|| drop(TURNS.replace(turns.clone())));
-    nest(&turns, future, Box::new(wait));
+    wait_in_turns(&turns, future, caller);
 }
 
-fn nest(turns: &[Rc<Driver>], future: Pin<&mut dyn Future<Output = ()>>, wait: Box<Wait<'_>>) {
+fn wait_in_turns(
+    turns: &[Rc<Driver>],
+    future: Pin<&mut dyn Future<Output = ()>>,
+    caller: &'static Location<'static>,
+) {
     let Some((inner, outer)) = turns.split_last() else {
-        return wait(future);
+        return wait::wait_for(future, caller);
     };
-    nest(outer, pin!(inner.on_request(future)), wait);
+    wait_in_turns(outer, pin!(inner.on_request(future)), caller);
     // What else the outer future waits for may have been ready meanwhile.
     inner.wake();
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use tokio::runtime::*;
 
-use crate::paused::{self, Clock, Paused};
+use crate::paused::{Clock, Paused};
 use crate::session::{self, Ends};
 use crate::stuck::Named;
 use crate::wait;
@@ -68,10 +68,7 @@ impl Runtime {
     /// foreground and [`interrupt`](crate::interrupt) is called.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        match &self.clock {
-            Some(clock) => self.handle.block_on(paused::follow(clock, future)),
-            None => self.handle.block_on(future),
-        }
+        wait::block_on(&self.handle, self.clock.as_ref(), future)
     }
 
     /// A handle that may be cloned and sent anywhere.
@@ -186,7 +183,7 @@ impl Handle {
     /// [`Runtime::block_on`].
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        wait::block_on(&self.0, future)
+        wait::block_on(&self.0, None, future)
     }
 
     /// See [`tokio::runtime::Handle::spawn`].

@@ -17,25 +17,30 @@ use tokio::runtime::RuntimeFlavor;
 use tokio::task::{block_in_place, coop};
 
 use crate::parker::Parker;
-use crate::paused;
+use crate::paused::{self, Clock};
 use crate::session::{Waiting, ambient};
 use crate::stuck::{At, Here};
 
-/// Runs `future` on this thread in the context of `handle`.
+/// Runs `future` on this thread in the context of `handle`, whose time is that of `clock`.
 ///
 /// Only this shell depends on the future's type: what each cell of a notebook has to compile.
 #[track_caller]
-pub(crate) fn block_on<F: Future>(handle: &tokio::runtime::Handle, future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(
+    handle: &tokio::runtime::Handle,
+    clock: Option<&Arc<Clock>>,
+    future: F,
+) -> F::Output {
     let mut output = None;
     {
         let future = pin!(async { output = Some(future.await) });
-        drive(handle, future, Location::caller());
+        drive(handle, clock, future, Location::caller());
     }
     output.expect("the future has come to its end")
 }
 
 fn drive(
     handle: &tokio::runtime::Handle,
+    clock: Option<&Arc<Clock>>,
     future: Pin<&mut dyn Future<Output = ()>>,
     caller: &'static Location<'static>,
 ) {
@@ -48,7 +53,10 @@ fn drive(
             true => ambient().enter(),
             false => handle.enter(),
         };
-        paused::hand_back(future, |future| wait_for(future, caller));
+        match clock {
+            Some(clock) => paused::wait_for(pin!(paused::follow(clock, future)), caller),
+            None => paused::wait_for(future, caller),
+        }
     });
 }
 
@@ -120,7 +128,10 @@ impl Wake for Parker {
 ///
 /// Without a cooperative budget: inside of a task that has used up its own, tokio's resources
 /// would answer "pending" for ever.
-fn wait_for(future: Pin<&mut dyn Future<Output = ()>>, caller: &'static Location<'static>) {
+pub(crate) fn wait_for(
+    future: Pin<&mut dyn Future<Output = ()>>,
+    caller: &'static Location<'static>,
+) {
     let mut future = pin!(coop::unconstrained(future));
     let nested = Nesting::enter();
     let waiting = Waiting::enter();
