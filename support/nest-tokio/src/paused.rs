@@ -10,9 +10,10 @@ use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, EnterGuard};
@@ -123,8 +124,12 @@ impl Clock {
 }
 
 /// `future` as the runtime of `clock` polls it: in real time until that is paused.
-pub(crate) async fn follow(clock: &Arc<Clock>, mut future: Pin<&mut dyn Future<Output = ()>>) {
-    let mut driver = None;
+pub(crate) async fn follow(
+    clock: &Arc<Clock>,
+    mut future: Pin<&mut dyn Future<Output = ()>>,
+    caller: &'static Location<'static>,
+) {
+    let (mut driver, mut reported) = (None, false);
     poll_fn(move |context| {
         let Some(paused) = clock.paused.get() else {
             let mut before = POLLED.replace(Some((Arc::clone(clock), None)));
@@ -143,6 +148,9 @@ pub(crate) async fn follow(clock: &Arc<Clock>, mut future: Pin<&mut dyn Future<O
         });
         if polled.is_ready() {
             driver.stop();
+        } else if !reported && driver.is_forgotten() {
+            reported = true;
+            wait::report(caller);
         }
         polled
     })
@@ -186,8 +194,8 @@ struct Driver {
     asks: Receiver<Waker>,
     /// "Pending; wake this for the next turn", or that there is none.
     answers: Sender<Option<Waker>>,
-    /// That of the last turn: it is another one once the runtime has another driver.
-    waker: RefCell<Waker>,
+    /// With the waker of the last turn: it is another one once the runtime has another driver.
+    relay: RefCell<Arc<Relay>>,
     thread: Cell<Option<JoinHandle<()>>>,
 }
 
@@ -217,7 +225,7 @@ impl Driver {
         Rc::new(Driver {
             asks,
             answers,
-            waker: RefCell::new(Waker::noop().clone()),
+            relay: RefCell::new(Relay::to(Waker::noop().clone())),
             thread: Cell::new(Some(thread)),
         })
     }
@@ -233,8 +241,12 @@ impl Driver {
         };
         TURNS.with_borrow_mut(|turns| turns.push(Rc::clone(self)));
         let finally = Finally(|| drop(TURNS.with_borrow_mut(Vec::pop)));
-        self.waker.replace(waker.clone());
-        let polled = poll(&mut Context::from_waker(&waker));
+        if !self.relay.borrow().driver.will_wake(&waker) {
+            self.relay.replace(Relay::to(waker));
+        }
+        let relay = Arc::clone(&self.relay.borrow());
+        relay.woken.store(false, Ordering::Relaxed);
+        let polled = poll(&mut Context::from_waker(&Waker::from(relay)));
         drop(finally);
         if polled.is_pending() {
             self.give_back(context);
@@ -259,13 +271,42 @@ impl Driver {
     }
 
     fn wake(&self) {
-        self.waker.borrow().wake_by_ref();
+        self.relay.borrow().driver.wake_by_ref();
+    }
+
+    /// Whether nobody will ever wake what is polled.
+    fn is_forgotten(&self) -> bool {
+        let relay = self.relay.borrow();
+        Arc::strong_count(&relay) == 1 && {
+            fence(Ordering::Acquire); // whoever gave it up may have woken it before
+            !relay.woken.load(Ordering::Relaxed)
+        }
     }
 
     /// In the turn that was the last: nothing runs on the driver now, and it ends at once.
     fn stop(&self) {
         let _ = self.answers.send(None);
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Wakes a driver, and shows who still can.
+struct Relay {
+    driver: Waker,
+    woken: AtomicBool,
+}
+
+impl Relay {
+    fn to(driver: Waker) -> Arc<Relay> {
+        let woken = AtomicBool::new(true);
+        Arc::new(Relay { driver, woken })
+    }
+}
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.driver.wake_by_ref();
     }
 }
 

@@ -54,7 +54,7 @@ fn drive(
             false => handle.enter(),
         };
         match clock {
-            Some(clock) => paused::wait_for(pin!(paused::follow(clock, future)), caller),
+            Some(clock) => paused::wait_for(pin!(paused::follow(clock, future, caller)), caller),
             None => paused::wait_for(future, caller),
         }
     });
@@ -176,7 +176,7 @@ pub(crate) fn while_elsewhere(work: impl FnOnce() + Send + 'static) {
 }
 
 /// Names a wait that cannot end.
-fn report(caller: &Location<'_>) {
+pub(crate) fn report(caller: &Location<'_>) {
     let place = format!("{}:{}", caller.file(), caller.line());
     eprintln!(
         "[nest-tokio] {place} 的等待不会结束：没有谁还能唤醒这个 future（它没有登记 waker）。中断此单元格即可继续。"

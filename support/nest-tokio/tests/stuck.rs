@@ -33,9 +33,18 @@ fn named(stderr: &str, what: &str) -> usize {
 fn a_wait_that_nobody_can_end_is_named_at_once() {
     let stderr = stderr_of(|| {
         std::thread::spawn(|| Handle::current().block_on(pending::<()>()));
+        std::thread::spawn(|| {
+            let mut builder = Builder::new_current_thread();
+            let runtime = builder.enable_all().start_paused(true).build().unwrap();
+            runtime.block_on(async {
+                tokio::time::sleep(Duration::from_secs(3600)).await;
+                tokio::spawn(async {}).await.unwrap();
+                pending::<()>().await
+            });
+        });
         std::thread::sleep(Duration::from_millis(500));
     });
-    assert_eq!(named(&stderr, "不会结束"), 1, "{stderr}");
+    assert_eq!(named(&stderr, "不会结束"), 2, "{stderr}");
 }
 
 #[test]
