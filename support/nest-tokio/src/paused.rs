@@ -271,7 +271,7 @@ impl Driver {
     }
 
     fn wake(&self) {
-        self.relay.borrow().driver.wake_by_ref();
+        Arc::clone(&self.relay.borrow()).wake();
     }
 
     /// Whether nobody will ever wake what is polled.

@@ -206,6 +206,33 @@ fn what_ends_or_may_block_is_not_named() {
 }
 
 #[test]
+fn a_wait_in_paused_time_that_ends_is_not_named() {
+    let stderr = stderr_of(|| {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let hour = Duration::from_secs(3600);
+            let nested = async {
+                let handle = Handle::current();
+                handle.block_on(tokio::time::sleep(2 * hour));
+                pending::<()>().await
+            };
+            // Ready while the other waits, who is the last that could be asked.
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(hour) => {}
+                () = nested => {}
+            }
+            tokio::task::yield_now().await;
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            std::thread::spawn(move || sender.send(()));
+            receiver.await.unwrap();
+        });
+    });
+    assert_eq!(stderr, "");
+}
+
+#[test]
 fn without_threads_for_it_nothing_is_named_and_nothing_fails() {
     let no_threads = ("RUST_MIN_STACK", "70368744177664");
     let stderr = stderr_with(&[no_threads], || {
