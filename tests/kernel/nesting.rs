@@ -1,7 +1,7 @@
 //! `nest-tokio`'s promises in live kernels: a stock evcxr kernel with the one line, and ours.
 
-use crate::common::{self, FIRST_CELL, failure, ok, run};
-use runner::client::KernelClient;
+use crate::common::{self, FIRST_CELL, failure, interrupted, ok, run};
+use runner::client::{KernelClient, Outcome};
 
 /// The one line, and what the matrix itself uses.
 const ONE_LINE: &str = r#":dep tokio = { package = "nest-tokio", path = "../support/nest-tokio" }
@@ -10,7 +10,7 @@ const ONE_LINE: &str = r#":dep tokio = { package = "nest-tokio", path = "../supp
 
 const MATRIX: &str = include_str!("../../support/nest-tokio/tests/nesting/matrix.rs");
 
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 11] = [
     "top_level",
     "in_await",
     "in_spawned_task",
@@ -19,6 +19,8 @@ const PLACES: [&str; 9] = [
     "in_std_thread",
     "in_local_set",
     "in_local_set_driven_by_tokio",
+    "in_paused_time",
+    "in_paused_task",
     "in_ten_nested",
 ];
 
@@ -100,6 +102,62 @@ fn in_our_kernel_the_matrix_holds_in_await_cells_too() {
         ok(&mut kernel, FIRST_CELL).await;
         ok(&mut kernel, MATRIX).await;
         try_matrix(&mut kernel, "tokio::task::yield_now().await;\n").await;
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+/// Each of these would take an hour.
+const WAITS: [&str; 5] = [
+    // In a task, from where the interrupt has to go to the task's own wait.
+    "#[tokio::main] async fn inner() { tokio::time::sleep(std::time::Duration::from_secs(3600)).await; }
+#[tokio::main] async fn outer() { tokio::spawn(async { inner() }).await.unwrap() }
+outer();",
+    "let runtime = tokio::runtime::Runtime::new().unwrap();
+runtime.spawn_blocking(|| std::thread::sleep(std::time::Duration::from_secs(3600)));
+drop(runtime);",
+    "#[tokio::main] async fn occupied() {
+    tokio::task::spawn_blocking(|| std::thread::sleep(std::time::Duration::from_secs(3600)));
+}
+occupied();",
+    "#[tokio::main(flavor = \"current_thread\", start_paused = true)]
+async fn paused() { std::future::pending::<()>().await }
+paused();",
+    "#[tokio::main(flavor = \"current_thread\", start_paused = true)]
+async fn paused_task() {
+    tokio::spawn(async { tokio::runtime::Handle::current().block_on(std::future::pending::<()>()) }).await.unwrap()
+}
+paused_task();",
+];
+
+#[test]
+fn an_interrupt_ends_waits_in_tasks_in_drops_and_in_paused_time() {
+    run(async {
+        let mut kernel = common::notebook_kernel().await;
+        ok(&mut kernel, "let kept = 41;").await;
+        ok(&mut kernel, "tokio::task::yield_now().await;").await;
+        for wait in WAITS {
+            let execution = interrupted(&mut kernel, wait).await;
+            let Outcome::Failed(message) = &execution.outcome else {
+                panic!("{:?}: {wait}", execution.outcome);
+            };
+            assert!(message.contains("已取消"), "{message}: {wait}");
+        }
+        assert_eq!(ok(&mut kernel, "kept + 1").await.result(), Some("42"));
+        kernel.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn what_blocks_a_task_is_named_in_its_cell() {
+    run(async {
+        let mut kernel = common::notebook_kernel().await;
+        let cell = "tokio::spawn(async {
+    let _nobody_sends = std::sync::mpsc::channel::<()>();
+    _nobody_sends.1.recv()
+});
+std::thread::sleep(std::time::Duration::from_secs(6));";
+        let stderr = ok(&mut kernel, cell).await.stream("stderr");
+        assert!(stderr.contains("堵住了 5 秒"), "{stderr}");
         kernel.shutdown().await.unwrap();
     });
 }

@@ -4,7 +4,10 @@
 //! | file | idea |
 //! |---|---|
 //! | `runtime.rs` | [`runtime::Runtime`], [`runtime::Builder`], [`runtime::Handle`]: tokio's, with a `block_on` that nests |
-//! | `wait.rs` | how a thread waits for a future: make room, poll, park; the watchdog notice |
+//! | `paused.rs` | [`time::pause`] and `start_paused` |
+//! | `wait.rs` | how a thread waits for a future: make room, poll, park |
+//! | `parker.rs` | how it parks |
+//! | `stuck.rs` | names what does not end |
 //! | `session.rs` | the ambient runtime, the foreground thread, [`interrupt`] |
 //! | `task.rs` | [`spawn`] and [`task::spawn_blocking`] with the ambient runtime behind them |
 //! | `sets.rs` | [`task::JoinSet`] and [`task::LocalSet`] |
@@ -24,12 +27,28 @@ pub use tokio::*;
 /// ```
 pub use tokio as original;
 
+mod parker;
+mod paused;
 pub mod runtime;
 mod session;
 mod sets;
+mod stuck;
 pub mod task;
 mod wait;
 pub mod watch;
+
+/// Tokio's `time` module; [`pause`](time::pause) knows our runtimes, too.
+pub mod time {
+    pub use crate::paused::pause;
+    pub use tokio::time::*;
+}
+
+/// What `parker.rs` is made of.
+mod primitives {
+    pub(crate) use std::sync::Arc;
+    pub(crate) use std::sync::atomic::{AtomicBool, Ordering, fence};
+    pub(crate) use std::thread::{self, Thread};
+}
 
 pub use session::{Interrupted, announce_nothing, become_foreground, interrupt, interruptions};
 pub use task::spawn;

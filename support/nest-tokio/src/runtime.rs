@@ -4,15 +4,16 @@
 //! they can be passed to any function that takes a reference to one.
 
 use std::io;
-use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use tokio::runtime::*;
 
-use crate::{session, wait};
+use crate::paused::{Clock, Paused};
+use crate::session::{self, Ends};
+use crate::wait;
+use crate::watch::{self, Kind};
 
 /// Threads that tasks may block at the same time. Each nested `block_on` in a task occupies one
 /// of them while it waits; tokio's own 512 would make the 513th wait for ever.
@@ -21,11 +22,6 @@ const MAX_BLOCKING_THREADS: usize = 16_384;
 /// Fewest workers of a multi-thread runtime. With a single one, a task that blocks in a way
 /// that we cannot see (another executor's `block_on`, `std::thread::sleep`) stops all others.
 const MIN_WORKERS: usize = 2;
-
-thread_local! {
-    /// Number of the runtime to whose pool this thread belongs; 0: to none.
-    static OWNER: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-}
 
 /// [`tokio::runtime::Runtime`] whose `block_on` may be called anywhere.
 ///
@@ -42,10 +38,12 @@ thread_local! {
 #[derive(Debug)]
 pub struct Runtime {
     /// Taken out when dropped, since the right way to shut down depends on where that happens.
-    inner: ManuallyDrop<tokio::runtime::Runtime>,
+    inner: Option<Arc<tokio::runtime::Runtime>>,
     handle: Handle,
-    /// What [`OWNER`] says on the threads of this runtime.
-    number: usize,
+    /// The nested waits of its tasks.
+    ends: Arc<Ends>,
+    /// If it is a current-thread runtime.
+    clock: Option<Arc<Clock>>,
 }
 
 impl Runtime {
@@ -70,53 +68,82 @@ impl Runtime {
     /// foreground and [`interrupt`](crate::interrupt) is called.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.handle.block_on(future)
+        wait::block_on(&self.handle, self.clock.as_ref(), future)
     }
 
     /// A handle that may be cloned and sent anywhere.
     pub fn handle(&self) -> &Handle {
-        &self.handle
+        self.paused().map_or(&self.handle, |paused| &paused.handle)
+    }
+
+    /// See [`tokio::runtime::Runtime::spawn`].
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle().spawn(future)
+    }
+
+    /// See [`tokio::runtime::Runtime::spawn_blocking`].
+    #[track_caller]
+    pub fn spawn_blocking<F, R>(&self, f: F) -> tokio::task::JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.handle().spawn_blocking(f)
+    }
+
+    fn paused(&self) -> Option<&Paused> {
+        self.clock.as_ref()?.paused.get()
     }
 
     /// Shuts down and waits at most `duration` for blocking work, as
     /// [`tokio::runtime::Runtime::shutdown_timeout`], but from anywhere.
-    pub fn shutdown_timeout(self, duration: Duration) {
-        self.end(|inner| inner.shutdown_timeout(duration));
+    pub fn shutdown_timeout(mut self, duration: Duration) {
+        self.end(move |inner| inner.shutdown_timeout(duration));
     }
 
     /// Shuts down without waiting, as [`tokio::runtime::Runtime::shutdown_background`].
-    pub fn shutdown_background(self) {
+    pub fn shutdown_background(mut self) {
         self.end(tokio::runtime::Runtime::shutdown_background);
     }
 
-    fn end(self, how: impl FnOnce(tokio::runtime::Runtime)) {
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: `this` is never dropped nor used again, so `inner` is taken exactly once.
-        let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
-        // SAFETY: as above; a `Handle` owns nothing that `inner` borrows.
-        drop(unsafe { std::ptr::read(&this.handle) });
-        shut_down(inner, this.number, how);
+    fn end(&mut self, how: impl FnOnce(tokio::runtime::Runtime) + Copy + Send + 'static) {
+        self.ends.end();
+        let clock = self.clock.take().and_then(Arc::into_inner);
+        let paused = clock.and_then(|clock| clock.paused.into_inner());
+        // One and the same if it was paused from the start.
+        for runtime in [paused.map(|paused| paused.runtime), self.inner.take()] {
+            if let Some(runtime) = runtime.and_then(Arc::into_inner) {
+                shut_down(runtime, &self.ends, how);
+            }
+        }
     }
 }
 
 impl Drop for Runtime {
-    /// Ends the runtime's tasks. Where waiting for its threads is possible it does so, as tokio
-    /// does; on one of those very threads, or where no thread may block, it lets them go.
+    /// Ends the runtime's tasks; their nested waits unwind. Where waiting for its threads is possible
+    /// it does so, as tokio does; on one of those very threads, or where no thread may block, it lets
+    /// them go. On the foreground an interrupt ends the wait.
     fn drop(&mut self) {
-        // SAFETY: `inner` is not used after `drop`.
-        let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
-        shut_down(inner, self.number, drop);
+        self.end(drop);
     }
 }
 
 /// Ends `runtime` by `how` if this thread can wait for it, in the background if not.
 fn shut_down(
     runtime: tokio::runtime::Runtime,
-    number: usize,
-    how: impl FnOnce(tokio::runtime::Runtime),
+    ends: &Arc<Ends>,
+    how: impl FnOnce(tokio::runtime::Runtime) + Send + 'static,
 ) {
-    if OWNER.get() == number {
+    if ends.are_here() || session::is_interrupted() {
         return runtime.shutdown_background();
+    }
+    if session::is_foreground() {
+        return wait::while_elsewhere(move || how(runtime));
     }
     wait::make_room(|room| match room {
         wait::Room::Made => how(runtime),
@@ -128,7 +155,8 @@ impl Deref for Runtime {
     type Target = tokio::runtime::Runtime;
 
     fn deref(&self) -> &Self::Target {
-        &self.inner
+        let inner = || self.inner.as_ref().expect("it has not been dropped");
+        self.paused().map_or_else(inner, |paused| &paused.runtime)
     }
 }
 
@@ -165,7 +193,30 @@ impl Handle {
     /// [`Runtime::block_on`].
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        wait::block_on(&self.0, future)
+        wait::block_on(&self.0, None, future)
+    }
+
+    /// See [`tokio::runtime::Handle::spawn`].
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.0.spawn(watch::wrap(Kind::Task, future))
+    }
+
+    /// See [`tokio::runtime::Handle::spawn_blocking`].
+    #[track_caller]
+    pub fn spawn_blocking<F, R>(&self, f: F) -> tokio::task::JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        match watch::wrap_blocking(f) {
+            Ok(f) => self.0.spawn_blocking(f),
+            Err(task) => self.0.spawn(task),
+        }
     }
 }
 
@@ -206,7 +257,10 @@ type OnThreadStart = Arc<dyn Fn() + Send + Sync>;
 /// ```
 pub struct Builder {
     inner: tokio::runtime::Builder,
+    /// For a current-thread runtime whose time is paused from the start.
+    paused: tokio::runtime::Builder,
     one_worker: bool,
+    start_paused: bool,
     /// Kept here, since tokio holds one callback and we need one as well.
     on_thread_start: Option<OnThreadStart>,
 }
@@ -222,7 +276,9 @@ impl Builder {
         }
         Builder {
             inner,
+            paused: tokio::runtime::Builder::new_current_thread(),
             one_worker,
+            start_paused: false,
             on_thread_start: None,
         }
     }
@@ -230,7 +286,8 @@ impl Builder {
     /// A runtime that runs its tasks one at a time.
     ///
     /// Unlike tokio's it has a thread for them: the caller of `block_on` polls only the future
-    /// that it passes, so that it can wait for the runtime's tasks from within one of them.
+    /// that it passes, so that it can wait for the runtime's tasks from within one of them. Once its
+    /// time is [paused](crate::time::pause) its tasks and that future take turns, as in tokio.
     pub fn new_current_thread() -> Builder {
         Builder::new(true)
     }
@@ -258,45 +315,75 @@ impl Builder {
         self
     }
 
+    /// Whether time is paused from the start: see [`pause`](crate::time::pause).
+    pub fn start_paused(&mut self, start_paused: bool) -> &mut Self {
+        self.start_paused = start_paused;
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
     /// When the operating system refuses the I/O driver.
     ///
     /// # Panics
-    /// When it refuses the first of the threads: tokio panics, too.
+    /// When it refuses the first of the threads: tokio panics, too; as it does when time is to be paused
+    /// in a multi-thread runtime.
     pub fn build(&mut self) -> io::Result<Runtime> {
-        static NEXT: AtomicUsize = AtomicUsize::new(1);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let user = self.on_thread_start.clone();
-        self.inner.on_thread_start(move || {
-            OWNER.set(number);
+        let ends = Ends::new(false);
+        let inner = match self.start_paused && self.one_worker {
+            true => self.paused.start_paused(true),
+            false => self.inner.start_paused(self.start_paused),
+        };
+        let (user, joined) = (self.on_thread_start.clone(), Arc::clone(&ends));
+        inner.on_thread_start(move || {
+            joined.join();
             if let Some(user) = &user {
                 user();
             }
         });
-        let inner = self.inner.build()?;
+        let inner = Paused::from(inner.build()?);
+        let handle = inner.handle.clone();
+        let runtime = Arc::clone(&inner.runtime);
+        let paused = match self.start_paused {
+            true => OnceLock::from(inner),
+            false => OnceLock::new(),
+        };
+        let clock = Clock {
+            before: (!self.start_paused).then(|| runtime.handle().clone()),
+            paused,
+            ends: Arc::clone(&ends),
+        };
         Ok(Runtime {
-            handle: Handle(inner.handle().clone()),
-            inner: ManuallyDrop::new(inner),
-            number,
+            inner: Some(runtime),
+            handle,
+            ends,
+            clock: self.one_worker.then(|| Arc::new(clock)),
         })
     }
 }
 
-/// Methods that say the same to tokio's builder.
+/// Methods that say the same to tokio's builders.
 macro_rules! forward {
-    ($($name:ident($($arg:ident: $type:ty),*);)*) => {
+    ($($name:ident($($arg:ident: $type:ty $(as $shared:expr)?)?);)*) => {
         impl Builder {
             $(
                 #[doc = concat!("See [`tokio::runtime::Builder::", stringify!($name), "`].")]
-                pub fn $name(&mut self, $($arg: $type),*) -> &mut Self {
-                    self.inner.$name($($arg),*);
+                pub fn $name(&mut self, $($arg: $type)?) -> &mut Self {
+                    $($(let $arg = $shared;)?)?
+                    self.inner.$name($($arg.clone())?);
+                    self.paused.$name($($arg)?);
                     self
                 }
             )*
         }
     };
+}
+
+/// `f` to be called by two.
+fn shared<T>(f: impl Fn() -> T + Send + Sync + 'static) -> impl Fn() -> T + Send + Sync + Clone {
+    let f = Arc::new(f);
+    move || f()
 }
 
 forward! {
@@ -308,13 +395,13 @@ forward! {
     max_blocking_threads(val: usize);
     max_io_events_per_busy_tick(val: usize);
     max_io_events_per_tick(val: usize);
-    name(val: impl Into<String>);
-    on_thread_park(f: impl Fn() + Send + Sync + 'static);
-    on_thread_stop(f: impl Fn() + Send + Sync + 'static);
-    on_thread_unpark(f: impl Fn() + Send + Sync + 'static);
+    name(val: impl Into<String> as val.into());
+    on_thread_park(f: impl Fn() + Send + Sync + 'static as shared(f));
+    on_thread_stop(f: impl Fn() + Send + Sync + 'static as shared(f));
+    on_thread_unpark(f: impl Fn() + Send + Sync + 'static as shared(f));
     thread_keep_alive(val: Duration);
-    thread_name(val: impl Into<String>);
-    thread_name_fn(f: impl Fn() -> String + Send + Sync + 'static);
+    thread_name(val: impl Into<String> as val.into());
+    thread_name_fn(f: impl Fn() -> String + Send + Sync + 'static as shared(f));
     thread_stack_size(val: usize);
 }
 

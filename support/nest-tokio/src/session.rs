@@ -1,11 +1,11 @@
 //! What makes the cells of a notebook one session: a runtime that is always there, a foreground
 //! thread on which they run, and an interrupt that ends what it waits for and nothing else.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::panic::{catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -30,14 +30,15 @@ pub(crate) fn ambient() -> &'static Handle {
     let ambient = AMBIENT.get_or_init(start).handle();
     let has_none =
         || tokio::runtime::Handle::try_current().is_err_and(|error| error.is_missing_context());
-    if IS_FOREGROUND.get() && has_none() {
+    if is_foreground() && has_none() {
         // Kept until the thread ends: there is no moment at which a session is over.
         std::mem::forget(ambient.enter());
     }
     ambient
 }
 
-/// The payload with which an interrupted `block_on` unwinds.
+/// The payload with which an interrupted `block_on` unwinds, and one in a task whose runtime is
+/// dropped.
 ///
 /// No panic hook runs and no backtrace is made: nothing is wrong with the program. A kernel
 /// catches it as it catches panics.
@@ -56,15 +57,70 @@ pub(crate) fn ambient() -> &'static Handle {
 #[non_exhaustive]
 pub struct Interrupted;
 
-thread_local! {
-    /// Whether this is the thread that `interrupt` ends the waits of.
-    static IS_FOREGROUND: Cell<bool> = const { Cell::new(false) };
+/// Waits that end together: the foreground's, or those on the threads of a runtime.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    /// Whether there will be other waits when these have ended.
+    foreground: bool,
+    /// Whether they are to unwind.
+    over: AtomicBool,
+    waiting: Mutex<Vec<Thread>>,
 }
 
-/// The foreground thread while it waits.
-static WAITING: Mutex<Option<Thread>> = Mutex::new(None);
-/// Whether the foreground is to unwind. Only true while `WAITING` is some thread.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static FOREGROUND: LazyLock<Arc<Ends>> = LazyLock::new(|| Ends::new(true));
+
+thread_local! {
+    /// Those to which the waits of this thread belong.
+    static ENDS: RefCell<Option<Arc<Ends>>> = const { RefCell::new(None) };
+}
+
+impl Ends {
+    pub(crate) fn new(foreground: bool) -> Arc<Ends> {
+        Arc::new(Ends {
+            foreground,
+            over: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        })
+    }
+
+    /// From now on the waits of this thread are among them.
+    pub(crate) fn join(self: &Arc<Self>) {
+        ENDS.set(Some(Arc::clone(self)));
+    }
+
+    pub(crate) fn are_here(self: &Arc<Self>) -> bool {
+        let is_this = |ends: &Arc<Ends>| Arc::ptr_eq(self, ends);
+        // A thread that ends, and drops a runtime that it kept for itself, is none of ours any more.
+        ENDS.try_with(|ends| ends.borrow().as_ref().is_some_and(is_this))
+            .unwrap_or(false)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Thread>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An interrupt is forgotten once the foreground waits for nothing and does not unwind any more.
+    fn go_on_if_idle(&self, waiting: &[Thread]) {
+        if self.foreground && waiting.is_empty() && !thread::panicking() {
+            self.over.store(false, Ordering::Release);
+            ANNOUNCE.store(false, Ordering::Release);
+        }
+    }
+
+    /// Ends them. Returns whether there were any.
+    pub(crate) fn end(&self) -> bool {
+        let waiting = self.waiting();
+        if self.foreground && waiting.is_empty() {
+            return false;
+        }
+        let announce = self.foreground && ANNOUNCES.load(Ordering::Acquire);
+        ANNOUNCE.fetch_or(announce, Ordering::AcqRel);
+        self.over.store(true, Ordering::Release);
+        waiting.iter().for_each(Thread::unpark);
+        !waiting.is_empty()
+    }
+}
+
 /// Whether to say so when it does.
 static ANNOUNCE: AtomicBool = AtomicBool::new(false);
 /// Whether interrupts are announced at all: in a kernel that has no way of its own to show them.
@@ -97,9 +153,19 @@ pub fn interruptions() -> u64 {
 /// all the same, and has the context once [`spawn`](crate::spawn) or
 /// [`Handle::current`] finds that there are threads again.
 pub fn become_foreground() {
-    if !IS_FOREGROUND.replace(true) {
+    if !is_foreground() {
+        FOREGROUND.join();
         ambient();
     }
+}
+
+pub(crate) fn is_foreground() -> bool {
+    FOREGROUND.are_here()
+}
+
+/// Whether this is the foreground, and an interrupt unwinds it.
+pub(crate) fn is_interrupted() -> bool {
+    is_foreground() && thread::panicking() && FOREGROUND.over.load(Ordering::Acquire)
 }
 
 /// Ends what the foreground waits for: its outermost `block_on` unwinds with [`Interrupted`],
@@ -109,58 +175,61 @@ pub fn become_foreground() {
 /// runs code that does not `await` (a loop, `std::thread::sleep`); nothing is remembered then,
 /// so an interrupt never hits what runs later.
 pub fn interrupt() -> bool {
-    let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(thread) = &*waiting {
-        ANNOUNCE.store(ANNOUNCES.load(Ordering::Acquire), Ordering::Release);
-        INTERRUPTED.store(true, Ordering::Release);
-        thread.unpark();
-    }
-    waiting.is_some()
+    FOREGROUND.end()
 }
 
-/// A wait, of which the outermost on the foreground thread can be interrupted together with
-/// all that are nested in it.
-pub(crate) struct Foreground {
-    on_foreground: bool,
-    outermost: bool,
-}
+/// A wait of this thread, and what may end it.
+pub(crate) struct Waiting(Option<Arc<Ends>>);
 
-impl Foreground {
-    pub(crate) fn enter() -> Foreground {
-        let on_foreground = IS_FOREGROUND.get();
-        let mut outermost = false;
-        if on_foreground {
-            let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
-            outermost = waiting.is_none();
-            waiting.get_or_insert_with(thread::current);
+impl Waiting {
+    pub(crate) fn enter() -> Waiting {
+        let ends = ENDS.try_with(|ends| ends.borrow().clone()).unwrap_or(None);
+        if let Some(ends) = &ends {
+            let mut waiting = ends.waiting();
+            ends.go_on_if_idle(&waiting);
+            waiting.push(thread::current());
         }
-        Foreground {
-            on_foreground,
-            outermost,
-        }
+        Waiting(ends)
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        let ends = self.0.as_ref();
+        ends.is_some_and(|ends| ends.over.load(Ordering::Acquire))
+    }
+
+    /// Unwinds if it is the foreground's and over. One in a task whose runtime is being dropped may
+    /// be a destructor's, which cleans up: if that is ready at once, well.
     pub(crate) fn unwind_if_interrupted(&self) {
+        if self.0.as_ref().is_some_and(|ends| ends.foreground) {
+            self.unwind_if_over();
+        }
+    }
+
+    pub(crate) fn unwind_if_over(&self) {
         // Not while unwinding already: a destructor may wait, and must be able to.
-        if self.on_foreground && INTERRUPTED.load(Ordering::Acquire) && !thread::panicking() {
+        if !self.is_over() || thread::panicking() {
+            return;
+        }
+        if self.0.as_ref().is_some_and(|ends| ends.foreground) {
             // Here and not in the thread that interrupts: the cell's output ends with it.
             if ANNOUNCE.swap(false, Ordering::AcqRel) {
                 say("[已中断] 此单元格的等待已取消；变量和后台任务都还在。");
             }
             UNWOUND.fetch_add(1, Ordering::AcqRel);
-            resume_unwind(Box::new(Interrupted));
         }
+        resume_unwind(Box::new(Interrupted));
     }
 }
 
-impl Drop for Foreground {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        if self.outermost {
-            let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
-            INTERRUPTED.store(false, Ordering::Release);
-            ANNOUNCE.store(false, Ordering::Release);
-            *waiting = None;
+        let Some(ends) = &self.0 else { return };
+        let mut waiting = ends.waiting();
+        let this = thread::current().id();
+        if let Some(last) = waiting.iter().rposition(|thread| thread.id() == this) {
+            waiting.swap_remove(last);
         }
+        ends.go_on_if_idle(&waiting);
     }
 }
 
@@ -201,7 +270,7 @@ fn attempt(start: fn() -> io::Result<()>, missing: &str) {
 }
 
 /// Prints a line on stderr. Whoever reads it may be gone, which is no reason to panic.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -1,9 +1,10 @@
 //! Tokio's `task` module; spawning also works on threads without a runtime, and can be
 //! [watched](crate::watch).
 
+pub use crate::stuck::block_in_place;
 pub use tokio::task::*;
 
-use crate::runtime::{Handle, Runtime};
+use crate::runtime::Handle;
 pub use crate::sets::{JoinSet, LocalSet};
 use crate::watch::{self, Kind};
 
@@ -49,34 +50,3 @@ pub async fn yield_now() {
     watch::yields();
     tokio::task::yield_now().await;
 }
-
-macro_rules! spawns {
-    ($($type:ident)*) => { $(
-        impl $type {
-            #[doc = concat!("See [`tokio::runtime::", stringify!($type), "::spawn`].")]
-            #[track_caller]
-            pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
-            where
-                F: Future + Send + 'static,
-                F::Output: Send + 'static,
-            {
-                (**self).spawn(watch::wrap(Kind::Task, future))
-            }
-
-            #[doc = concat!("See [`tokio::runtime::", stringify!($type), "::spawn_blocking`].")]
-            #[track_caller]
-            pub fn spawn_blocking<F, R>(&self, f: F) -> JoinHandle<R>
-            where
-                F: FnOnce() -> R + Send + 'static,
-                R: Send + 'static,
-            {
-                match watch::wrap_blocking(f) {
-                    Ok(f) => (**self).spawn_blocking(f),
-                    Err(task) => (**self).spawn(task),
-                }
-            }
-        }
-    )* };
-}
-
-spawns!(Handle Runtime);

@@ -7,45 +7,58 @@
 //! "inside of a runtime"; so that even tokio's own `block_on` is legal in there.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::task::{Context, Wake, Waker};
+use std::thread;
 
+use tokio::runtime::RuntimeFlavor;
 use tokio::task::{block_in_place, coop};
 
-use crate::session;
+use crate::parker::Parker;
+use crate::paused::{self, Clock};
+use crate::session::{Waiting, ambient};
+use crate::stuck::{At, Here};
 use crate::watch::{self, Kind};
 
-/// A nested wait this long without a wake-up is reported.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Runs `future` on this thread in the context of `handle`.
+/// Runs `future` on this thread in the context of `handle`, whose time is that of `clock`.
 ///
 /// Only this shell depends on the future's type: what each cell of a notebook has to compile.
 #[track_caller]
-pub(crate) fn block_on<F: Future>(handle: &tokio::runtime::Handle, future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(
+    handle: &tokio::runtime::Handle,
+    clock: Option<&Arc<Clock>>,
+    future: F,
+) -> F::Output {
     let mut output = None;
     let future = watch::wrap(Kind::BlockOn, future);
     {
         let future = pin!(async { output = Some(future.await) });
-        drive(handle, future, Location::caller());
+        drive(handle, clock, future, Location::caller());
     }
     output.expect("the future has come to its end")
 }
 
 fn drive(
     handle: &tokio::runtime::Handle,
+    clock: Option<&Arc<Clock>>,
     future: Pin<&mut dyn Future<Output = ()>>,
     caller: &'static Location<'static>,
 ) {
-    make_room(|_| {
-        let _context = handle.enter();
-        wait_for(future, caller);
+    make_room(|room| {
+        // A current-thread runtime that is driven here stands still; the ambient one does not.
+        let stands = matches!(room, Room::Refused)
+            && handle.runtime_flavor() == RuntimeFlavor::CurrentThread
+            && tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == handle.id());
+        let _context = match stands {
+            true => ambient().enter(),
+            false => handle.enter(),
+        };
+        match clock {
+            Some(clock) => paused::wait_for(pin!(paused::follow(clock, future, caller)), caller),
+            None => paused::wait_for(future, caller),
+        }
     });
 }
 
@@ -103,22 +116,13 @@ fn hush_refusals() {
     });
 }
 
-/// Wakes a parked thread.
-struct Parker {
-    thread: Thread,
-    /// Woken since the last poll. `unpark` alone would not do: anyone may use up its token.
-    woken: AtomicBool,
-}
-
 impl Wake for Parker {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        Parker::wake(&self);
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.woken.swap(true, Ordering::Release) {
-            self.thread.unpark();
-        }
+        Parker::wake(self);
     }
 }
 
@@ -126,55 +130,59 @@ impl Wake for Parker {
 ///
 /// Without a cooperative budget: inside of a task that has used up its own, tokio's resources
 /// would answer "pending" for ever.
-fn wait_for(future: Pin<&mut dyn Future<Output = ()>>, caller: &'static Location<'static>) {
+pub(crate) fn wait_for(
+    future: Pin<&mut dyn Future<Output = ()>>,
+    caller: &'static Location<'static>,
+) {
     let mut future = pin!(coop::unconstrained(future));
     let nested = Nesting::enter();
-    let foreground = session::Foreground::enter();
-    let parker = Arc::new(Parker {
-        thread: thread::current(),
-        woken: AtomicBool::new(false),
-    });
+    let waiting = Waiting::enter();
+    let parker = Parker::new();
     let waker = Waker::from(Arc::clone(&parker));
     let mut context = Context::from_waker(&waker);
     let mut reported = false;
-    loop {
-        foreground.unwind_if_interrupted();
-        if let Poll::Ready(()) = future.as_mut().poll(&mut context) {
-            return;
-        }
-        let since = Instant::now();
-        while !parker.woken.swap(false, Ordering::Acquire) {
-            foreground.unwind_if_interrupted();
-            // One count is `parker`, one `waker`: nobody else has either, and we are parked.
-            let hopeless = Arc::strong_count(&parker) == 2 && !parker.woken.load(Ordering::Acquire);
-            let stalled = nested.0 && since.elapsed() >= PATIENCE;
-            if !reported && (hopeless || stalled) {
+    waiting.unwind_if_interrupted();
+    while future.as_mut().poll(&mut context).is_pending() {
+        let here = || Here::enter(At::Wait, Some(caller));
+        let mut here = (nested.0 && !reported).then(here);
+        parker.park(|| {
+            waiting.unwind_if_over();
+            // Once it is `parker`, once `waker`.
+            if !reported && Parker::is_forgotten(&parker, 2) {
                 reported = true;
-                report(caller, hopeless);
+                report(caller);
+                here = None; // said
             }
-            if reported || !nested.0 {
-                thread::park();
-            } else {
-                thread::park_timeout(PATIENCE.saturating_sub(since.elapsed()));
-            }
-        }
+            false
+        });
     }
 }
 
-/// Names a wait that cannot end, or that seems to be one.
-fn report(caller: &Location<'_>, hopeless: bool) {
-    let place = format!("{}:{}", caller.file(), caller.line());
-    if hopeless {
-        eprintln!(
-            "[nest-tokio] {place} 的等待不会结束：没有谁还能唤醒这个 future（它没有登记 waker）。中断此单元格即可继续。"
-        );
-    } else {
-        eprintln!(
-            "[nest-tokio] {place} 的嵌套 block_on 已经 {} 秒没有进展。如果它等的是同一个 LocalSet 里的另一个任务，\
-             或等的是外层要在它之后才做的事，就会一直等下去：请改用 .await，或者中断此单元格。",
-            PATIENCE.as_secs()
-        );
+/// Has `work` done by another thread and waits for it, on the foreground until an interrupt.
+pub(crate) fn while_elsewhere(work: impl FnOnce() + Send + 'static) {
+    let waiting = Waiting::enter();
+    let parker = Parker::new();
+    let done = Arc::clone(&parker);
+    let thread = thread::Builder::new().spawn(move || {
+        let _ = catch_unwind(AssertUnwindSafe(work));
+        done.wake();
+    });
+    if thread.is_err() {
+        return; // `work` has been dropped, which must do
     }
+    let _here = Here::enter(At::Drop, None);
+    parker.park(|| {
+        waiting.unwind_if_over();
+        waiting.is_over() // unwinding already: then it just ends
+    });
+}
+
+/// Names a wait that cannot end.
+pub(crate) fn report(caller: &Location<'_>) {
+    let place = format!("{}:{}", caller.file(), caller.line());
+    eprintln!(
+        "[nest-tokio] {place} 的等待不会结束：没有谁还能唤醒这个 future（它没有登记 waker）。中断此单元格即可继续。"
+    );
 }
 
 /// Counts the waits on this thread's stack. True: something waits for this wait to end.

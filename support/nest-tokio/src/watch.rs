@@ -9,6 +9,8 @@ use std::pin::{Pin, pin};
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
+use crate::stuck::{At, Here};
+
 /// What is being started.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -95,6 +97,8 @@ pub fn first_branch(branches: u32) -> u32 {
 pub(crate) struct Seen<F> {
     future: F,
     around: Option<Box<dyn Around>>,
+    /// Where a task was started, which is named when it blocks its thread.
+    task: Option<&'static Location<'static>>,
 }
 
 #[track_caller]
@@ -112,6 +116,7 @@ pub(crate) fn wrap<F: Future>(kind: Kind, future: F) -> Seen<F> {
     Seen {
         future,
         around: around::<F>(kind),
+        task: matches!(kind, Kind::Task | Kind::Local).then(Location::caller),
     }
 }
 
@@ -123,6 +128,7 @@ pub(crate) fn wrap_blocking<R, F: FnOnce() -> R>(
     let seen = Seen {
         around: around::<F>(Kind::Blocking),
         future: async move { f() },
+        task: None,
     };
     if seen
         .around
@@ -146,6 +152,7 @@ impl<F: Future> Future for Seen<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         // SAFETY: `future` is not moved out of the pinned value, in here and elsewhere.
         let this = unsafe { self.get_unchecked_mut() };
+        let _here = this.task.map(|place| Here::enter(At::Task, Some(place)));
         // SAFETY: as above.
         let mut future = unsafe { Pin::new_unchecked(&mut this.future) };
         let Some(around) = &mut this.around else {

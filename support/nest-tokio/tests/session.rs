@@ -1,8 +1,10 @@
 //! Promises 2 to 4: one session, an interrupt that cancels, and otherwise tokio as documented.
 
+mod child;
+
+use child::{stderr_of, stderr_with};
 use nest_tokio as tokio;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -188,32 +190,6 @@ fn a_destructor_may_wait_while_an_interrupt_unwinds() {
     });
 }
 
-/// Runs `body` in a process of its own, which is this test started once more, and returns what
-/// that process writes to stderr.
-fn stderr_of(body: fn()) -> String {
-    stderr_with(&[], body)
-}
-
-/// [`stderr_of`], with these variables in the process's environment.
-fn stderr_with(environment: &[(&str, &str)], body: fn()) -> String {
-    const CHILD: &str = "NEST_TOKIO_TEST_CHILD";
-    if std::env::var_os(CHILD).is_some() {
-        body();
-        std::process::exit(0);
-    }
-    let name = std::thread::current().name().unwrap().to_owned();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &name, "--nocapture"])
-        .env(CHILD, "1")
-        .env("RUST_BACKTRACE", "0")
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stderr).unwrap()
-}
-
 #[test]
 fn an_interrupt_prints_no_panic_message() {
     let stderr = stderr_of(|| {
@@ -227,41 +203,6 @@ fn an_interrupt_prints_no_panic_message() {
         assert!(unwound.is_err());
     });
     assert_eq!(stderr, "");
-}
-
-#[test]
-fn a_wait_that_nobody_can_end_is_named() {
-    let stderr = stderr_of(|| {
-        std::thread::spawn(|| {
-            tokio::runtime::Handle::current().block_on(std::future::pending::<()>())
-        });
-        std::thread::sleep(Duration::from_millis(500));
-    });
-    assert!(
-        stderr.contains("不会结束") && stderr.contains("session.rs:"),
-        "{stderr}"
-    );
-}
-
-#[test]
-fn a_nested_wait_for_a_sibling_of_the_same_local_set_is_named() {
-    let stderr = stderr_of(|| {
-        std::thread::spawn(|| {
-            let local = tokio::task::LocalSet::new();
-            tokio::runtime::Runtime::new()
-                .unwrap()
-                .block_on(local.run_until(async {
-                    let sibling = tokio::task::spawn_local(async {});
-                    // Never: the sibling needs this thread.
-                    tokio::runtime::Handle::current().block_on(sibling)
-                }))
-        });
-        std::thread::sleep(Duration::from_secs(8));
-    });
-    assert!(
-        stderr.contains("嵌套 block_on") && stderr.contains("session.rs:"),
-        "{stderr}"
-    );
 }
 
 #[test]

@@ -28,7 +28,8 @@ macro_rules! matrix {
         $(mod $place {
             matrix! { @ways $place
                 runtime_new builder_multi_thread builder_current_thread handle_current
-                tokio_main tokio_main_current_thread futures_executor
+                tokio_main tokio_main_current_thread tokio_main_start_paused tokio_main_pause
+                futures_executor
             }
         })*
     };
@@ -59,6 +60,8 @@ mod cases {
         thousand_tasks_wait_at_once
         task_without_cooperative_budget
         runtime_dropped_in_async_code
+        wait_for_a_task_of_the_same_paused_runtime
+        nested_waits_of_a_dropped_runtime_end
     }
 }
 
@@ -66,7 +69,7 @@ mod cases {
 fn live_kernels_try_all_of_this() {
     assert_eq!(
         (WAYS.len(), CASES.len()),
-        (7, 7),
+        (9, 9),
         "as many as the macros name"
     );
 }
@@ -85,7 +88,8 @@ fn in_await_cell(way: fn() -> u32) -> u32 {
 
 matrix! {
     top_level in_sync_cell in_await_cell in_await in_spawned_task in_current_thread_task
-    in_spawn_blocking in_std_thread in_local_set in_local_set_driven_by_tokio in_ten_nested
+    in_spawn_blocking in_std_thread in_local_set in_local_set_driven_by_tokio
+    in_paused_time in_paused_task in_ten_nested
 }
 
 #[test]

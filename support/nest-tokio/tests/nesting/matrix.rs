@@ -53,6 +53,21 @@ async fn tokio_main_current_thread() -> u32 {
     work().await
 }
 
+// Paused time leaps: an hour is nothing.
+
+#[tokio::main(flavor = "current_thread", start_paused = true)]
+async fn tokio_main_start_paused() -> u32 {
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    work().await
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn tokio_main_pause() -> u32 {
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    work().await
+}
+
 // Waits for a thread: this executor knows nothing of tokio, so that in a task it blocks the worker
 // and must not wait for what that worker has yet to run.
 fn futures_executor() -> u32 {
@@ -63,13 +78,15 @@ fn futures_executor() -> u32 {
 
 type Way = fn() -> u32;
 
-const WAYS: [(&str, Way); 7] = [
+const WAYS: [(&str, Way); 9] = [
     ("Runtime::new", runtime_new),
     ("Builder::new_multi_thread", builder_multi_thread),
     ("Builder::new_current_thread", builder_current_thread),
     ("Handle::current", handle_current),
     ("#[tokio::main]", tokio_main),
     ("#[tokio::main(flavor = \"current_thread\")]", tokio_main_current_thread),
+    ("#[tokio::main(start_paused = true)]", tokio_main_start_paused),
+    ("#[tokio::main] and pause", tokio_main_pause),
     ("futures::executor::block_on", futures_executor),
 ];
 
@@ -132,16 +149,36 @@ fn in_local_set_driven_by_tokio(way: Way) -> u32 {
     })
 }
 
+fn start_paused() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().unwrap()
+}
+
+fn in_paused_time(way: Way) -> u32 {
+    start_paused().block_on(async move {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        way()
+    })
+}
+
+fn in_paused_task(way: Way) -> u32 {
+    let runtime = start_paused();
+    runtime
+        .block_on(runtime.spawn(async move { way() }))
+        .unwrap()
+}
+
 fn in_ten_nested(way: Way) -> u32 {
     fn descend(depth: u32, way: Way) -> u32 {
         if depth == 0 {
             return way();
         }
-        let mut builder = match depth % 2 {
+        let mut builder = match depth % 3 {
             0 => tokio::runtime::Builder::new_multi_thread(),
             _ => tokio::runtime::Builder::new_current_thread(),
         };
-        let runtime = builder.enable_all().build().unwrap();
+        builder.enable_all().start_paused(depth % 3 == 1);
+        let runtime = builder.build().unwrap();
         runtime.block_on(async { descend(depth - 1, way) })
     }
     descend(10, way)
@@ -245,7 +282,35 @@ fn runtime_dropped_in_async_code() -> u32 {
     })
 }
 
-const CASES: [(&str, Way); 7] = [
+fn wait_for_a_task_of_the_same_paused_runtime() -> u32 {
+    start_paused().block_on(async {
+        let sibling = tokio::spawn(async {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            42
+        });
+        tokio::runtime::Handle::current().block_on(sibling).unwrap()
+    })
+}
+
+fn nested_waits_of_a_dropped_runtime_end() -> u32 {
+    multi_thread().block_on(async {
+        for runtime in [multi_thread(), current_thread()] {
+            let (waits, waiting) = tokio::sync::oneshot::channel::<()>();
+            let task = runtime.spawn(async move {
+                tokio::runtime::Handle::current().block_on(async {
+                    waits.send(()).unwrap();
+                    tokio::time::sleep(Duration::from_secs(3600)).await
+                })
+            });
+            waiting.await.unwrap();
+            drop(runtime);
+            assert!(task.await.is_err());
+        }
+        42
+    })
+}
+
+const CASES: [(&str, Way); 9] = [
     ("a task of the same runtime", wait_for_a_task_of_the_same_runtime),
     ("the same current-thread runtime", wait_for_a_task_of_the_same_current_thread_runtime),
     ("a timeout", timeout_elapses_inside),
@@ -253,4 +318,6 @@ const CASES: [(&str, Way); 7] = [
     ("a thousand tasks", thousand_tasks_wait_at_once),
     ("no budget left", task_without_cooperative_budget),
     ("a dropped runtime", runtime_dropped_in_async_code),
+    ("the same paused runtime", wait_for_a_task_of_the_same_paused_runtime),
+    ("nested waits of a dropped runtime", nested_waits_of_a_dropped_runtime_end),
 ];
