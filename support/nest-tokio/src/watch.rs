@@ -116,7 +116,7 @@ pub(crate) fn wrap<F: Future>(kind: Kind, future: F) -> Seen<F> {
     Seen {
         future,
         around: around::<F>(kind),
-        task: matches!(kind, Kind::Task | Kind::Local).then(Location::caller),
+        task: matches!(kind, Kind::Task | Kind::Local).then_some(Location::caller()),
     }
 }
 
