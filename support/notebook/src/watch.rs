@@ -129,8 +129,10 @@ impl Around for Watched {
         let current = Polled::begin(number);
         let guard = self.recorder.begin();
         let outcome = poll(&mut Context::from_waker(waker));
-        if has_yielded() || !coop::has_budget_remaining() {
-            bell.yields();
+        if has_yielded() {
+            bell.yields(false);
+        } else if !coop::has_budget_remaining() {
+            bell.yields(true);
         }
         guard.end(outcome.is_ready());
         drop(current);

@@ -10,7 +10,6 @@
 //! tokio gives a task for its operations, and then tokio itself makes it step back at the next one.
 
 use std::collections::BTreeSet;
-use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,8 +62,9 @@ struct Task {
     name: &'static str,
     /// Makes tokio poll it.
     waker: Option<Waker>,
-    /// Whether it has only stepped back for others: tokio wakes it when nobody else wants to run.
-    yields: bool,
+    /// What it has been made to step back by, or has done by itself: tokio wakes it when nobody else
+    /// wants to run.
+    yields: Option<Cause>,
     ended: bool,
 }
 
@@ -140,7 +140,7 @@ impl Schedule {
         state.tasks.push(Task {
             name,
             waker: None,
-            yields: false,
+            yields: None,
             ended: false,
         });
         state.ready.insert(index);
@@ -287,7 +287,10 @@ impl Wake for Bell {
         let mut state = self.schedule.state();
         if let Some(record) = &self.record {
             record.wake(|| match polled::cause() {
-                Cause::Driver if mem::take(&mut state.tasks[self.index].yields) => Cause::Yield,
+                Cause::Driver => state.tasks[self.index]
+                    .yields
+                    .take()
+                    .unwrap_or(Cause::Driver),
                 cause => cause,
             });
         }
@@ -341,7 +344,11 @@ impl Around for Gate {
         let mut state = self.schedule.state();
         state.granted = None;
         let is_interrupted = !coop::has_budget_remaining();
-        state.tasks[self.index].yields = has_yielded() || is_interrupted;
+        state.tasks[self.index].yields = match (has_yielded(), is_interrupted) {
+            (true, _) => Some(Cause::Yield),
+            (false, true) => Some(Cause::Budget),
+            (false, false) => None,
+        };
         if outcome.is_ready() {
             state.tasks[self.index].ended = true;
             state.ready.remove(&self.index);

@@ -22,13 +22,22 @@ pub(crate) fn of(name: &str, origin: Option<&Origin>) -> String {
     }
 }
 
+/// What only stands around a future: it is called like that.
+const AROUND: [&str; 5] = ["Tracked", "Unconstrained", "Instrumented", "Pin", "Box"];
+
 /// `ctx::fetch::{{closure}}` → `fetch`; the type of a future that has a name → that name. A block in a
 /// cell's own code is nobody's function.
 fn of_type(name: &str) -> Option<&str> {
-    // Of `Pin<Box<dyn Future<Output = ()>>>` nothing better can be said.
-    let outer = name.split('<').next().unwrap_or(name);
+    let (outer, inner) = name.split_once('<').unwrap_or((name, ""));
     let last = outer.split("::").filter(|part| *part != CLOSURE).last()?;
-    (!OF_CELL.iter().any(|cell| last.starts_with(cell))).then_some(last)
+    if inner.starts_with("dyn ") {
+        return Some("dyn Future");
+    }
+    if AROUND.contains(&last) {
+        return of_type(inner.trim_end_matches('>'));
+    }
+    let is_cell = OF_CELL.iter().any(|cell| last.starts_with(cell));
+    (!is_cell).then_some(last)
 }
 
 #[cfg(test)]
@@ -48,7 +57,11 @@ mod tests {
             ("tokio::time::sleep::Sleep", "Sleep"),
             (
                 "core::pin::Pin<alloc::boxed::Box<dyn core::future::future::Future>>",
-                "Pin",
+                "dyn Future",
+            ),
+            (
+                "notebook::timeline::Tracked<ctx::fetch::{{closure}}>",
+                "fetch",
             ),
             ("ctx::run_user_code_7::{{closure}}::{{closure}}", "async 块"),
         ] {

@@ -51,6 +51,7 @@ impl<'a> Labels<'a> {
         match cause {
             Cause::Task(number) if Some(number) == own => "自己".into(),
             Cause::Yield => "自己（让出之后）".into(),
+            Cause::Budget => "运行时（预算用完，让出之后）".into(),
             Cause::Task(number) => format!("“{}”", label(number)),
             Cause::End(number) => format!("“{}”的结束", label(number)),
             Cause::Driver => "计时器或 I/O".into(),

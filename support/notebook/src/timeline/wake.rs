@@ -1,6 +1,6 @@
 //! What wakes a task, and who could.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{self, Waker};
 
@@ -21,8 +21,10 @@ pub(crate) enum Cause {
     Driver,
     /// A thread that polls nothing.
     Thread,
-    /// It has only stepped back for others: `yield_now`, or its budget was used up.
+    /// It has only stepped back for others: `yield_now`.
     Yield,
+    /// Tokio made it step back: it had done many operations at once.
+    Budget,
 }
 
 /// A wake-up that a poll has followed.
@@ -88,6 +90,7 @@ impl Slot {
             Cause::Driver => 3,
             Cause::Thread => 4,
             Cause::Yield => 5,
+            Cause::Budget => 6,
         };
         self.time.store(time, Ordering::Relaxed);
         self.cause.store(code, Ordering::Release);
@@ -102,7 +105,8 @@ impl Slot {
             2 => Cause::End(number),
             3 => Cause::Driver,
             4 => Cause::Thread,
-            _ => Cause::Yield,
+            5 => Cause::Yield,
+            _ => Cause::Budget,
         };
         Some(Wake {
             time: self.time.load(Ordering::Relaxed),
@@ -120,8 +124,8 @@ impl Slot {
 /// Stands between a task and the waker that its executor gave it. Each clone of its own waker counts.
 pub(crate) struct Bell {
     record: Arc<Record>,
-    /// Whether the poll that returned last only stepped back for others.
-    yields: AtomicBool,
+    /// Whether the poll that returned last only stepped back for others: 1, or had to: 2.
+    yields: AtomicU8,
     /// The executor's waker: nearly always the same from the first poll to the last…
     first: OnceLock<Waker>,
     /// … unless the future has moved to another task.
@@ -134,7 +138,7 @@ impl Bell {
     pub(crate) fn new(record: Arc<Record>) -> Arc<Bell> {
         let bell = Arc::new(Bell {
             record,
-            yields: AtomicBool::new(false),
+            yields: AtomicU8::new(0),
             first: OnceLock::new(),
             later: Mutex::new(None),
             has_moved: AtomicBool::new(false),
@@ -153,16 +157,24 @@ impl Bell {
         }
     }
 
-    /// The poll that returns now only steps back for others: tokio will wake the task.
-    pub(crate) fn yields(&self) {
-        self.yields.store(true, Ordering::Relaxed);
+    /// The poll that returns now only steps back for others, or has to: tokio will wake the task.
+    pub(crate) fn yields(&self, has_to: bool) {
+        self.yields
+            .store(if has_to { 2 } else { 1 }, Ordering::Relaxed);
     }
 
     fn cause(&self) -> Cause {
-        match polled::cause() {
-            // Tokio does that where it also runs the timers.
-            Cause::Driver if self.yields.swap(false, Ordering::Relaxed) => Cause::Yield,
-            cause => cause,
+        // Tokio does that where it also runs the timers.
+        match (polled::cause(), self.yields.load(Ordering::Relaxed)) {
+            (Cause::Driver, yields @ 1..) => {
+                self.yields.store(0, Ordering::Relaxed);
+                if yields == 1 {
+                    Cause::Yield
+                } else {
+                    Cause::Budget
+                }
+            }
+            (cause, _) => cause,
         }
     }
 
@@ -219,6 +231,7 @@ mod tests {
             Cause::Driver,
             Cause::Thread,
             Cause::Yield,
+            Cause::Budget,
         ] {
             slot.put(cause, 42);
             assert!(!slot.is_free());
