@@ -47,8 +47,9 @@ impl From<tokio::runtime::Runtime> for Paused {
     }
 }
 
-/// What this thread polls in real time, and the context of paused time for the rest of that poll.
-type Polled = (Arc<Clock>, Option<EnterGuard<'static>>);
+/// What this thread polls in real time, in how deep a wait, and the context of paused time for the rest
+/// of that poll.
+type Polled = (Arc<Clock>, usize, Option<EnterGuard<'static>>);
 
 thread_local! {
     static POLLED: RefCell<Option<Polled>> = const { RefCell::new(None) };
@@ -72,7 +73,7 @@ impl<F: FnMut()> Drop for Finally<F> {
 ///
 /// # Panics
 /// When time is paused already, and in other places: in a task whose runtime's time has not been
-/// paused, in a multi-thread runtime, outside of any.
+/// paused, in a wait nested in that future, in a multi-thread runtime, outside of any.
 ///
 /// ```
 /// use nest_tokio::{runtime::Builder, time};
@@ -92,7 +93,8 @@ impl<F: FnMut()> Drop for Finally<F> {
 pub fn pause() {
     POLLED.with_borrow_mut(|polled| {
         let current = tokio::runtime::Handle::try_current().ok();
-        if let Some((clock, entered @ None)) = polled
+        if let Some((clock, depth, entered @ None)) = polled
+            && *depth == wait::depth()
             && let Some((before, current)) = clock.before.as_ref().zip(current)
             && before.id() == current.id()
         {
@@ -103,8 +105,7 @@ pub fn pause() {
                 ));
             }
             let context = clock.paused().runtime.enter();
-            // SAFETY: a guard owns a handle of its own. Its lifetime only makes that of the runtime
-            // longer, which `clock` does: the guard is dropped first.
+            // SAFETY: a guard owns a handle of its own, and uses nothing of what its lifetime borrows.
             *entered = Some(unsafe { std::mem::transmute::<EnterGuard<'_>, EnterGuard<'static>>(context) });
         }
     });
@@ -132,7 +133,7 @@ pub(crate) async fn follow(
     let (mut driver, mut reported) = (None, false);
     poll_fn(move |context| {
         let Some(paused) = clock.paused.get() else {
-            let mut before = POLLED.replace(Some((Arc::clone(clock), None)));
+            let mut before = POLLED.replace(Some((Arc::clone(clock), wait::depth(), None)));
             let _restored = Finally(|| drop(POLLED.replace(before.take())));
             let polled = future.as_mut().poll(context);
             if polled.is_pending() && clock.paused.get().is_some() {

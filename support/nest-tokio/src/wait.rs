@@ -185,6 +185,11 @@ pub(crate) fn report(caller: &Location<'_>) {
     );
 }
 
+/// How many waits are on this thread's stack.
+pub(crate) fn depth() -> usize {
+    DEPTH.get()
+}
+
 /// Counts the waits on this thread's stack. True: something waits for this wait to end.
 struct Nesting(bool);
 

@@ -332,6 +332,12 @@ fn time_is_not_paused_where_tokio_refuses() {
             });
         }));
         assert!(refused(|| {
+            // The context of a nested wait is its own.
+            current_thread().block_on(async {
+                tokio::runtime::Handle::current().block_on(async { pause() });
+            });
+        }));
+        assert!(refused(|| {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             let _ = builder.start_paused(true).build();
         }));
