@@ -5,9 +5,11 @@ use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tokio::runtime::RuntimeFlavor;
 use tokio::task::AbortHandle;
 
 use crate::runtime::Handle;
+use crate::wait;
 use crate::watch::{self, Kind};
 
 /// [`tokio::task::JoinSet`]; like [`spawn`](crate::spawn) it falls back on the ambient runtime.
@@ -153,10 +155,15 @@ impl LocalSet {
         self.0.spawn_local(watch::wrap(Kind::Local, future))
     }
 
-    /// See [`tokio::task::LocalSet::block_on`].
+    /// See [`tokio::task::LocalSet::block_on`]; it nests and can be interrupted, as
+    /// [`Runtime::block_on`](crate::runtime::Runtime::block_on), if tokio's own clock does not drive it.
     #[track_caller]
     pub fn block_on<F: Future>(&self, runtime: &tokio::runtime::Runtime, future: F) -> F::Output {
-        self.0.block_on(runtime, watch::wrap(Kind::BlockOn, future))
+        let handle = runtime.handle();
+        match handle.runtime_flavor() {
+            RuntimeFlavor::MultiThread => wait::block_on(handle, None, self.0.run_until(future)),
+            _ => self.0.block_on(runtime, watch::wrap(Kind::BlockOn, future)),
+        }
     }
 }
 
