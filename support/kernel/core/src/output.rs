@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn places_in_displays_are_named_by_cell_and_line_or_not_at_all() {
-        let mut map = SourceMap::new(|_| Some(GENERATED.to_owned()));
+        let mut map = SourceMap::new(|_| Some(GENERATED.into()));
         map.add(7, Path::new("/k/libcode_1.so"), 3, "tasks;");
         let front = Front::new(Setup {
             secret: "5ec2e7".into(),
