@@ -72,6 +72,7 @@ const WHY_COROUTINES: Exercises = Exercises {
     notebook: "01",
     before: &[
         "deps",
+        "parallel",
         "deposit",
         "threads",
         "tasks",
@@ -792,6 +793,380 @@ const MANY_THINGS: Exercises = Exercises {
     ],
 };
 
+const CANCELLATION: Exercises = Exercises {
+    notebook: "07",
+    before: &[
+        "deps",
+        "transfer",
+        "cancel-after",
+        "sentence",
+        "listen",
+        "by-hand",
+        "lock-span",
+        "leak",
+        "joinset-drop",
+        "joinset-drop-run",
+        "task-group",
+        "trial-5",
+        "per-step",
+        "stop",
+        "site",
+        "trial-7",
+    ],
+    checks: &[
+        (
+            "check-1",
+            &[
+                ("取消以后，座位没有退还", UNCHANGED),
+                (
+                    "付款的时候，座位没有占着",
+                    "async fn reserve(seats: Seats) {
+                        pay().await;
+                        seats.fetch_sub(1, Ordering::SeqCst);
+                    }",
+                ),
+                (
+                    "付完了，座位也退了",
+                    "struct Hold(Seats);
+                    impl Drop for Hold {
+                        fn drop(&mut self) {
+                            self.0.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                    async fn reserve(seats: Seats) {
+                        seats.fetch_sub(1, Ordering::SeqCst);
+                        let _hold = Hold(seats);
+                        pay().await;
+                    }",
+                ),
+                (
+                    "pay 没有等完就返回了",
+                    "async fn reserve(seats: Seats) {
+                        seats.fetch_sub(1, Ordering::SeqCst);
+                        let _ = pay();
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("[1, 2, 3, 4, 5, 6, 7] 跟着被丢弃的 next 丢了", UNCHANGED),
+                (
+                    "有的数给了不止一次",
+                    "struct Batches { inbox: Receiver<u32>, batch: Vec<u32> }
+                    impl Batches {
+                        async fn next(&mut self) -> Vec<u32> {
+                            while self.batch.len() < 3 {
+                                let Some(number) = self.inbox.recv().await else {
+                                    break;
+                                };
+                                self.batch.push(number);
+                            }
+                            self.batch.clone()
+                        }
+                    }",
+                ),
+                (
+                    "剩下的 7 没有给出来",
+                    "struct Batches { inbox: Receiver<u32>, batch: Vec<u32> }
+                    impl Batches {
+                        async fn next(&mut self) -> Vec<u32> {
+                            while self.batch.len() < 3 {
+                                let Some(number) = self.inbox.recv().await else {
+                                    return Vec::new();
+                                };
+                                self.batch.push(number);
+                            }
+                            std::mem::take(&mut self.batch)
+                        }
+                    }",
+                ),
+                (
+                    "应三个一批",
+                    "struct Batches { inbox: Receiver<u32>, batch: Vec<u32> }
+                    impl Batches {
+                        async fn next(&mut self) -> Vec<u32> {
+                            let mut batch = Vec::new();
+                            self.inbox.recv_many(&mut batch, 3).await;
+                            batch
+                        }
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
+                ("锁归了甲，却没有人轮询甲", UNCHANGED),
+                (
+                    "甲没有做完：它被丢弃了",
+                    r#"async fn impatient(desk: &Desk) {
+                        select! {
+                            () = desk.job("甲") => {}
+                            () = yield_now() => desk.job("乙").await,
+                        }
+                    }"#,
+                ),
+                (
+                    "乙等到甲做完才去排队",
+                    r#"async fn impatient(desk: &Desk) {
+                        desk.job("甲").await;
+                        desk.job("乙").await;
+                    }"#,
+                ),
+                (
+                    "乙没有做完",
+                    r#"async fn impatient(desk: &Desk) {
+                        desk.job("甲").await;
+                    }"#,
+                ),
+                (
+                    "甲排了不止一次队",
+                    r#"async fn impatient(desk: &Desk) {
+                        select! {
+                            () = desk.job("甲") => {}
+                            () = yield_now() => {
+                                join!(desk.job("甲"), desk.job("乙"));
+                            }
+                        }
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-4",
+            &[
+                ("取消以后是第 1 版，却有 0 条", UNCHANGED),
+                (
+                    "等 fetch 的时候还拿着锁",
+                    "async fn refresh(cache: &AsyncMutex<Cache>) {
+                        let mut cache = cache.lock().await;
+                        let item = fetch().await;
+                        cache.version += 1;
+                        cache.items.push(item);
+                    }",
+                ),
+                (
+                    "没有等 fetch",
+                    r#"async fn refresh(cache: &AsyncMutex<Cache>) {
+                        let mut cache = cache.lock().await;
+                        cache.version += 1;
+                        cache.items.push("新的一条");
+                    }"#,
+                ),
+                (
+                    "做完以后应是第 1 版、1 条，得到第 0 版、1 条",
+                    "async fn refresh(cache: &AsyncMutex<Cache>) {
+                        let item = fetch().await;
+                        cache.lock().await.items.push(item);
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-5",
+            &[
+                ("第 3 个先出错了，还等到 3 个都做完才返回", UNCHANGED),
+                (
+                    "三个 job 在同一个任务里",
+                    "async fn all_or_nothing(jobs: Vec<Job>) -> Result<Vec<u32>, String> {
+                        futures::future::try_join_all(jobs).await
+                    }",
+                ),
+                (
+                    "结果应按 jobs 的次序，得到 [3, 2, 1]",
+                    "async fn all_or_nothing(jobs: Vec<Job>) -> Result<Vec<u32>, String> {
+                        task_group(jobs.into_iter().collect()).await
+                    }",
+                ),
+                (
+                    "返回的时候还有 2 个任务",
+                    "async fn all_or_nothing(jobs: Vec<Job>) -> Result<Vec<u32>, String> {
+                        let mut tasks: JoinSet<Outcome> = jobs.into_iter().collect();
+                        let mut results = Vec::new();
+                        while let Some(joined) = tasks.join_next().await {
+                            results.push(joined.unwrap()?);
+                        }
+                        results.sort();
+                        Ok(results)
+                    }",
+                ),
+                (
+                    "应当返回它的错误",
+                    "async fn all_or_nothing(jobs: Vec<Job>) -> Result<Vec<u32>, String> {
+                        let tasks: JoinSet<Outcome> = jobs.into_iter().collect();
+                        let mut results: Vec<u32> = tasks.join_all().await.into_iter().flatten().collect();
+                        results.sort();
+                        Ok(results)
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-6",
+            &[
+                ("三题都不答，用了 ", UNCHANGED),
+                (
+                    "到时以前已经得到的答案丢了",
+                    "async fn ask_all(ask: impl AsyncFn(u32) -> u32, limit: Duration) -> Vec<u32> {
+                        let all = async { vec![ask(1).await, ask(2).await, ask(3).await] };
+                        timeout(limit, all).await.unwrap_or_default()
+                    }",
+                ),
+                (
+                    "第 2 题只要 180 毫秒，没有过时，答案却没有了",
+                    "async fn ask_all(ask: impl AsyncFn(u32) -> u32, limit: Duration) -> Vec<u32> {
+                        let mut answers = Vec::new();
+                        for n in 1..=3 {
+                            if let Ok(answer) = timeout(limit / 3, ask(n)).await {
+                                answers.push(answer);
+                            }
+                        }
+                        answers
+                    }",
+                ),
+                (
+                    "前两题答了以后，一共用了 ",
+                    "async fn ask_all(ask: impl AsyncFn(u32) -> u32, limit: Duration) -> Vec<u32> {
+                        let mut answers = Vec::new();
+                        for n in 1..=3 {
+                            let Ok(answer) = timeout(limit, ask(n)).await else { break };
+                            answers.push(answer);
+                        }
+                        answers
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-7",
+            &[
+                ("一页也没有取", UNCHANGED),
+                (
+                    "一页接着一页，没有同时取",
+                    "async fn crawl(site: Arc<Site>, stop: watch::Receiver<bool>) -> BTreeSet<u32> {
+                        let (mut seen, mut done) = (BTreeSet::from([1]), BTreeSet::new());
+                        let mut queue = VecDeque::from([1]);
+                        while !*stop.borrow() {
+                            let Some(page) = queue.pop_front() else { break };
+                            let links = site.links(page).await;
+                            done.insert(page);
+                            queue.extend(links.into_iter().filter(|link| seen.insert(*link)));
+                        }
+                        done
+                    }",
+                ),
+                (
+                    "有的页取了不止一次",
+                    "async fn crawl(site: Arc<Site>, stop: watch::Receiver<bool>) -> BTreeSet<u32> {
+                        let (mut queue, mut done) = (VecDeque::from([1]), BTreeSet::new());
+                        while !*stop.borrow() && done.len() < 30 {
+                            let Some(page) = queue.pop_front() else { break };
+                            queue.extend(site.links(page).await);
+                            done.insert(page);
+                        }
+                        done
+                    }",
+                ),
+                (
+                    "同时取了 ",
+                    "async fn crawl(site: Arc<Site>, stop: watch::Receiver<bool>) -> BTreeSet<u32> {
+                        let (mut seen, mut done) = (BTreeSet::from([1]), BTreeSet::new());
+                        let (mut queue, mut tasks) = (VecDeque::from([1]), JoinSet::new());
+                        loop {
+                            while let Some(page) = queue.pop_front() {
+                                if !*stop.borrow() {
+                                    let site = site.clone();
+                                    tasks.spawn(async move { (page, site.links(page).await) });
+                                }
+                            }
+                            let Some(joined) = tasks.join_next().await else { return done };
+                            let (page, links) = joined.unwrap();
+                            done.insert(page);
+                            queue.extend(links.into_iter().filter(|link| seen.insert(*link)));
+                        }
+                    }",
+                ),
+                (
+                    "喊停以后又开始了 ",
+                    "async fn crawl(site: Arc<Site>, _stop: watch::Receiver<bool>) -> BTreeSet<u32> {
+                        let (mut seen, mut done) = (BTreeSet::from([1]), BTreeSet::new());
+                        let (mut queue, mut tasks) = (VecDeque::from([1]), JoinSet::new());
+                        loop {
+                            while tasks.len() < 3 {
+                                let Some(page) = queue.pop_front() else { break };
+                                let site = site.clone();
+                                tasks.spawn(async move { (page, site.links(page).await) });
+                            }
+                            let Some(joined) = tasks.join_next().await else { return done };
+                            let (page, links) = joined.unwrap();
+                            done.insert(page);
+                            queue.extend(links.into_iter().filter(|link| seen.insert(*link)));
+                        }
+                    }",
+                ),
+                (
+                    "一开始就是停，还是去取了",
+                    "async fn crawl(site: Arc<Site>, stop: watch::Receiver<bool>) -> BTreeSet<u32> {
+                        let (mut seen, mut done) = (BTreeSet::from([1]), BTreeSet::new());
+                        let (mut queue, mut tasks) = (VecDeque::from([1]), JoinSet::new());
+                        loop {
+                            while tasks.len() < 3 {
+                                let Some(page) = queue.pop_front() else { break };
+                                let site = site.clone();
+                                tasks.spawn(async move { (page, site.links(page).await) });
+                            }
+                            let Some(joined) = tasks.join_next().await else { return done };
+                            let (page, links) = joined.unwrap();
+                            done.insert(page);
+                            queue.extend(links.into_iter().filter(|link| seen.insert(*link)));
+                            if *stop.borrow() {
+                                queue.clear();
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "页只取了一半",
+                    "async fn crawl(site: Arc<Site>, stop: watch::Receiver<bool>) -> BTreeSet<u32> {
+                        let (mut seen, mut done) = (BTreeSet::from([1]), BTreeSet::new());
+                        let (mut queue, mut tasks) = (VecDeque::from([1]), JoinSet::new());
+                        while !*stop.borrow() {
+                            while tasks.len() < 3 {
+                                let Some(page) = queue.pop_front() else { break };
+                                let site = site.clone();
+                                tasks.spawn(async move { (page, site.links(page).await) });
+                            }
+                            let Some(joined) = tasks.join_next().await else { return done };
+                            let (page, links) = joined.unwrap();
+                            done.insert(page);
+                            queue.extend(links.into_iter().filter(|link| seen.insert(*link)));
+                        }
+                        done
+                    }",
+                ),
+                (
+                    "返回的页与取完的页不同",
+                    "async fn crawl(site: Arc<Site>, stop: watch::Receiver<bool>) -> BTreeSet<u32> {
+                        let mut seen = BTreeSet::from([1]);
+                        let (mut queue, mut tasks) = (VecDeque::from([1]), JoinSet::new());
+                        loop {
+                            while tasks.len() < 3 && !*stop.borrow() {
+                                let Some(page) = queue.pop_front() else { break };
+                                let site = site.clone();
+                                tasks.spawn(async move { site.links(page).await });
+                            }
+                            let Some(joined) = tasks.join_next().await else { return seen };
+                            queue.extend(joined.unwrap().into_iter().filter(|link| seen.insert(*link)));
+                        }
+                    }",
+                ),
+            ],
+        ),
+    ],
+};
+
 impl Exercises {
     fn path(&self) -> PathBuf {
         let names = [self.notebook.to_owned()];
@@ -857,7 +1232,7 @@ fn solution(notebook: &Notebook, id: &str) -> String {
     code.to_owned()
 }
 
-const COURSE: [Exercises; 7] = [
+const COURSE: [Exercises; 8] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
@@ -865,6 +1240,7 @@ const COURSE: [Exercises; 7] = [
     AVOID_BLOCKING,
     WEB_SERVER,
     MANY_THINGS,
+    CANCELLATION,
 ];
 
 #[test]

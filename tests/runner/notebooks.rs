@@ -25,7 +25,7 @@ struct Expected {
 }
 
 /// One for each notebook.
-const COURSE: [Expected; 7] = [
+const COURSE: [Expected; 8] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
@@ -33,6 +33,7 @@ const COURSE: [Expected; 7] = [
     AVOID_BLOCKING,
     WEB_SERVER,
     MANY_THINGS,
+    CANCELLATION,
 ];
 
 const GUIDE: Expected = Expected {
@@ -41,8 +42,8 @@ const GUIDE: Expected = Expected {
     fails: &[("error", "InvalidDigit"), ("interrupt", "已取消")],
     shows: &[("progress", &["下载 100% ", " 20/20 "])],
     prints: &[
+        ("await", &["就绪\n过了 1 秒\n"]),
         ("hello", &["你好，异步的 Rust\n"]),
-        ("await", &["开始等\n过了 1 秒\n"]),
         ("after", &["还在增加：true\n任务已取消：true\n"]),
         (
             "nested",
@@ -65,6 +66,12 @@ const WHY_COROUTINES: Expected = Expected {
     ],
     shows: &[],
     prints: &[
+        (
+            "parallel-run",
+            &["两个等待：0.2 秒\n", "两个计算：0.4 秒\n", "两个计算："],
+        ),
+        ("cost-tasks", &["10000 个任务：每个启动 ", " 字节\n"]),
+        ("cost-threads", &[" 个线程：每个启动 ", " 字节\n"]),
         ("threads", &["余额："]),
         ("tasks", &["余额：200\n"]),
         ("await-between", &["读到 0", "读到 0", "余额：100\n"]),
@@ -112,7 +119,10 @@ const WHY_COROUTINES: Expected = Expected {
 const DEFINE_AND_RUN: Expected = Expected {
     notebook: "02",
     interrupted_at: "join",
-    fails: &[("question-mark", "没有 XX 的国旗")],
+    fails: &[
+        ("question-mark", "没有 XX 的国旗"),
+        ("unpin", "cannot be unpinned"),
+    ],
     shows: &[],
     prints: &[
         ("lazy", &["已经调用 answer()\nanswer 开始执行\n结果：42\n"]),
@@ -155,6 +165,29 @@ const DEFINE_AND_RUN: Expected = Expected {
             &["Pending\nPending\nReady(\"发射\")\n交给运行时：发射\n"],
         ),
         ("block-on-by-hand", &["(\"发射\", 3)\n(42, 1)\n((), "]),
+        ("machine", &["火箭：点火\n火箭：发射\n"]),
+        (
+            "machine-step",
+            &[
+                "Start → First：Pending\n火箭：点火\n",
+                "First → Second：Pending\n",
+                "Second → Done：Ready(\"火箭：发射\")\n",
+            ],
+        ),
+        (
+            "machine-same",
+            &["(\"编译器的：发射\", 3)\n", "(\"手写的：发射\", 3)\n"],
+        ),
+        ("size", &["拿着过 .await：10", "先放下："]),
+        ("pin", &["Pending\nReady(true)\n"]),
+        (
+            "two-tasks",
+            &[
+                "轮询任务 1\n  轮询任务 2\n  轮询任务 1\n  轮询任务 1\n任务 1：发射\n",
+                "轮询任务 2\n任务 2：等到了\n",
+            ],
+        ),
+        ("callback", &["回调：42\n等到：42\n"]),
         ("check-1", &["还没有通过：三件事一件接着一件\n"]),
         ("check-2", &["还没有通过：第一次轮询应回答 Pending\n"]),
     ],
@@ -627,6 +660,95 @@ const MANY_THINGS: Expected = Expected {
         ),
         ("check-3", &["还没有通过：取消以后没有返回\n"]),
         ("clean", &["还在吗？false\n"]),
+    ],
+};
+
+const CANCELLATION: Expected = Expected {
+    notebook: "07",
+    interrupted_at: "restart-run",
+    fails: &[],
+    shows: &[("shut-down-run", &["甲 ", "✓", "乙 ", "✓", "丙 ", "✕"])],
+    prints: &[
+        ("transfer", &["[90, 10]\n"]),
+        (
+            "cancelled",
+            &[
+                "轮询 0 次：None，[100, 0]\n",
+                "轮询 1 次：None，[90, 0]\n",
+                "轮询 2 次：Some(())，[90, 10]\n",
+            ],
+        ),
+        (
+            "cures-run",
+            &[
+                "轮询 0 次：原来 100，一口气 100，自己的任务 100\n",
+                "轮询 1 次：原来 90，一口气 100，自己的任务 100\n",
+                "轮询 2 次：原来 100，一口气 100，自己的任务 100\n",
+            ],
+        ),
+        ("listen", &["滴答\n听到：明月光\n听到：疑是地上霜\n"]),
+        (
+            "sentences-run",
+            &["滴答\n听到：床前明月光\n听到：疑是地上霜\n"],
+        ),
+        ("pinned", &["滴答\n听到：床前明月光\n听到：疑是地上霜\n"]),
+        (
+            "restart-run",
+            &["循环里的 sleep：40 条\n", "循环外的 sleep："],
+        ),
+        (
+            "by-hand",
+            &["first 在排队：true\nsecond 拿到了：false\nfirst 拿到了：true\n"],
+        ),
+        (
+            "futurelock-run",
+            &["甲：排队\n乙：排队\n别人：放开了锁\n一秒以后：Err(Elapsed(()))\n"],
+        ),
+        (
+            "stream-lock",
+            &["做完 工作 1\n半秒以后：Err(Elapsed(()))\n"],
+        ),
+        ("half-changed", &["锁空着：true\n余额：[90, 0]\n"]),
+        (
+            "lock-span-run",
+            &["拿着锁等：同时最多 1 个\n先等再锁：同时最多 5 个\n共 10 次\n"],
+        ),
+        ("owner-run", &["第二个账户：20\n最后：[80, 20]\n"]),
+        ("leak", &["Err(\"第 2 步出错\")，还有 3 个任务\n"]),
+        (
+            "joinset-drop-run",
+            &["shutdown：false，还有 3 个任务\nshutdown：true，还有 0 个任务\n"],
+        ),
+        (
+            "task-group-run",
+            &[
+                "Ok([1, 3])，还有 0 个任务\n",
+                "Err(\"第 2 步出错\")，还有 0 个任务\n",
+            ],
+        ),
+        (
+            "nested-timeout",
+            &[
+                "里面 50ms，外面 200ms：Ok(Err(Elapsed(())))\n",
+                "里面 200ms，外面 50ms：Err(Elapsed(()))\n",
+            ],
+        ),
+        ("per-step-run", &["各限各的：0.3 秒\n同一个期限：0.1 秒\n"]),
+        (
+            "poll-first",
+            &["Ok(\"早就好了\")\nOk(\"做完了\")\nErr(Elapsed(()))\n"],
+        ),
+        (
+            "shut-down-run",
+            &["请停下\n", "还有 1 个不停：取消\n都停下了\n"],
+        ),
+        ("check-1", &["还没有通过：取消以后，座位没有退还\n"]),
+        ("check-2", &["还没有通过：[1, 2, 3, 4, 5, 6, 7] 跟着被丢弃的 next 丢了\n"]),
+        ("check-3", &["还没有通过：一秒以后还没有返回"]),
+        ("check-4", &["还没有通过：取消以后是第 1 版，却有 0 条\n"]),
+        ("check-5", &["还没有通过：第 3 个先出错了"]),
+        ("check-6", &["还没有通过：三题都不答，用了 "]),
+        ("check-7", &["还没有通过：一页也没有取\n"]),
     ],
 };
 
