@@ -800,6 +800,7 @@ const CANCELLATION: Exercises = Exercises {
         "transfer",
         "cancel-after",
         "sentence",
+        "script",
         "listen",
         "by-hand",
         "lock-span",
@@ -811,7 +812,7 @@ const CANCELLATION: Exercises = Exercises {
         "per-step",
         "stop",
         "site",
-        "trial-7",
+        "fault",
     ],
     checks: &[
         (
@@ -901,7 +902,7 @@ const CANCELLATION: Exercises = Exercises {
                 ("锁归了甲，却没有人轮询甲", UNCHANGED),
                 (
                     "甲没有做完：它被丢弃了",
-                    r#"async fn impatient(desk: &Desk) {
+                    r#"async fn hurry(desk: &Desk) {
                         select! {
                             () = desk.job("甲") => {}
                             () = yield_now() => desk.job("乙").await,
@@ -910,20 +911,20 @@ const CANCELLATION: Exercises = Exercises {
                 ),
                 (
                     "乙等到甲做完才去排队",
-                    r#"async fn impatient(desk: &Desk) {
+                    r#"async fn hurry(desk: &Desk) {
                         desk.job("甲").await;
                         desk.job("乙").await;
                     }"#,
                 ),
                 (
                     "乙没有做完",
-                    r#"async fn impatient(desk: &Desk) {
+                    r#"async fn hurry(desk: &Desk) {
                         desk.job("甲").await;
                     }"#,
                 ),
                 (
                     "甲排了不止一次队",
-                    r#"async fn impatient(desk: &Desk) {
+                    r#"async fn hurry(desk: &Desk) {
                         select! {
                             () = desk.job("甲") => {}
                             () = yield_now() => {
