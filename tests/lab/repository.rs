@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::common::{FIRST_CELL, clean, lab, project};
-use base::ipynb::Notebook;
+use base::ipynb::{CellKind, Notebook};
 use lab::python::PACKAGES;
 use serde_json::Value;
 
@@ -359,4 +359,111 @@ fn notebooks_are_stored_formatted_and_without_outputs() {
         String::from_utf8_lossy(&checked.stdout),
         String::from_utf8_lossy(&checked.stderr)
     );
+}
+
+/// The table of words in the page on how to write for the course: each word, its English, and what is
+/// not said for it.
+fn words() -> Vec<[String; 3]> {
+    let page = read(".github/COURSE.md");
+    let (_, table) = page
+        .split_once("| 用 | 英文 | 不用 |\n|---|---|---|\n")
+        .unwrap();
+    let rows = table.lines().map_while(|line| line.strip_prefix('|'));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [word, english, avoided, ""] = cells[..] else {
+            panic!("{row}");
+        };
+        [word, english, avoided].map(str::to_owned)
+    })
+    .collect()
+}
+
+/// The text cells of a notebook without their blocks of code, each in a string.
+fn texts(path: &Path) -> Vec<String> {
+    let cells = Notebook::load(path).unwrap().cells().into_iter();
+    let texts = cells.filter(|cell| cell.kind == CellKind::Markdown);
+    texts
+        .map(|cell| cell.source.split("```").step_by(2).collect())
+        .collect()
+}
+
+/// What is left of a text without its headings and links, which repeat words from elsewhere.
+fn own_words(text: &str) -> String {
+    let mut left = String::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut rest = line;
+        while let Some((before, link)) = rest.split_once('[') {
+            left.push_str(before);
+            rest = match link
+                .split_once("](")
+                .and_then(|(_, link)| link.split_once(')'))
+            {
+                Some((_, after)) => after,
+                None => link,
+            };
+        }
+        left.push_str(rest);
+        left.push('\n');
+    }
+    left
+}
+
+/// Whether the English stands in brackets behind the word: `**轮询**（poll）`.
+fn is_explained(text: &str, word: &str, english: &str) -> bool {
+    let behind = text.split(word).skip(1);
+    let mut brackets = behind.filter_map(|rest| {
+        let rest = rest.trim_start_matches('*').strip_prefix('（')?;
+        rest.split('）').next()
+    });
+    brackets.any(|brackets| brackets.to_lowercase().contains(english))
+}
+
+#[test]
+fn the_course_calls_each_thing_by_one_name_and_says_its_english_once() {
+    let (words, course) = (words(), project().course().unwrap());
+    assert!(words.len() > 40, "{words:?}");
+    let course: Vec<(String, Vec<String>)> = course
+        .iter()
+        .map(|path| (path.display().to_string(), texts(path)))
+        .collect();
+    for [word, english, avoided] in &words {
+        for (name, texts) in &course {
+            let mut avoided = avoided.split('、').filter(|avoided| !avoided.is_empty());
+            let said = avoided.find(|said| texts.iter().any(|text| text.contains(said)));
+            assert_eq!(said, None, "{name} should say {word}");
+        }
+        // A word of one character stands in others, too.
+        if english.is_empty() || english == word || word.chars().count() == 1 {
+            continue;
+        }
+        let uses = |text: &String| own_words(text).contains(word);
+        // The guide's glossary has them all.
+        let mut rest = course[1..].iter();
+        if let Some((name, texts)) = rest.find(|(_, texts)| texts.iter().any(uses)) {
+            let mut texts = texts.iter();
+            let explained = texts.any(|text| is_explained(text, word, english));
+            assert!(explained, "{name}: {word}（{english}）");
+        }
+    }
+}
+
+#[test]
+fn the_glossary_of_the_guide_is_a_part_of_the_course_s_words() {
+    let guide = texts(&project().course().unwrap()[0]);
+    let glossary = guide.iter().find(|text| text.contains("词汇表\n"));
+    let rows = glossary
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("| "));
+    let (words, mut known) = (words(), 0);
+    for row in rows.skip(1) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        for (word, english) in cells[1].split('、').zip(cells[2].split(", ")) {
+            let is_there = words.iter().any(|[w, e, _]| w == word && e == english);
+            assert!(is_there, "{word}, {english}");
+            known += 1;
+        }
+    }
+    assert!(known >= 20, "{known} words");
 }
