@@ -151,6 +151,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         "select",
         "countdown",
         "block-on-by-hand",
+        "machine-enum",
     ],
     checks: &[
         (
@@ -218,6 +219,83 @@ const DEFINE_AND_RUN: Exercises = Exercises {
                         fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
                             cx.waker().wake_by_ref();
                             Poll::Pending
+                        }
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
+                ("twice(3) 得到 6，这里得到 0", UNCHANGED),
+                (
+                    "一次轮询就完成了",
+                    "enum Twice { Start(u32), First(u32, Countdown), Second(u32, Countdown) }
+                    impl Future for Twice {
+                        type Output = u32;
+                        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
+                            let Twice::Start(n) = *self else { unreachable!() };
+                            for _ in 0..2 {
+                                let mut waiting = Countdown(n);
+                                while Pin::new(&mut waiting).poll(cx).is_pending() {}
+                            }
+                            Poll::Ready(n * 2)
+                        }
+                    }",
+                ),
+                (
+                    "少等了一次倒计时，只轮询了 4 次",
+                    "enum Twice { Start(u32), First(u32, Countdown), Second(u32, Countdown) }
+                    impl Future for Twice {
+                        type Output = u32;
+                        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
+                            loop {
+                                *self = match &mut *self {
+                                    Twice::Start(n) => Twice::First(*n, Countdown(*n)),
+                                    Twice::First(n, waiting) | Twice::Second(n, waiting) => {
+                                        ready!(Pin::new(waiting).poll(cx));
+                                        return Poll::Ready(*n * 2);
+                                    }
+                                };
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "轮询了 9 次，应为 7 次",
+                    "enum Twice { Start(u32), First(u32, Countdown), Second(u32, Countdown) }
+                    impl Future for Twice {
+                        type Output = u32;
+                        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
+                            *self = match &mut *self {
+                                Twice::Start(n) => Twice::First(*n, Countdown(*n)),
+                                Twice::First(n, waiting) => {
+                                    ready!(Pin::new(waiting).poll(cx));
+                                    Twice::Second(*n, Countdown(*n))
+                                }
+                                Twice::Second(n, waiting) => {
+                                    ready!(Pin::new(waiting).poll(cx));
+                                    return Poll::Ready(*n * 2);
+                                }
+                            };
+                            Poll::Pending
+                        }
+                    }",
+                ),
+                (
+                    "轮询 20 次还没有完成",
+                    "enum Twice { Start(u32), First(u32, Countdown), Second(u32, Countdown) }
+                    impl Future for Twice {
+                        type Output = u32;
+                        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
+                            *self = match *self {
+                                Twice::Start(n) | Twice::First(n, _) | Twice::Second(n, _) => {
+                                    Twice::First(n, Countdown(n))
+                                }
+                            };
+                            let Twice::First(n, waiting) = &mut *self else { unreachable!() };
+                            ready!(Pin::new(waiting).poll(cx));
+                            Poll::Ready(*n * 2)
                         }
                     }",
                 ),

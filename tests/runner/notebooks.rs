@@ -194,6 +194,7 @@ const DEFINE_AND_RUN: Expected = Expected {
         ("callback", &["回调：42\n等到：42\n"]),
         ("check-1", &["还没有通过：三件事一件接着一件\n"]),
         ("check-2", &["还没有通过：第一次轮询应回答 Pending\n"]),
+        ("check-3", &["还没有通过：twice(3) 得到 6，这里得到 0\n"]),
     ],
 };
 
