@@ -1085,7 +1085,7 @@ const CANCELLATION: Exercises = Exercises {
         (
             "check-6",
             &[
-                ("三题都不答，用了 ", UNCHANGED),
+                ("三题都不答，过了期限还在等", UNCHANGED),
                 (
                     "到时以前已经得到的答案丢了",
                     "async fn ask_all(ask: impl AsyncFn(u32) -> u32, limit: Duration) -> Vec<u32> {
@@ -1094,7 +1094,7 @@ const CANCELLATION: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "第 2 题只要 180 毫秒，没有过时，答案却没有了",
+                    "第 2 题只要 0.35 秒，没有过时，答案却没有了",
                     "async fn ask_all(ask: impl AsyncFn(u32) -> u32, limit: Duration) -> Vec<u32> {
                         let mut answers = Vec::new();
                         for n in 1..=3 {
@@ -1106,7 +1106,7 @@ const CANCELLATION: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "前两题答了以后，一共用了 ",
+                    "前两题答了以后，过了期限还在等第三题",
                     "async fn ask_all(ask: impl AsyncFn(u32) -> u32, limit: Duration) -> Vec<u32> {
                         let mut answers = Vec::new();
                         for n in 1..=3 {

@@ -734,8 +734,8 @@ const CANCELLATION: Expected = Expected {
         (
             "nested-timeout",
             &[
-                "里面 50ms，外面 200ms：Ok(Err(Elapsed(())))\n",
-                "里面 200ms，外面 50ms：Err(Elapsed(()))\n",
+                "里面 50ms，外面 500ms：Ok(Err(Elapsed(())))\n",
+                "里面 500ms，外面 50ms：Err(Elapsed(()))\n",
             ],
         ),
         ("per-step-run", &["各限各的：0.", "同一个期限：0."]),
@@ -755,7 +755,7 @@ const CANCELLATION: Expected = Expected {
         ("check-3", &["还没有通过：一秒以后还没有返回"]),
         ("check-4", &["还没有通过：取消以后是第 1 版，却有 0 条\n"]),
         ("check-5", &["还没有通过：第 3 个先出错了"]),
-        ("check-6", &["还没有通过：三题都不答，用了 "]),
+        ("check-6", &["还没有通过：三题都不答，过了期限还在等\n"]),
         ("check-7", &["还没有通过：一页也没有取\n"]),
     ],
 };
