@@ -882,6 +882,7 @@ const CANCELLATION: Exercises = Exercises {
         "listen",
         "by-hand",
         "lock-span",
+        "alive",
         "leak",
         "joinset-drop",
         "joinset-drop-run",
