@@ -233,10 +233,8 @@ impl<'a> Variable<'a> {
 
     fn borrows(&self, owner: Option<&str>) -> (String, Vec<String>) {
         let name = self.name;
-        let of = match owner.filter(|owner| *owner != name) {
-            Some(owner) => format!(" {owner}"),
-            None => "这一格里的值".to_owned(),
-        };
+        let owner = owner.filter(|owner| *owner != name);
+        let of = owner.map_or("这一格里的值".to_owned(), |owner| format!(" {owner}"));
         let message = format!("变量 {name} 借用了{of}，不能留到后面的单元格。");
         let value = self.whole.trim();
         let guards = [
@@ -259,10 +257,16 @@ impl<'a> Variable<'a> {
                 );
             }
         } else {
-            lines.push(format!(
-                "留下{of}，哪一格要用，就在哪一格再借一次：{}",
-                self.again()
-            ));
+            lines.push(match owner {
+                Some(owner) => format!(
+                    "留下 {owner}，哪一格要用，就在哪一格再借一次：{}",
+                    self.again()
+                ),
+                None => {
+                    "先用 let 给它借用的值起名字，留下那个变量，哪一格要用，就在哪一格再借一次。"
+                        .to_owned()
+                }
+            });
             lines.extend(
                 self.copied()
                     .map(|copied| format!("或者留一份拷贝：{copied}")),
@@ -676,6 +680,13 @@ mod tests {
                 "{shown}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_borrowed_and_has_no_name_is_to_be_given_one() {
+        let said = "The variable `part` contains a reference with a non-static lifetime so";
+        let shown = shown_of(said, "let part = f().trim();", None, &earlier());
+        assert!(shown.contains("先用 let 给它借用的值起名字"), "{shown}");
     }
 
     #[test]
