@@ -328,14 +328,14 @@ fn a_spare_that_is_not_just_right_is_left_alone() {
         let differs = folder.path().join("differs.ipynb");
         let cell = format!("{FIRST_CELL}\nuse std::time::Duration;");
         fs::write(&differs, notebook(&[(&cell, false)])).unwrap();
-        let last = project().course().unwrap().pop().unwrap();
+        let other = project().notebooks().join("05-web-server.ipynb"); // with another first cell
         let mut elsewhere = spare.command(&first());
         elsewhere.current_dir(folder.path());
         let mut unnamed = spare.command(&first());
         unnamed.env_remove(NOTEBOOK_ENV);
         for command in [
             spare.command(&differs),
-            spare.command(&last),
+            spare.command(&other),
             elsewhere,
             unnamed,
         ] {

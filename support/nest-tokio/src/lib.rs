@@ -10,6 +10,7 @@
 //! | `stuck.rs` | names what does not end |
 //! | `session.rs` | the ambient runtime, the foreground thread, [`interrupt`] |
 //! | `task.rs` | [`spawn`] and [`task::spawn_blocking`] with the ambient runtime behind them |
+//! | `select.rs` | [`select!`], whose first branch can be chosen |
 //! | `sets.rs` | [`task::JoinSet`] and [`task::LocalSet`] |
 //! | `watch.rs` | all that is started, seen by whoever asks |
 
@@ -30,6 +31,7 @@ pub use tokio as original;
 mod parker;
 mod paused;
 pub mod runtime;
+mod select;
 mod session;
 mod sets;
 mod stuck;
@@ -52,17 +54,3 @@ mod primitives {
 
 pub use session::{Interrupted, announce_nothing, become_foreground, interrupt, interruptions};
 pub use task::spawn;
-
-/// [`tokio::select!`], whose first branch [can be chosen](watch::begin_select_with).
-#[macro_export]
-macro_rules! select {
-    (else $($rest:tt)*) => {
-        $crate::original::select!(else $($rest)*)
-    };
-    ($bind:pat = $($rest:tt)*) => {
-        $crate::original::select!(@{ start={ $crate::watch::first_branch(BRANCHES) }; () } $bind = $($rest)*)
-    };
-    ($($rest:tt)*) => {
-        $crate::original::select!($($rest)*)
-    };
-}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::axis::{Axis, Unit};
-use super::lints;
+use super::lints::{self, Lint};
 use super::record::{End, SEVERAL_THREADS, Task};
 use super::tree;
 use crate::columns::clip;
@@ -247,10 +247,10 @@ impl Picture {
         if self.unit == Unit::Time {
             captions.extend(self.concurrency());
             // What blocks or never yields is named for it already, and told what to do.
-            let is_told = self
-                .tasks
-                .iter()
-                .any(|task| task.blocked.or(task.computed).is_some());
+            let is_told = self.tasks.iter().any(|task| {
+                let lints = lints::of(task, self.now);
+                lints.contains(&Lint::Blocks) || lints.contains(&Lint::NeverYields)
+            });
             captions.extend(self.longest_poll().filter(|_| !is_told));
         }
         let named = |tasks: Vec<&Task>, rest: &str| {
@@ -302,7 +302,7 @@ impl Picture {
         if self.unit == Unit::Steps {
             return Vec::new(); // nothing of this is about time
         }
-        let mut found: HashMap<lints::Lint, usize> = HashMap::new();
+        let mut found: HashMap<Lint, usize> = HashMap::new();
         let mut sentences = Vec::new();
         for task in &self.tasks {
             for lint in lints::of(task, self.now) {
@@ -546,6 +546,20 @@ mod tests {
             ("CN #2", 30)
         );
         assert_eq!(summary.never_yielded, ["CN #2"]);
+    }
+
+    #[test]
+    fn whoever_blocks_is_named_once_and_not_forgotten_if_it_is_tracked_by_hand() {
+        let mut tasks = picture().tasks;
+        tasks[1].blocked = tasks[1].longest;
+        let picture = Picture::new(tasks, 100 * MS);
+        assert!(picture.lints().is_empty());
+        assert!(
+            picture
+                .captions()
+                .join("")
+                .contains("这个任务阻塞了线程 30 ms")
+        );
     }
 
     #[test]
