@@ -47,7 +47,7 @@ mod tests {
         let place = Location::caller();
         let expected = format!("{}:{}:{}", file!(), place.line(), place.column());
         assert_eq!(of(place), Some(expected));
-        let file = "/root/.cargo/registry/src/index.crates.io-19/tokio-1.5/src/lib.rs";
+        let file = "/root/.cargo/registry/src/index-19/tokio-1.5/src/lib.rs";
         assert_eq!(short(file), "tokio-1.5/src/lib.rs");
     }
 }

@@ -268,10 +268,10 @@ impl JupyterLab {
         self.browser.until("the new kernel runs them", SHORT, || {
             (!self.cells()[half].is_done()).then_some(())
         });
-        // Not what is below them: some outputs are long.
-        let prompts =
-            "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')]
-            .map(prompt => prompt.textContent)";
+        // Not what is below them: some outputs are long. What stands for a folded cell has no number.
+        let prompts = "const prompts = '.jp-CodeCell .jp-InputPrompt:not(.jp-Placeholder-prompt)';
+            return [...document.querySelector('.jp-Notebook').querySelectorAll(prompts)]
+                .map(prompt => prompt.textContent)";
         let mut idle_since = Instant::now();
         self.browser.until("all cells have run", 2 * LONG, || {
             let prompts = self.browser.script(prompts, json!([]));
