@@ -11,51 +11,46 @@ use base::files;
 
 use crate::cargo::UNFINISHED;
 
+/// Dependencies that make a program slower if they are not fully optimised.
+const FULLY: [&str; 11] = [
+    "bytes",
+    "flags",
+    "httparse",
+    "hyper",
+    "hyper-util",
+    "memchr",
+    "nest-tokio",
+    "notebook",
+    "rayon-core",
+    "serde_json",
+    "tokio",
+];
+
+/// What stands in for a part of each cell, and what only runs in the compiler.
+const NOT_AT_ALL: [&str; 7] = [
+    "notebook-cell",
+    "syn",
+    "quote",
+    "proc-macro2",
+    "serde_derive",
+    "tokio-macros",
+    "futures-macro",
+];
+
 /// For cargo in all build folders: dependencies are optimised once, when they are compiled: fully where
 /// a program would be slower otherwise, a little elsewhere, or whoever opens a notebook first waits
-/// for half as long again. Cells are not, since compiling them is what a student waits for, nor what
-/// stands in for a part of each cell, nor what only runs in the compiler.
-pub const CARGO_CONFIG: &str = "[profile.dev.package.\"*\"]
-opt-level = 1
-debug-assertions = false
-overflow-checks = false
-[profile.dev.package.bytes]
-opt-level = 3
-[profile.dev.package.flags]
-opt-level = 3
-[profile.dev.package.httparse]
-opt-level = 3
-[profile.dev.package.hyper]
-opt-level = 3
-[profile.dev.package.hyper-util]
-opt-level = 3
-[profile.dev.package.memchr]
-opt-level = 3
-[profile.dev.package.nest-tokio]
-opt-level = 3
-[profile.dev.package.notebook]
-opt-level = 3
-[profile.dev.package.rayon-core]
-opt-level = 3
-[profile.dev.package.serde_json]
-opt-level = 3
-[profile.dev.package.tokio]
-opt-level = 3
-[profile.dev.package.notebook-cell]
-opt-level = 0
-[profile.dev.package.syn]
-opt-level = 0
-[profile.dev.package.quote]
-opt-level = 0
-[profile.dev.package.proc-macro2]
-opt-level = 0
-[profile.dev.package.serde_derive]
-opt-level = 0
-[profile.dev.package.tokio-macros]
-opt-level = 0
-[profile.dev.package.futures-macro]
-opt-level = 0
-";
+/// for half as long again. Cells are not: compiling them is what a student waits for.
+pub fn cargo_config() -> String {
+    let mut config = "[profile.dev.package.\"*\"]\nopt-level = 1\ndebug-assertions = false\n\
+        overflow-checks = false\n"
+        .to_owned();
+    let fully = FULLY.map(|package| (package, 3));
+    let not_at_all = NOT_AT_ALL.map(|package| (package, 0));
+    for (package, level) in fully.into_iter().chain(not_at_all) {
+        config += &format!("[profile.dev.package.{package}]\nopt-level = {level}\n");
+    }
+    config
+}
 
 /// For evcxr: the opt-level of cells.
 const EVCXR_CONFIG: &str = "[evcxr]\nopt_level = \"0\"\n";
@@ -68,7 +63,7 @@ pub fn configuration(cache: &Path) -> Result<PathBuf> {
     let folder = cache.join("config");
     write_if_different(&folder.join("evcxr.toml"), EVCXR_CONFIG)?;
     // Above the folders of kernels, where cargo looks for it.
-    write_if_different(&cache.join(".cargo/config.toml"), CARGO_CONFIG)?;
+    write_if_different(&cache.join(".cargo/config.toml"), &cargo_config())?;
     Ok(folder)
 }
 

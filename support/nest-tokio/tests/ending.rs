@@ -1,28 +1,20 @@
 //! Promises 3 and 4: what ends a wait. An interrupt, within 100 ms and wherever the foreground waits;
 //! and the drop of the runtime in whose task it is.
 
+mod within;
+
 use nest_tokio as tokio;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
+use within::within;
 
 const LONG: Duration = Duration::from_secs(3600);
 
 /// There is one foreground; tests that are it take turns.
 static FOREGROUND: Mutex<()> = Mutex::new(());
-
-/// Runs `f` on a thread of its own and fails if it has not ended in half a minute.
-fn within<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::spawn(move || sender.send(f()));
-    match receiver.recv_timeout(Duration::from_secs(30)) {
-        Ok(value) => value,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("still not done after 30 s"),
-        Err(_) => std::panic::resume_unwind(thread.join().unwrap_err()),
-    }
-}
 
 /// Says that the next thing to come is a long wait.
 type Go = mpsc::Sender<()>;

@@ -1,23 +1,15 @@
 //! Promise 1, `start_paused` included: time that is paused leaps, in every place of the nesting
 //! matrix, and is tokio's own in what it does.
 
+mod within;
+
 use nest_tokio as tokio;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, advance, pause, resume, sleep, timeout};
+use within::within;
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// Runs `f` on a thread of its own and fails if it has not ended after half a minute: of real time.
-fn within<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::spawn(move || sender.send(f()));
-    match receiver.recv_timeout(Duration::from_secs(30)) {
-        Ok(value) => value,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("still not done after 30 s"),
-        Err(_) => std::panic::resume_unwind(thread.join().unwrap_err()),
-    }
-}
 
 fn current_thread() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();

@@ -30,7 +30,7 @@ use walkdir::WalkDir;
 use super::cell;
 use super::progress::Progress;
 use super::{FLAGS, TOOLCHAIN_ENV, manifests, pinned};
-use crate::build_folder::CARGO_CONFIG;
+use crate::build_folder::cargo_config;
 use store::Stores;
 
 /// In a build folder: the dependencies that it has been provided with last.
@@ -95,7 +95,7 @@ impl Set {
         }
         lines.sort();
         let mut family = DefaultHasher::new();
-        (toolchain, CARGO_CONFIG, FLAGS).hash(&mut family);
+        (toolchain, cargo_config(), FLAGS).hash(&mut family);
         let family = format!("{:016x}", family.finish());
         let mut key = DefaultHasher::new();
         (&family, &lines, lock(lock_file)).hash(&mut key);

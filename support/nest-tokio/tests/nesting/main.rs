@@ -2,25 +2,16 @@
 //! cases around it that are easy to get wrong. `tests/nesting.rs` of the workspace runs the same
 //! cells in a live kernel.
 
+#[path = "../within/mod.rs"]
+mod within;
+
 use nest_tokio as tokio;
 use std::cell::Cell;
 use std::sync::mpsc;
 use std::time::Instant;
+use within::within;
 
 include!("matrix.rs");
-
-/// Runs `f` on a thread of its own and fails if it has not ended after half a minute.
-fn within<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::spawn(move || sender.send(f()));
-    match receiver.recv_timeout(Duration::from_secs(30)) {
-        Ok(value) => value,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("still not done after 30 s"),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            std::panic::resume_unwind(thread.join().unwrap_err())
-        }
-    }
-}
 
 /// One test for each place and way.
 macro_rules! matrix {

@@ -461,7 +461,9 @@ fn number_duplicates(tasks: &mut [Task]) {
 /// Tasks made by hand, for the tests of everything that is made from them.
 #[cfg(test)]
 pub(crate) mod sample {
-    use super::super::record::Span;
+    use nest_tokio::watch::Kind;
+
+    use super::super::record::{Origin, Span};
     use super::*;
 
     pub(crate) const MS: u64 = 1_000_000;
@@ -491,6 +493,21 @@ pub(crate) mod sample {
             longest: spans.iter().copied().max_by_key(|span| span.busy),
             spans,
             end,
+        }
+    }
+
+    /// The same as a task with this number, which another one has started.
+    pub(crate) fn started(number: u32, parent: Option<u32>, task: Task) -> Task {
+        let origin = Origin {
+            number,
+            parent,
+            kind: Kind::Task,
+            size: 100,
+            place: None,
+        };
+        Task {
+            origin: Some(origin),
+            ..task
         }
     }
 

@@ -86,23 +86,14 @@ fn worse(a: End, b: End) -> End {
 
 #[cfg(test)]
 mod tests {
-    use nest_tokio::watch::Kind;
-
-    use super::super::figures::sample::{MS, task};
-    use super::super::record::Origin;
+    use super::super::figures::sample::{self, MS, task};
     use super::*;
 
     fn started(number: u32, parent: Option<u32>, label: &str, at: u64) -> Task {
+        let task = task(label, &[(at, at + MS, 1)], Some((at + MS, End::Completed)));
         Task {
-            origin: Some(Origin {
-                number,
-                parent,
-                kind: Kind::Task,
-                size: 0,
-                place: None,
-            }),
             created: at,
-            ..task(label, &[(at, at + MS, 1)], Some((at + MS, End::Completed)))
+            ..sample::started(number, parent, task)
         }
     }
 

@@ -143,23 +143,17 @@ fn section_of(key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::sample::{MS, task};
-    use super::super::record::{End, Origin, Span, Task};
+    use super::super::figures::sample::{self, MS, task};
+    use super::super::record::{End, Span, Task};
     use super::super::wake::{Cause, Wake};
     use super::*;
 
     /// A task that was spawned, polled for a microsecond and waits for a timer.
     fn healthy() -> Task {
+        let task = task("fetch", &[(MS, MS + 1_000, 1)], None);
         Task {
-            origin: Some(Origin {
-                number: 7,
-                parent: None,
-                kind: Kind::Task,
-                size: 100,
-                place: None,
-            }),
             holders: Some(1),
-            ..task("fetch", &[(MS, MS + 1_000, 1)], None)
+            ..sample::started(7, None, task)
         }
     }
 

@@ -62,23 +62,11 @@ impl<'a> Labels<'a> {
 
 #[cfg(test)]
 mod tests {
-    use nest_tokio::watch::Kind;
-
-    use super::super::figures::sample::task;
-    use super::super::record::Origin;
+    use super::super::figures::sample::{self, task};
     use super::*;
 
     fn started(number: u32, parent: Option<u32>) -> Task {
-        Task {
-            origin: Some(Origin {
-                number,
-                parent,
-                kind: Kind::Task,
-                size: 0,
-                place: None,
-            }),
-            ..task(&format!("t{number}"), &[], None)
-        }
+        sample::started(number, parent, task(&format!("t{number}"), &[], None))
     }
 
     #[test]
