@@ -151,8 +151,8 @@ struct Memory {
     file: Option<(usize, String)>,
     /// By build, line and column.
     answers: HashMap<(usize, usize, usize), Option<Place>>,
-    /// What the libraries of builds have in them.
-    symbols: HashMap<usize, Symbols>,
+    /// What the library of a build has in it.
+    symbols: Option<(usize, Symbols)>,
 }
 
 impl Memory {
@@ -163,6 +163,15 @@ impl Memory {
         }
         let (_, file) = self.file.as_ref()?;
         Some(file)
+    }
+
+    /// The symbols of a build, read if it is not the last one of which they were.
+    fn symbols(&mut self, build: usize, read: impl FnOnce() -> Symbols) -> &Symbols {
+        let known = self.symbols.take().filter(|(of, _)| *of == build);
+        let (_, symbols) = self
+            .symbols
+            .insert(known.unwrap_or_else(|| (build, read())));
+        symbols
     }
 }
 
@@ -350,10 +359,8 @@ impl SourceMap {
             };
             let mut memory = self.remembered();
             let generated = memory.file(index, || self.generated(build))?.to_owned();
-            let symbols = memory
-                .symbols
-                .entry(index)
-                .or_insert_with(|| Symbols::of(&(self.read)(&build.library).unwrap_or_default()));
+            let read = || Symbols::of(&(self.read)(&build.library).unwrap_or_default());
+            let symbols = memory.symbols(index, read);
             let source = trail::Source {
                 of: &defining,
                 count: cell.count,
