@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use link::variable;
+use serde_json::json;
 
 /// What the kernel tells its cargo, by the names that it has for that.
 const BUILD: &str = "EVCXR_TMPDIR";
@@ -28,12 +29,14 @@ impl Folder {
             fs::write(here.path("build").join(name), text).unwrap();
         }
         fs::write(here.path("wanted.lock"), "version = 4").unwrap();
-        // As cargo does, this one calls rustc for a build, and is asked who it is.
+        // As cargo does, this one calls rustc for a build, is asked who it is, and says what it uses.
         let cargo = "echo real cargo \"$@\"\n\
+            cat \"${0%/bin/cargo}/used\"\n\
             [ \"$1\" = build ] && \"$RUSTC\" --crate-name ctx --emit=dep-info,link --target x86_64-unknown-linux-gnu --out-dir deps\n\
             exit 0\n";
         let rustc = "echo '{\"$message_type\": \"diagnostic\", \"message\": \"careful\"}' >&2\n\
             exit ${STATUS:-0}\n";
+        fs::write(here.path("used"), "").unwrap();
         for folder in ["bin", "named", "store"] {
             fs::create_dir_all(here.path(folder)).unwrap();
         }
@@ -59,6 +62,21 @@ impl Folder {
 
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
+    }
+
+    /// From now on cargo says that it uses a package, of which rustc says this.
+    fn uses(&self, dep_info: impl AsRef<[u8]>) {
+        fs::create_dir_all(self.path("part")).unwrap();
+        self.write("part/Cargo.toml", "");
+        fs::write(self.path("build/deps/part.d"), dep_info).unwrap();
+        let artifact = json!({
+            "reason": "compiler-artifact",
+            "package_id": "path+file:///part#1.0.0",
+            "manifest_path": self.path("part/Cargo.toml"),
+            "target": { "name": "part" },
+            "filenames": [self.path("build/deps/libpart.rlib")],
+        });
+        self.write("used", &format!("{artifact}\n"));
     }
 
     /// What evcxr hears when it calls `cargo`, and with which status it ends.
@@ -100,7 +118,7 @@ fn cargo_is_called_for_a_cell_only_when_something_has_changed() {
     let source = folder.path("source.rs");
     folder.write("source.rs", "one");
     let listed = format!("deps/libpart.rlib: {}\n", source.display());
-    folder.write("build/deps/part.d", &listed);
+    folder.uses(&listed);
     let through_cargo = |(said, _): (String, i32)| said.starts_with("real cargo build");
     assert!(through_cargo(folder.build()));
     assert!(is_direct(&folder.build()));
@@ -129,24 +147,29 @@ fn what_is_not_certain_is_left_to_cargo() {
     let through_cargo = |(said, _): (String, i32)| said.starts_with("real cargo build");
     // What a file of sources says cannot be read: it is no text.
     let folder = Folder::new();
-    fs::write(folder.path("build/deps/part.d"), [0xff]).unwrap();
+    folder.uses([0xff]);
     assert!(through_cargo(folder.build()));
     assert!(through_cargo(folder.build()));
     // A dependency has a build script, which may look at anything.
     let folder = Folder::new();
-    fs::create_dir_all(folder.path("part/src")).unwrap();
-    for file in ["part/Cargo.toml", "part/build.rs", "part/src/lib.rs"] {
-        folder.write(file, "");
-    }
-    let source = folder.path("part/src/lib.rs");
+    let script = r#"{"reason": "build-script-executed", "package_id": "path+file:///part#1.0.0"}"#;
+    folder.write("used", script);
+    assert!(through_cargo(folder.build()));
+    assert!(through_cargo(folder.build()));
+    folder.write("used", "");
+    assert!(through_cargo(folder.build()));
+    assert!(is_direct(&folder.build()));
+}
+
+/// A set begins with the nearest one, perhaps of another folder, which is gone since.
+#[test]
+fn what_lies_in_a_build_folder_and_is_not_used_makes_nothing_uncertain() {
+    let folder = Folder::new();
     folder.write(
-        "build/deps/part.d",
-        &format!("deps/libpart.rlib: {}\n", source.display()),
+        "build/deps/other.d",
+        "deps/libother.rlib: /gone/src/lib.rs\n",
     );
-    assert!(through_cargo(folder.build()));
-    assert!(through_cargo(folder.build()));
-    fs::remove_file(folder.path("part/build.rs")).unwrap();
-    assert!(through_cargo(folder.build()));
+    folder.build();
     assert!(is_direct(&folder.build()));
 }
 
@@ -154,10 +177,9 @@ fn what_is_not_certain_is_left_to_cargo() {
 fn what_build_scripts_have_written_in_a_folder_that_is_gone_makes_nothing_uncertain() {
     let folder = Folder::new();
     let generated = "/gone/target/debug/build/part-0123456789abcdef/out/generated.rs";
-    folder.write(
-        "build/deps/part.d",
-        &format!("deps/libpart.rlib: /home/registry/src/part/src/lib.rs {generated}\n"),
-    );
+    folder.uses(format!(
+        "deps/libpart.rlib: /home/registry/src/part/src/lib.rs {generated}\n"
+    ));
     folder.build();
     assert!(is_direct(&folder.build()));
 }
@@ -185,7 +207,7 @@ fn of_the_environment_only_what_is_asked_for_by_name_makes_a_difference_and_is_k
         "deps/libpart.rlib: {}\n\n# env-dep:ASKED\n# env-dep:CARGO_PKG_NAME=part\n",
         source.display()
     );
-    folder.write("build/deps/part.d", &listed);
+    folder.uses(&listed);
     folder.call(&["build"], ("PASSWORD", "canary"));
     assert!(is_direct(&folder.call(&["build"], ("PASSWORD", "another"))));
     let (said, _) = folder.call(&["build"], ("ASKED", "1"));

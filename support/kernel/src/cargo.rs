@@ -7,10 +7,11 @@
 //! it can do without:
 //!
 //! - A cell, to compile or only to check. Most of what a student waits for after a small one is cargo
-//!   finding out that nothing has changed: 80 of 140 ms. So the call of rustc that cargo makes for one cell is made again for
-//!   the next, as long as everything that cargo would look at is as it was: its own command line and
-//!   environment, manifest, lock file, and the sources of path dependencies (`cell.rs`). rustc then
-//!   calls the linker itself, without gcc in between (`linker.rs`).
+//!   finding out that nothing has changed: 80 of 140 ms. So the call of rustc that cargo makes for
+//!   one cell is made again for the next (`cell.rs`), as long as everything that cargo would look at
+//!   is as it was: its own command line and environment, manifest, lock file, and the sources of path
+//!   dependencies (`used.rs`). rustc then calls the linker itself, without gcc in between
+//!   (`linker.rs`).
 //! - A question (`questions.rs`): evcxr and rust-analyzer ask some twenty at each start.
 //!   What it depends on is in more than one manifest (`manifests.rs`).
 //!
@@ -28,6 +29,7 @@ mod progress;
 mod questions;
 mod sets;
 mod shared;
+mod used;
 
 use std::ffi::OsString;
 use std::fs;
@@ -46,6 +48,7 @@ use kernel_core::evcxr::generated;
 use questions::Question;
 pub use sets::store::Stores;
 pub use sets::{Set, UNFINISHED};
+use used::Used;
 
 /// The real cargo.
 pub const CARGO_ENV: &str = "LAB_CARGO";
@@ -187,8 +190,9 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
             return recipe.check();
         }
     }
-    let checked =
-        sets::provide_and_build(|progress| with_our_versions(|| progress.run(&mut command, true)));
+    let checked = sets::provide_and_build(|progress| {
+        with_our_versions(|| Ok(progress.run(&mut command, true)?.0))
+    });
     checked.map(code_of)
 }
 
@@ -214,10 +218,13 @@ fn tell_in_records() -> Result<()> {
 /// is told.
 fn build(call: Call, mut command: Command, hears: bool) -> Result<ExitCode> {
     Recipe::forget();
+    let mut used = Used::default();
     let status = sets::provide_and_build(|progress| {
-        with_our_versions(|| progress.run(&mut command, hears))
+        let (status, said) = with_our_versions(|| progress.run(&mut command, hears))?;
+        used = said;
+        Ok(status)
     })?;
-    Recipe::remember(call)?;
+    Recipe::remember(call, &used)?;
     Ok(code_of(status))
 }
 

@@ -8,15 +8,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::sets::has_hash;
+use super::used::{Sources, Used};
 use super::{RUSTC_ENV, front, linker, real};
 use base::files;
 
@@ -32,7 +31,7 @@ const COMPILES: &str = "--emit=dep-info,link";
 pub const FILES: [&str; 2] = [CALL, RECIPE];
 
 /// What cargo says to rustc, and to the macros that run in it; these and all that begin so.
-const SAID_BY_CARGO: [&str; 8] = [
+pub(super) const SAID_BY_CARGO: [&str; 8] = [
     "CARGO",
     "CARGO_CRATE_NAME",
     "CARGO_MANIFEST_*",
@@ -77,15 +76,6 @@ pub struct Recipe {
     /// What manifest and lock file said, as a number.
     manifest: u64,
     sources: Sources,
-}
-
-/// What path dependencies are made from. Crates of a registry never change.
-#[derive(Serialize, Deserialize, Default)]
-struct Sources {
-    /// Their files and manifests, with when they were changed.
-    files: BTreeMap<PathBuf, i128>,
-    /// The variables that they ask for by name, with `env!` for example.
-    variables: BTreeMap<String, Option<String>>,
 }
 
 impl Call {
@@ -199,16 +189,16 @@ impl Recipe {
         }
     }
 
-    /// Remembers how cargo has just called rustc, if it has.
+    /// Remembers how cargo has just called rustc, if it has, and what it has used.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn remember(cargo: Call) -> Result<()> {
+    pub fn remember(cargo: Call, used: &Used) -> Result<()> {
         let (Some(rustc), Some(manifest)) = (read::<Call>(CALL), manifest()) else {
             return Ok(());
         };
         // Unless it is certain what would make a difference, cargo finds that out again.
-        let Some(sources) = Sources::of(&rustc) else {
+        let Some(sources) = Sources::of(used) else {
             return Ok(());
         };
         let recipe = Recipe {
@@ -274,12 +264,14 @@ pub fn was_reached() -> bool {
 const FAILED: u8 = 101;
 
 /// Passes on what the real cargo says to evcxr, unless that does not `hear` it. Returns what rustc
-/// has said of the cell.
-pub fn pass_on(said: impl Read, hears: bool) -> Vec<Value> {
+/// has said of the cell, and what cargo has used.
+pub fn pass_on(said: impl Read, hears: bool) -> (Vec<Value>, Used) {
     let mut messages = Vec::new();
+    let mut used = Used::default();
     let mut stdout = std::io::stdout();
     for line in BufReader::new(said).split(b'\n').map_while(Result::ok) {
         let value: Value = serde_json::from_slice(&line).unwrap_or_default();
+        used.hear(&value);
         let is_of_cell = value["reason"] == "compiler-message" && value["target"]["name"] == "ctx";
         if is_of_cell {
             messages.push(value["message"].clone());
@@ -290,7 +282,7 @@ pub fn pass_on(said: impl Read, hears: bool) -> Vec<Value> {
                 .and_then(|()| stdout.write_all(b"\n"));
         }
     }
-    messages
+    (messages, used)
 }
 
 /// evcxr would take it for an error.
@@ -312,7 +304,7 @@ fn tell(messages: Vec<Value>) -> Result<()> {
 }
 
 /// Whether a variable has one of these names, or begins with one that ends in a `*`.
-fn is_named(variable: &str, names: &[&str]) -> bool {
+pub(super) fn is_named(variable: &str, names: &[&str]) -> bool {
     names.iter().any(|name| match name.strip_suffix('*') {
         Some(beginning) => variable.starts_with(beginning),
         None => variable == *name,
@@ -329,119 +321,4 @@ fn manifest() -> Option<u64> {
         fs::read(file).ok()?.hash(&mut hasher);
     }
     Some(hasher.finish())
-}
-
-/// When a file was last changed, in nanoseconds; `None` if that cannot be said.
-fn changed_at(path: &Path) -> Option<i128> {
-    let file = fs::metadata(path).ok()?;
-    Some(i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec()))
-}
-
-impl Sources {
-    /// What a cell that is compiled in this way depends on; `None` if that is not certain.
-    fn of(call: &Call) -> Option<Sources> {
-        let folder = Path::new(call.option("--out-dir")?);
-        // Beside the folder of the target is that of the host: procedural macros.
-        let host = folder
-            .ancestors()
-            .nth(3)
-            .map(|target| target.join("debug/deps"));
-        let folders = host.into_iter().chain([folder.to_owned()]);
-        let mut sources = Sources::default();
-        for folder in folders.filter(|folder| folder.is_dir()) {
-            for entry in fs::read_dir(folder).ok()? {
-                let path = entry.ok()?.path();
-                if path.extension().is_some_and(|extension| extension == "d") {
-                    sources.add(&fs::read_to_string(path).ok()?)?;
-                }
-            }
-        }
-        Some(sources)
-    }
-
-    /// Adds what one of the files says that rustc writes for make: `target: source source` for each
-    /// target, blanks in names escaped, and `# env-dep:NAME=value`.
-    fn add(&mut self, text: &str) -> Option<()> {
-        let sources = sources(text);
-        if sources.is_empty() {
-            return Some(());
-        }
-        for source in sources {
-            let above = source.ancestors().skip(1).take(5);
-            let mut manifests = above.map(|folder| folder.join("Cargo.toml"));
-            if let Some(manifest) = manifests.find(|manifest| manifest.is_file()) {
-                // What a build script depends on only cargo knows.
-                if manifest.with_file_name("build.rs").exists() {
-                    return None;
-                }
-                self.add_file(manifest)?;
-            }
-            self.add_file(source)?;
-        }
-        for variable in text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# env-dep:"))
-        {
-            let name = variable.split('=').next()?;
-            if !is_named(name, &SAID_BY_CARGO) {
-                self.variables
-                    .insert(name.to_owned(), std::env::var(name).ok());
-            }
-        }
-        Some(())
-    }
-
-    fn add_file(&mut self, path: PathBuf) -> Option<()> {
-        let time = changed_at(&path)?;
-        self.files.insert(path, time);
-        Some(())
-    }
-
-    fn are_as_they_were(&self) -> bool {
-        let file = |(path, time): (&PathBuf, &i128)| changed_at(path) == Some(*time);
-        let variable =
-            |(name, value): (&String, &Option<String>)| std::env::var(name).ok() == *value;
-        self.files.iter().all(file) && self.variables.iter().all(variable)
-    }
-}
-
-/// The sources that may change which one of the files names that rustc writes for make.
-fn sources(text: &str) -> Vec<PathBuf> {
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines
-        .filter_map(|line| line.split_once(": "))
-        .flat_map(|(_, names)| {
-            names
-                .replace("\\ ", "\0")
-                .split(' ')
-                .map(path)
-                .collect::<Vec<_>>()
-        })
-        .filter(|source| source.is_absolute())
-        .filter(|source| !is_of_a_registry(source) && !is_generated(source))
-        .collect()
-}
-
-/// Whether one of the files that rustc writes for make says nothing that a cell depends on.
-pub fn never_changes(dep_info: &Path) -> bool {
-    fs::read_to_string(dep_info).is_ok_and(|text| sources(&text).is_empty())
-}
-
-/// A name in which a blank is written as a NUL.
-fn path(name: &str) -> PathBuf {
-    PathBuf::from(name.replace('\0', " "))
-}
-
-/// Whether a build script has written it, in whichever build folder: the sources of its package
-/// stand beside it.
-fn is_generated(source: &Path) -> bool {
-    let parts: Vec<_> = source.iter().collect();
-    parts
-        .windows(3)
-        .any(|parts| parts[0] == "build" && parts[2] == "out" && has_hash(Path::new(parts[1])))
-}
-
-fn is_of_a_registry(source: &Path) -> bool {
-    let parts: Vec<_> = source.iter().collect();
-    parts.windows(2).any(|pair| pair == ["registry", "src"])
 }

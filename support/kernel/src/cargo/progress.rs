@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::cell;
 use super::front::{self, Front};
+use super::used::Used;
 
 /// How long compiling may take before anything is said of it.
 const QUIET: Duration = Duration::from_secs(2);
@@ -49,15 +50,16 @@ impl Progress {
     }
 
     /// Runs cargo, and says which package it compiles. What it says of the cell goes on to evcxr,
-    /// unless that does not `hear` it, and to the front.
+    /// unless that does not `hear` it, and to the front. Returns what it has used, too.
     ///
     /// # Errors
     /// When it cannot be run.
-    pub fn run(&mut self, command: &mut Command, hears: bool) -> io::Result<ExitStatus> {
+    pub fn run(&mut self, command: &mut Command, hears: bool) -> io::Result<(ExitStatus, Used)> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut cargo = command.spawn()?;
-        let (stdout, stderr) = (cargo.stdout.take(), cargo.stderr.take());
-        let passing = thread::spawn(move || stdout.map(|stdout| cell::pass_on(stdout, hears)));
+        let stdout = cargo.stdout.take().expect("is a pipe");
+        let stderr = cargo.stderr.take();
+        let passing = thread::spawn(move || cell::pass_on(stdout, hears));
         let (sender, lines) = mpsc::channel();
         let reader = thread::spawn(move || {
             let mut stderr = stderr.map(BufReader::new);
@@ -88,10 +90,9 @@ impl Progress {
         }
         let _ = reader.join();
         let status = cargo.wait()?;
-        if let Ok(Some(messages)) = passing.join() {
-            front::diagnose(&messages);
-        }
-        Ok(status)
+        let (messages, used) = passing.join().expect("it does not panic");
+        front::diagnose(&messages);
+        Ok((status, used))
     }
 
     /// A line of cargo's.

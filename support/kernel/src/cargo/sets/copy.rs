@@ -11,7 +11,7 @@ use std::path::Path;
 use base::caches::is_ours;
 use walkdir::{DirEntry, WalkDir};
 
-use crate::cargo::cell;
+use crate::cargo::{cell, used};
 
 /// Copies what is in one target folder into another one and is not there yet.
 ///
@@ -100,7 +100,7 @@ fn is_never_read(path: &Path) -> bool {
             || name.ends_with(".d")
             || ["invoked.timestamp", "stderr"].contains(&&*name);
     }
-    is_in_folder(path, 1, "deps") && name.ends_with(".d") && cell::never_changes(path)
+    is_in_folder(path, 1, "deps") && name.ends_with(".d") && used::never_changes(path)
 }
 
 /// Whether the folder so many above a file has this name.
