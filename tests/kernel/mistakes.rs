@@ -41,6 +41,53 @@ fn warnings(execution: &Execution) -> String {
     plain(&execution.stream("stderr"))
 }
 
+/// evcxr makes cells `async` when it meets the first `.await`, and rustc offers one only there.
+#[test]
+fn where_the_first_await_was_forgotten_rustc_offers_it_and_nothing_else_changes() {
+    run(async {
+        let mut kernel = notebook_kernel().await; // [1]
+        ok(
+            &mut kernel,
+            "async fn f() -> u32 { 1 }\nasync fn text() -> String { String::new() }\nlet kept = 7;",
+        )
+        .await; // [2]
+        for (code, pieces) in [
+            (
+                "let x: u32 = f();",
+                &[
+                    "error[E0308]: mismatched types",
+                    "--> 单元格 [3]:1:14",
+                    "expected `u32`, found future",
+                    "help: consider `await`ing on the `Future`",
+                    "1 | let x: u32 = f().await;",
+                ][..],
+            ),
+            (
+                "println!(\"{}\", text().len());",
+                &[
+                    "error[E0599]",
+                    "--> 单元格 [4]:1:23",
+                    "help: consider `await`ing on the `Future`",
+                    "text().await.len()",
+                ][..],
+            ),
+            // No type can be found out here, so evcxr only has it checked.
+            (
+                "let x = Vec::new(); let y: u32 = f();",
+                &["help: consider `await`ing on the `Future`"][..],
+            ),
+        ] {
+            let said = told(&mut kernel, code).await;
+            assert_in_order(code, &said, pieces);
+            assert_eq!(said.matches("E0728").count(), 0, "{said}");
+        }
+        let said = told(&mut kernel, "let n: u32 = \"\"; let m = kept + 1;").await;
+        assert!(!said.contains("await"), "{said}");
+        let kept = ok(&mut kernel, "println!(\"{kept} {}\", f().await)").await;
+        assert_eq!(kept.stream("stdout"), "7 1\n");
+    });
+}
+
 #[test]
 fn a_mistake_is_told_with_all_that_rustc_says() {
     run(async {

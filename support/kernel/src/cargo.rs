@@ -17,10 +17,14 @@
 //!
 //! Before a cell is compiled, it changes what evcxr has generated around it ([`generated`]).
 //!
+//! If an `.await` is forgotten before there was any, rustc is asked as if there had been one
+//! (`first_await.rs`).
+//!
 //! What takes long it tells the student (`progress.rs`), and what rustc says of a cell the front
 //! (`front.rs`).
 
 mod cell;
+mod first_await;
 mod front;
 mod linker;
 mod manifests;

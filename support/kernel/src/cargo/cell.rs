@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::used::{Sources, Used};
-use super::{RUSTC_ENV, front, linker, real};
+use super::{RUSTC_ENV, first_await, front, linker, real};
 use base::files;
 
 /// How cargo has last called rustc for a cell.
@@ -225,7 +225,7 @@ impl Recipe {
             (messages, well) = self.rustc.run(&[])?;
         }
         front::diagnose(&messages);
-        tell(messages)?;
+        tell(&messages)?;
         if !well {
             return Ok(ExitCode::from(FAILED));
         }
@@ -247,7 +247,7 @@ impl Recipe {
     pub fn check(&self) -> Result<ExitCode> {
         let (messages, well) = self.rustc.only_checking().run(&[])?;
         front::diagnose(&messages);
-        tell(messages)?;
+        tell(&messages)?;
         Ok(match well {
             true => ExitCode::SUCCESS,
             false => ExitCode::from(FAILED),
@@ -282,6 +282,9 @@ pub fn pass_on(said: impl Read, hears: bool) -> (Vec<Value>, Used) {
                 .and_then(|()| stdout.write_all(b"\n"));
         }
     }
+    if hears && let Some(refused) = first_await::refused(&messages) {
+        let _ = writeln!(stdout, "{}", of_the_cell(&refused));
+    }
     (messages, used)
 }
 
@@ -291,16 +294,19 @@ fn is_a_warning(message: &Value) -> bool {
 }
 
 /// Tells evcxr what rustc has said, as cargo does.
-fn tell(messages: Vec<Value>) -> Result<()> {
+fn tell(messages: &[Value]) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    for message in messages
-        .into_iter()
-        .filter(|message| !is_a_warning(message))
-    {
-        let message = json!({ "reason": "compiler-message", "message": message });
-        writeln!(stdout, "{message}")?;
+    let refused = first_await::refused(messages);
+    let errors = messages.iter().filter(|message| !is_a_warning(message));
+    for message in errors.chain(&refused) {
+        writeln!(stdout, "{}", of_the_cell(message))?;
     }
     Ok(())
+}
+
+/// A message of rustc's as cargo passes it on.
+fn of_the_cell(message: &Value) -> Value {
+    json!({ "reason": "compiler-message", "message": message })
 }
 
 /// Whether a variable has one of these names, or begins with one that ends in a `*`.

@@ -56,6 +56,9 @@ const CAUGHT_BARE: &str = "}).is_err() {\n    println!(\"EVCXR_PANIC_NOTIFICATIO
 const DEPTH: usize = 4;
 const DEPTH_BARE: usize = 3;
 
+/// Where `async` statements get their runtime from.
+const ASYNC: &str = "evcxr_variable_store.lazy_arc(\"evcxr_tokio_runtime\"";
+
 const RUNTIME: &str = "mod evcxr_internal_runtime {\n";
 const CHANGED: &str = "            eprintln!(\"The type of the variable {name} was redefined, so was lost.\",);\n            \
     println!(\"{VARIABLE_CHANGED_TYPE}{name}\");\n";
@@ -92,6 +95,11 @@ const DBG: &str = include_str!("generated/dbg.rs");
 /// The number of the file that a cell's function of this name stands in.
 pub fn build(name: &str) -> Option<u64> {
     name.strip_prefix(NAME)?.parse().ok()
+}
+
+/// Whether a cell's statements are `async` in the file: it has had an `.await`, or an earlier one.
+pub fn is_async(text: &str) -> bool {
+    text.contains(ASYNC)
 }
 
 /// The file with our records in it.
