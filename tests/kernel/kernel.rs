@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{self, LIMIT, failure, interrupted, notebook_kernel, ok, project, run, until};
+use crate::mistakes::told;
 use base::toolchain::Toolchain;
 use link::variable;
 use runner::client::{KernelClient, Outcome};
@@ -525,6 +527,30 @@ fn a_start_that_finds_a_port_taken_is_tried_again() {
 }
 
 /// Not in this clone, which need not be there any more, and without a lock file.
+/// A set-up brings a new one while a notebook is open.
+#[test]
+fn a_kernel_whose_program_is_replaced_goes_on_as_before() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("kernel");
+        fs::copy(common::kernelspec().program(), &program).unwrap();
+        let mut command = common::clean(&program);
+        command
+            .env(variable::CACHE, folder.path().join("cache"))
+            .current_dir(folder.path());
+        let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
+        ok(&mut kernel, "let kept = 7;").await;
+        let another = folder.path().join("another");
+        fs::write(&another, "#!/bin/sh\nexit 1\n").unwrap();
+        fs::set_permissions(&another, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&another, &program).unwrap();
+        assert_eq!(ok(&mut kernel, "kept").await.result(), Some("7"));
+        let said = told(&mut kernel, "let wrong: u32 = \"\";").await;
+        assert!(said.contains("单元格 [3]:1:18"), "{said}");
+        kernel.shutdown().await.unwrap();
+    });
+}
+
 #[test]
 fn a_kernel_that_was_copied_elsewhere_runs_any_notebook_and_its_second_start_is_warm() {
     run(async {

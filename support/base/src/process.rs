@@ -2,12 +2,19 @@
 
 use std::io::{self, BufReader, Read};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal, setsid};
+
+/// The program that this process runs, for others to run as well while this one lives: the very
+/// same, when another has been put in its place meanwhile.
+pub fn this_program() -> PathBuf {
+    PathBuf::from(format!("/proc/{}/exe", std::process::id()))
+}
 
 /// Lets the system kill the program when we are killed: a download or a compiler that nobody
 /// waits for would be in the next set-up's way, and a kernel without its front is an orphan.

@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use base::caches;
 use base::ipynb::Notebook;
-use base::process::end_with_us;
+use base::process::{end_with_us, this_program};
 use base::toolchain::Toolchain;
 use jupyter_protocol::ConnectionInfo;
 use link::variable;
@@ -253,7 +253,7 @@ pub fn ready(notebooks: &[PathBuf]) -> Result<bool> {
 /// evcxr with what it needs to find in its environment.
 fn evcxr(place: &Place, build: &Path, home: &Path) -> Result<Command> {
     let toolchain = &place.toolchain;
-    let program = std::env::current_exe().context("找不到自己的程序文件")?;
+    let program = this_program();
     let libraries = libraries(toolchain, build);
     // The dynamic linker never looks again into a folder that was not there at its start. It would
     // take the libraries of `target/`, which cargo names to what it runs.

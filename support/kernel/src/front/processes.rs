@@ -1,7 +1,10 @@
 //! The processes below evcxr: which of them compile, and which runs the cells.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
+use base::process::this_program;
 use base::processes::{all, below};
 
 /// The process in which evcxr runs cells, when it has not connected: the one child of evcxr that
@@ -15,10 +18,12 @@ pub fn cells(evcxr: u32) -> Option<u32> {
     })
 }
 
-/// Whether a process runs this program, under whichever name.
+/// Whether a process runs this program, under whichever name, and even if another has been put in
+/// its place.
 pub fn is_this_program(process: u32) -> bool {
-    let program = |process: &str| fs::read_link(format!("/proc/{process}/exe")).ok();
-    program("self").is_some_and(|this| program(&process.to_string()) == Some(this))
+    let file = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let this = file(&this_program());
+    this.is_some() && this == file(Path::new(&format!("/proc/{process}/exe")))
 }
 
 /// What evcxr has started to compile a cell: everything below it but the cells' process.

@@ -54,6 +54,13 @@ fn rustc() -> Command {
 }
 
 #[test]
+fn a_file_with_an_await_is_told_from_one_without() {
+    let are_async = [PLAIN, QUESTION, AWAIT].map(is_async);
+    assert_eq!(are_async, [false, false, true]);
+    assert!(is_async(&rewritten(AWAIT)));
+}
+
+#[test]
 fn every_kind_of_file_says_in_records_what_evcxr_says_in_plain_words() {
     for (name, text, said) in [
         ("plain", PLAIN, 1),
