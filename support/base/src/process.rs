@@ -16,6 +16,13 @@ pub fn this_program() -> PathBuf {
     PathBuf::from(format!("/proc/{}/exe", std::process::id()))
 }
 
+/// A command that runs [`this_program`], and is listed under its name.
+pub fn once_more() -> Command {
+    let mut command = Command::new(this_program());
+    command.arg0(std::env::args_os().next().unwrap_or_default());
+    command
+}
+
 /// Lets the system kill the program when we are killed: a download or a compiler that nobody
 /// waits for would be in the next set-up's way, and a kernel without its front is an orphan.
 ///

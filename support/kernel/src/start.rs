@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use base::caches;
 use base::ipynb::Notebook;
-use base::process::{end_with_us, this_program};
+use base::process::{end_with_us, once_more, this_program};
 use base::toolchain::Toolchain;
 use jupyter_protocol::ConnectionInfo;
 use link::variable;
@@ -253,15 +253,14 @@ pub fn ready(notebooks: &[PathBuf]) -> Result<bool> {
 /// evcxr with what it needs to find in its environment.
 fn evcxr(place: &Place, build: &Path, home: &Path) -> Result<Command> {
     let toolchain = &place.toolchain;
-    let program = this_program();
     let libraries = libraries(toolchain, build);
     // The dynamic linker never looks again into a folder that was not there at its start. It would
     // take the libraries of `target/`, which cargo names to what it runs.
     for folder in &libraries {
         fs::create_dir_all(folder)?;
     }
-    let mut command = Command::new(&program);
-    let tools = cargo::stand_before(&mut command, &home.join("cargo"), &program)?;
+    let mut command = once_more();
+    let tools = cargo::stand_before(&mut command, &home.join("cargo"), &this_program())?;
     command
         .env(cargo::CARGO_ENV, toolchain.cargo())
         .env(cargo::RUSTC_ENV, toolchain.rustc())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use base::memory::is_short;
-use base::process::{end_with_us, in_its_own_session, this_program};
+use base::process::{end_with_us, in_its_own_session, once_more};
 use base::processes::signal;
 use link::variable;
 use rustix::fs::{FileType, fstat};
@@ -143,7 +143,7 @@ impl Keeper {
     /// Starts one. It says on its standard output what becomes of it, a word a line.
     fn start(&self) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let mut command = std::process::Command::new(this_program());
+        let mut command = once_more();
         command
             .arg("--spare")
             .arg(self.folder.join(number.to_string()))
