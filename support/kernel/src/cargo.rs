@@ -52,7 +52,6 @@ use kernel_core::evcxr::generated;
 use questions::Question;
 pub use sets::store::Stores;
 pub use sets::{Set, UNFINISHED};
-use used::Used;
 
 /// The real cargo.
 pub const CARGO_ENV: &str = "LAB_CARGO";
@@ -194,10 +193,9 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
             return recipe.check();
         }
     }
-    let checked = sets::provide_and_build(|progress| {
-        with_our_versions(|| Ok(progress.run(&mut command, true)?.0))
-    });
-    checked.map(code_of)
+    let checked =
+        sets::provide_and_build(|progress| with_our_versions(|| progress.run(&mut command, true)));
+    Ok(code_of(checked?.0))
 }
 
 /// Has the cell tell the front how it ends in records, with the secret of this kernel.
@@ -222,11 +220,8 @@ fn tell_in_records() -> Result<()> {
 /// is told.
 fn build(call: Call, mut command: Command, hears: bool) -> Result<ExitCode> {
     Recipe::forget();
-    let mut used = Used::default();
-    let status = sets::provide_and_build(|progress| {
-        let (status, said) = with_our_versions(|| progress.run(&mut command, hears))?;
-        used = said;
-        Ok(status)
+    let (status, used) = sets::provide_and_build(|progress| {
+        with_our_versions(|| progress.run(&mut command, hears))
     })?;
     Recipe::remember(call, &used)?;
     Ok(code_of(status))

@@ -11,7 +11,7 @@
 mod copy;
 pub mod store;
 
-pub use copy::has_hash;
+pub use copy::{hash, library};
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,6 +29,7 @@ use walkdir::WalkDir;
 
 use super::cell;
 use super::progress::Progress;
+use super::used::Used;
 use super::{FLAGS, TOOLCHAIN_ENV, manifests, pinned};
 use crate::build_folder::cargo_config;
 use store::Stores;
@@ -142,13 +143,13 @@ pub fn are_needed() -> bool {
 }
 
 /// Provides the build folder, the working directory, with what its manifest names, and has `cargo`
-/// build in it; what that compiles is kept.
+/// build in it; what it uses then is kept. Returns what `cargo` does.
 ///
 /// # Errors
 /// When cargo cannot be run.
 pub fn provide_and_build(
-    cargo: impl FnOnce(&mut Progress) -> Result<ExitStatus>,
-) -> Result<ExitStatus> {
+    cargo: impl FnOnce(&mut Progress) -> Result<(ExitStatus, Used)>,
+) -> Result<(ExitStatus, Used)> {
     let mut progress = Progress::default();
     let needed = Set::needed_here().filter(|set| !set.is_provided());
     let Some(set) = needed else {
@@ -179,17 +180,17 @@ pub fn provide_and_build(
         put(&folder);
     }
     let _ = fs::write(UNFINISHED, unfinished.as_os_str().as_encoded_bytes());
-    let status = cargo(&mut progress)?;
+    let (status, used) = cargo(&mut progress)?;
     let are_compiled = status.success() || cell::was_reached();
     progress.end(are_compiled);
     if are_compiled {
         let _ = fs::remove_file(UNFINISHED);
         set.set_provided();
-        if own.publish(&set, Path::new("")).is_ok() {
+        if own.publish(&set, Path::new(""), &used).is_ok() {
             own.prune(store::limit(), &set.key);
         }
     }
-    Ok(status)
+    Ok((status, used))
 }
 
 /// Gives the build folder the set, if it is in a store.

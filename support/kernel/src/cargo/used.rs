@@ -1,10 +1,10 @@
-//! What a cell depends on: of the packages that cargo says it has used, what they are made from.
+//! What a cell depends on: the packages that cargo says it has used, and what they are made from.
 //!
 //! Only those. Beside them in a build folder lies what other cells use, or what another folder's
 //! packages were compiled to (sets begin with the nearest one): whether that is as it was makes no
 //! difference, and it may be gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cell::{SAID_BY_CARGO, is_named};
-use super::sets::has_hash;
+use super::sets::{hash, library};
 
-/// Packages that cargo has used, as far as their sources may change.
+/// Packages that cargo has used.
 #[derive(Default)]
 pub struct Used {
+    /// What their files are told apart from other compilations by.
+    hashes: HashSet<String>,
+    /// Libraries of which there is only one.
+    without_hash: HashSet<String>,
+    /// From here on, only what may change. Manifests:
     manifests: Vec<PathBuf>,
     /// The files in which rustc says what it has read.
     dep_infos: Vec<PathBuf>,
@@ -37,32 +42,61 @@ pub struct Sources {
 impl Used {
     /// Hears one of cargo's messages.
     pub fn hear(&mut self, message: &Value) {
-        let id = message["package_id"].as_str().unwrap_or_default();
-        let is_of_a_registry = ["registry+", "sparse+"]
-            .iter()
-            .any(|kind| id.starts_with(kind));
-        if is_of_a_registry || message["target"]["name"] == "ctx" {
+        if message["target"]["name"] == "ctx" {
             return;
         }
-        let text = |value: &Value| value.as_str().map(PathBuf::from);
-        match message["reason"].as_str() {
-            Some("compiler-artifact") => {
-                self.manifests.extend(text(&message["manifest_path"]));
-                let files = message["filenames"].as_array().into_iter().flatten();
-                let dep_infos = files.filter_map(text).filter_map(|file| dep_info(&file));
-                self.dep_infos.extend(dep_infos);
+        let paths = |value: &Value| -> Vec<PathBuf> {
+            let listed = value.as_array().into_iter().flatten().chain([value]);
+            listed
+                .filter_map(Value::as_str)
+                .map(PathBuf::from)
+                .collect()
+        };
+        let is_script = message["reason"] == "build-script-executed";
+        let files = match is_script {
+            true => paths(&message["out_dir"]),
+            false => paths(&message["filenames"]),
+        };
+        for file in &files {
+            let hash = file.iter().rev().find_map(|name| hash(Path::new(name)));
+            match hash {
+                Some(hash) => self.hashes.extend([hash.to_owned()]),
+                None => self.without_hash.extend(library(file).map(str::to_owned)),
             }
-            Some("build-script-executed") => self.has_script = true,
-            _ => {}
         }
+        let id = message["package_id"].as_str().unwrap_or_default();
+        if ["registry+", "sparse+"]
+            .iter()
+            .any(|kind| id.starts_with(kind))
+        {
+            return;
+        }
+        self.has_script |= is_script;
+        if message["reason"] == "compiler-artifact" {
+            self.manifests.extend(paths(&message["manifest_path"]));
+            self.dep_infos
+                .extend(files.iter().filter_map(|file| dep_info(file)));
+        }
+    }
+
+    /// Whether a file or folder of cargo's is of one of these packages, as far as its name says of
+    /// which it is.
+    pub fn includes(&self, path: &Path) -> bool {
+        let Some(hash) = hash(path) else {
+            return true;
+        };
+        let package = path.file_name().and_then(|name| name.to_str());
+        let package = package.and_then(|name| name.strip_suffix(hash)?.strip_suffix('-'));
+        let is_alone =
+            package.is_some_and(|name| self.without_hash.contains(&name.replace('-', "_")));
+        self.hashes.contains(hash) || is_alone
     }
 }
 
 /// The file in which rustc says what a library was made from. Cargo may name a second place of a
 /// library, one folder above.
 fn dep_info(library: &Path) -> Option<PathBuf> {
-    let stem = library.file_stem()?.to_str()?;
-    let name = format!("{}.d", stem.strip_prefix("lib").unwrap_or(stem));
+    let name = format!("{}.d", self::library(library)?);
     let folder = library.parent()?;
     Some(match folder.ends_with("deps") {
         true => folder.join(name),
@@ -157,9 +191,9 @@ fn path(name: &str) -> PathBuf {
 /// stand beside it.
 fn is_generated(source: &Path) -> bool {
     let parts: Vec<_> = source.iter().collect();
-    parts
-        .windows(3)
-        .any(|parts| parts[0] == "build" && parts[2] == "out" && has_hash(Path::new(parts[1])))
+    parts.windows(3).any(|parts| {
+        parts[0] == "build" && parts[2] == "out" && hash(Path::new(parts[1])).is_some()
+    })
 }
 
 fn is_of_a_registry(path: &Path) -> bool {
@@ -197,6 +231,39 @@ mod tests {
             let manifest = expected.as_ref().map(|_| PathBuf::from("/w/Cargo.toml"));
             assert_eq!(used.dep_infos, Vec::from_iter(expected), "{file}");
             assert_eq!(used.manifests, Vec::from_iter(manifest), "{file}");
+        }
+    }
+
+    #[test]
+    fn of_several_compilations_of_a_package_only_the_used_one_is_included() {
+        let mut used = Used::default();
+        let hashed = "/t/debug/deps/libserde-0000000000000001.rlib";
+        let script = "/t/debug/build/serde-0000000000000002/build-script-build";
+        used.hear(&artifact(REGISTRY, "serde", hashed));
+        used.hear(&artifact(REGISTRY, "build-script-build", script));
+        used.hear(&artifact(
+            OWN,
+            "nest_tokio",
+            "/t/debug/deps/libnest_tokio.so",
+        ));
+        used.hear(&json!({
+            "reason": "build-script-executed", "package_id": REGISTRY,
+            "out_dir": "/t/debug/build/serde-0000000000000003/out",
+        }));
+        for (path, is_included) in [
+            ("deps/libserde-0000000000000001.rmeta", true),
+            ("deps/libserde-0000000000000009.rmeta", false),
+            (".fingerprint/serde-0000000000000001", true),
+            (".fingerprint/serde-0000000000000009", false),
+            ("build/serde-0000000000000002", true),
+            ("build/serde-0000000000000003", true),
+            ("build/serde-0000000000000009", false),
+            ("deps/libnest_tokio.rlib", true),
+            (".fingerprint/nest-tokio-0000000000000009", true),
+            (".fingerprint", true),
+            (".rustc_info.json", true),
+        ] {
+            assert_eq!(used.includes(Path::new(path)), is_included, "{path}");
         }
     }
 

@@ -18,7 +18,17 @@ use crate::cargo::{cell, used};
 /// # Errors
 /// When something of it vanishes meanwhile, or it cannot be written.
 pub fn merge(from: &Path, to: &Path) -> io::Result<()> {
-    let keep = |entry: &DirEntry| !is_of_a_cell(&entry.file_name().to_string_lossy());
+    merge_some(from, to, |_| true)
+}
+
+/// Likewise, as far as it is `wanted`; of what is in a folder that is not, nothing.
+///
+/// # Errors
+/// As [`merge`].
+pub fn merge_some(from: &Path, to: &Path, wanted: impl Fn(&Path) -> bool) -> io::Result<()> {
+    let keep = |entry: &DirEntry| {
+        !is_of_a_cell(&entry.file_name().to_string_lossy()) && wanted(entry.path())
+    };
     let entries = WalkDir::new(from).into_iter().filter_entry(keep);
     let entries: Vec<DirEntry> = entries.collect::<Result<_, _>>()?;
     let target = |entry: &DirEntry| to.join(entry.path().strip_prefix(from).expect("is below"));
@@ -121,11 +131,14 @@ fn is_library(path: &Path) -> bool {
     is_in_folder(path, 1, "deps") && compiled
 }
 
-/// Whether a name ends with what cargo tells two compilations of a package apart by.
-pub fn has_hash(path: &Path) -> bool {
-    path.file_stem()
-        .and_then(|stem| stem.to_str()?.rsplit_once('-'))
-        .is_some_and(|(_, hash)| is_hash(hash))
+/// What cargo tells two compilations of a package apart by, at the end of a name.
+pub fn hash(path: &Path) -> Option<&str> {
+    let (_, hash) = path.file_stem()?.to_str()?.rsplit_once('-')?;
+    is_hash(hash).then_some(hash)
+}
+
+fn has_hash(path: &Path) -> bool {
+    hash(path).is_some()
 }
 
 fn is_hash(text: &str) -> bool {
@@ -133,7 +146,7 @@ fn is_hash(text: &str) -> bool {
 }
 
 /// The library's name in the name of its file.
-fn library(path: &Path) -> Option<&str> {
+pub fn library(path: &Path) -> Option<&str> {
     path.file_stem()?.to_str()?.strip_prefix("lib")
 }
 

@@ -18,7 +18,7 @@ use link::variable;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-use super::{Set, copy};
+use super::{Set, Used, copy};
 use crate::cargo::STORE_ENV;
 
 /// Written last into a set's folder; touched when the set is used.
@@ -177,17 +177,19 @@ impl Store {
         }
     }
 
-    /// Keeps what the build folder has been provided with and what has been compiled in it. Nobody
-    /// else writes to this set's folder meanwhile.
+    /// Keeps what the build folder has been provided with and what has been compiled in it, as far as
+    /// it is used: what only the set that it began with needs would go from set to set for ever.
+    /// Nobody else writes to this set's folder meanwhile.
     ///
     /// # Errors
     /// When it cannot be written, on a full disk for example.
-    pub(super) fn publish(&self, set: &Set, build: &Path) -> Result<()> {
+    pub(super) fn publish(&self, set: &Set, build: &Path, used: &Used) -> Result<()> {
         let new = tempfile::Builder::new()
             .prefix(&format!("{NEW}{}-", std::process::id()))
             .permissions(Permissions::from_mode(0o777)) // others may read it, as the umask says
             .tempdir_in(self.sets())?;
-        copy::merge(&build.join("target"), &new.path().join("target"))?;
+        let (from, to) = (build.join("target"), new.path().join("target"));
+        copy::merge_some(&from, &to, |path| used.includes(path))?;
         fs::copy(build.join("Cargo.lock"), new.path().join("Cargo.lock"))?;
         let listed = Listed {
             family: set.family.clone(),
@@ -324,6 +326,7 @@ fn remove_oldest(folder: &Path, most: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::time::Duration;
 
     struct Folder(tempfile::TempDir);
@@ -353,7 +356,7 @@ mod tests {
         fn publish(&self, key: &str, dependencies: &[&str]) {
             let set = set(key, dependencies);
             let build = self.build(key, 100_000);
-            self.store().publish(&set, &build).unwrap();
+            self.store().publish(&set, &build, &used(key)).unwrap();
         }
 
         fn keys(&self) -> Vec<String> {
@@ -383,6 +386,27 @@ mod tests {
             family: "family".to_owned(),
             dependencies: dependencies.iter().map(|line| (*line).to_owned()).collect(),
         }
+    }
+
+    /// The library that is compiled in a folder of this name.
+    fn used(name: &str) -> Used {
+        let mut used = Used::default();
+        let file = format!("/deps/lib{name}-0123456789abcdef.rlib");
+        used.hear(&json!({ "reason": "compiler-artifact", "filenames": [file] }));
+        used
+    }
+
+    #[test]
+    fn what_is_not_used_is_not_kept() {
+        let folder = Folder::new();
+        let build = folder.build("a", 1);
+        let deps = build.join("target/debug/deps");
+        fs::write(deps.join("liba-fedcba9876543210.rlib"), "another's").unwrap();
+        folder.publish("a", &[]);
+        let kept = folder.store().folder("a").join("target/debug/deps");
+        let kept: Vec<_> = fs::read_dir(kept).unwrap().flatten().collect();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].file_name(), "liba-0123456789abcdef.rlib");
     }
 
     #[test]
@@ -463,7 +487,8 @@ mod tests {
         let folder = Folder::new();
         let build = folder.build("a", 1_000_000);
         for key in ["a", "b", "c"] {
-            folder.store().publish(&set(key, &[]), &build).unwrap();
+            let set = set(key, &[]);
+            folder.store().publish(&set, &build, &used("a")).unwrap();
         }
         folder.store().prune(1_500_000, "c");
         assert_eq!(folder.keys(), ["a", "b", "c"]);
