@@ -79,7 +79,7 @@ impl Folder {
         self.write("used", &format!("{artifact}\n"));
     }
 
-    /// What evcxr hears when it calls `cargo`, and with which status it ends.
+    /// What evcxr hears when it calls `cargo`, but for `RAND`, and with which status it ends.
     fn call(&self, arguments: &[&str], variable: (&str, &str)) -> (String, i32) {
         let output = Command::new(self.path("named/cargo"))
             .args(arguments)
@@ -97,7 +97,7 @@ impl Folder {
             .output()
             .unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        (said, output.status.code().unwrap())
+        (said.replace(RAND, ""), output.status.code().unwrap())
     }
 
     fn build(&self) -> (String, i32) {
@@ -361,21 +361,27 @@ fn elsewhere_it_is_the_real_cargo() {
     assert!(!folder.path("store/answers").exists());
 }
 
-/// A cargo that compiles nothing but says so, and leaves a file where compiled dependencies lie.
+/// A cargo that compiles nothing but says so, and leaves a file where compiled dependencies lie. That
+/// it uses it it says in `RAND`.
 const COMPILES: &str = "deps=target/x/debug/deps\n\
     mkdir -p $deps\n\
     [ -e $deps/librand-0123456789abcdef.rlib ] && echo fresh || echo compiled\n\
     echo rand > $deps/librand-0123456789abcdef.rlib\n\
     echo 'version = 4' > Cargo.lock\n\
+    cat \"${0%/bin/cargo}/used\"\n\
     [ -z \"$BROKEN\" ] || exit 101\n\
     \"$RUSTC\" --crate-name ctx --emit=dep-info,link --target x --out-dir deps\n\
     exit ${STATUS:-0}\n";
+
+const RAND: &str = r#"{"reason":"compiler-artifact","package_id":"registry+x","filenames":["librand-0123456789abcdef.rlib"]}
+"#;
 
 /// Another kernel's build folder, empty, in the place of the one that was there.
 fn another_kernel(folder: &Folder) {
     fs::remove_dir_all(folder.path("build")).unwrap();
     fs::create_dir_all(folder.path("build/deps")).unwrap();
     folder.write("build/Cargo.toml", "[dependencies]\nrand = \"0.9\"\n");
+    folder.write("used", RAND);
 }
 
 #[test]
