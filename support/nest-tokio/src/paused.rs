@@ -153,10 +153,11 @@ pub(crate) async fn follow(clock: &Arc<Clock>, mut future: Work<'_>, caller: Pla
 /// [`wait::wait_for`]. If this is inside of a poll on a driver's request, that goes on driving, and
 /// `future` is polled on its request.
 pub(crate) fn wait_for(future: Work<'_>, caller: Place) {
-    let turns = TURNS.try_with(RefCell::take).unwrap_or_default();
-    if turns.is_empty() {
+    let is_in_turn = TURNS.try_with(|turns| !turns.borrow().is_empty());
+    if !is_in_turn.unwrap_or(false) {
         return wait::wait_for(future, caller);
     }
+    let turns = TURNS.take();
     let _restored = Finally(|| drop(TURNS.replace(turns.clone())));
     let mut asked: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(future);
     for driver in turns.iter().rev() {
