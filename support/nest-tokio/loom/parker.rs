@@ -7,7 +7,18 @@
 mod primitives {
     pub(crate) use loom::sync::Arc;
     pub(crate) use loom::sync::atomic::{AtomicBool, Ordering, fence};
-    pub(crate) use loom::thread::{self, Thread};
+    pub(crate) use loom::thread::Thread;
+
+    pub(crate) const TICK: std::time::Duration = std::time::Duration::MAX;
+
+    /// Where nobody wakes up by himself.
+    pub(crate) mod thread {
+        pub(crate) use loom::thread::current;
+
+        pub(crate) fn park_timeout(_: std::time::Duration) {
+            loom::thread::park();
+        }
+    }
 }
 
 #[path = "../src/parker.rs"]
@@ -30,7 +41,7 @@ fn model(f: impl Fn() + Send + Sync + 'static) {
 #[test]
 fn who_is_woken_sees_why() {
     model(|| {
-        let parker = Parker::new();
+        let parker = Parker::new(None);
         let value = Arc::new(AtomicUsize::new(0));
         let (waker, set) = (Arc::clone(&parker), Arc::clone(&value));
         thread::spawn(move || {
@@ -46,7 +57,7 @@ fn who_is_woken_sees_why() {
 #[test]
 fn no_wake_up_is_lost() {
     model(|| {
-        let parker = Parker::new();
+        let parker = Parker::new(None);
         let done = Arc::new(AtomicUsize::new(0));
         for _ in 0..2 {
             let (waker, done) = (Arc::clone(&parker), Arc::clone(&done));
@@ -65,7 +76,7 @@ fn no_wake_up_is_lost() {
 #[test]
 fn no_wake_up_is_lost_when_others_park_the_thread_as_well() {
     model(|| {
-        let (outer, inner) = (Parker::new(), Parker::new());
+        let (outer, inner) = (Parker::new(None), Parker::new(None));
         let (wakes_outer, wakes_inner) = (Arc::clone(&outer), Arc::clone(&inner));
         thread::spawn(move || {
             wakes_outer.wake();
@@ -80,7 +91,7 @@ fn no_wake_up_is_lost_when_others_park_the_thread_as_well() {
 #[test]
 fn an_interrupt_is_found_whenever_it_comes() {
     model(|| {
-        let parker = Parker::new();
+        let parker = Parker::new(None);
         let over = Arc::new(AtomicBool::new(false));
         let waiting = Arc::new(Mutex::new(vec![thread::current()]));
         let (set, threads) = (Arc::clone(&over), Arc::clone(&waiting));
@@ -104,7 +115,7 @@ fn an_interrupt_is_found_whenever_it_comes() {
 #[test]
 fn forgotten_is_only_said_if_nobody_will_wake_it() {
     model(|| {
-        let parker = Parker::new();
+        let parker = Parker::new(None);
         let woken = Arc::new(AtomicBool::new(false));
         let (waker, will_wake) = (Arc::clone(&parker), Arc::clone(&woken));
         thread::spawn(move || {

@@ -47,6 +47,7 @@ pub mod time {
 
 /// What `parker.rs` is made of.
 mod primitives {
+    pub(crate) use crate::stuck::TICK;
     pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic::{AtomicBool, Ordering, fence};
     pub(crate) use std::thread::{self, Thread};

@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use tokio::runtime::*;
+use tokio::task::JoinHandle;
 
-use crate::paused::{Clock, Paused};
+use crate::paused::Clock;
 use crate::session::{self, Ends};
 use crate::wait;
 use crate::watch::{self, Kind};
@@ -37,13 +38,13 @@ const MIN_WORKERS: usize = 2;
 /// ```
 #[derive(Debug)]
 pub struct Runtime {
-    /// Taken out when dropped, since the right way to shut down depends on where that happens.
-    inner: Option<Arc<tokio::runtime::Runtime>>,
-    handle: Handle,
-    /// The nested waits of its tasks.
-    ends: Arc<Ends>,
+    /// Taken out when dropped, since the right way to shut down depends on where that happens. There is
+    /// none if time was paused from the start.
+    real: Option<tokio::runtime::Runtime>,
     /// If it is a current-thread runtime.
     clock: Option<Arc<Clock>>,
+    /// The nested waits of its tasks.
+    ends: Arc<Ends>,
 }
 
 impl Runtime {
@@ -68,36 +69,30 @@ impl Runtime {
     /// foreground and [`interrupt`](crate::interrupt) is called.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        wait::block_on(&self.handle, self.clock.as_ref(), future)
+        wait::block_on(self.handle(), self.clock.as_ref(), future)
     }
 
     /// A handle that may be cloned and sent anywhere.
     pub fn handle(&self) -> &Handle {
-        self.paused().map_or(&self.handle, |paused| &paused.handle)
+        Handle::of(self.deref().handle())
     }
 
     /// See [`tokio::runtime::Runtime::spawn`].
     #[track_caller]
-    pub fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
+        F: Future<Output: Send + 'static> + Send + 'static,
     {
         self.handle().spawn(future)
     }
 
     /// See [`tokio::runtime::Runtime::spawn_blocking`].
     #[track_caller]
-    pub fn spawn_blocking<F, R>(&self, f: F) -> tokio::task::JoinHandle<R>
+    pub fn spawn_blocking<F, R: Send + 'static>(&self, f: F) -> JoinHandle<R>
     where
         F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
     {
         self.handle().spawn_blocking(f)
-    }
-
-    fn paused(&self) -> Option<&Paused> {
-        self.clock.as_ref()?.paused.get()
     }
 
     /// Shuts down and waits at most `duration` for blocking work, as
@@ -111,14 +106,19 @@ impl Runtime {
         self.end(tokio::runtime::Runtime::shutdown_background);
     }
 
+    /// By `how` if this thread can wait for it, in the background if not.
     fn end(&mut self, how: impl FnOnce(tokio::runtime::Runtime) + Copy + Send + 'static) {
         self.ends.end();
         let clock = self.clock.take().and_then(Arc::into_inner);
-        let paused = clock.and_then(|clock| clock.paused.into_inner());
-        // One and the same if it was paused from the start.
-        for runtime in [paused.map(|paused| paused.runtime), self.inner.take()] {
-            if let Some(runtime) = runtime.and_then(Arc::into_inner) {
-                shut_down(runtime, &self.ends, how);
+        let paused = clock.and_then(|clock| Arc::into_inner(clock.paused.into_inner()?));
+        for runtime in [paused, self.real.take()].into_iter().flatten() {
+            match self.ends.are_here() || session::is_interrupted() {
+                true => runtime.shutdown_background(),
+                false if session::is_foreground() => wait::while_elsewhere(move || how(runtime)),
+                false => wait::make_room(|has_room| match has_room {
+                    true => how(runtime),
+                    false => runtime.shutdown_background(),
+                }),
             }
         }
     }
@@ -133,30 +133,13 @@ impl Drop for Runtime {
     }
 }
 
-/// Ends `runtime` by `how` if this thread can wait for it, in the background if not.
-fn shut_down(
-    runtime: tokio::runtime::Runtime,
-    ends: &Arc<Ends>,
-    how: impl FnOnce(tokio::runtime::Runtime) + Send + 'static,
-) {
-    if ends.are_here() || session::is_interrupted() {
-        return runtime.shutdown_background();
-    }
-    if session::is_foreground() {
-        return wait::while_elsewhere(move || how(runtime));
-    }
-    wait::make_room(|room| match room {
-        wait::Room::Made => how(runtime),
-        wait::Room::Refused => runtime.shutdown_background(),
-    });
-}
-
 impl Deref for Runtime {
     type Target = tokio::runtime::Runtime;
 
     fn deref(&self) -> &Self::Target {
-        let inner = || self.inner.as_ref().expect("it has not been dropped");
-        self.paused().map_or_else(inner, |paused| &paused.runtime)
+        let paused = self.clock.as_ref().and_then(|clock| clock.paused.get());
+        let runtime = paused.map(Arc::as_ref).or(self.real.as_ref());
+        runtime.expect("it has not been dropped")
     }
 }
 
@@ -170,9 +153,15 @@ impl Deref for Runtime {
 /// assert_eq!(n, 42);
 /// ```
 #[derive(Clone, Debug)]
+#[repr(transparent)]
 pub struct Handle(tokio::runtime::Handle);
 
 impl Handle {
+    fn of(handle: &tokio::runtime::Handle) -> &Handle {
+        // SAFETY: in memory there is no difference.
+        unsafe { &*std::ptr::from_ref(handle).cast() }
+    }
+
     /// The runtime of the calling thread or, on a thread without one, the ambient runtime.
     ///
     /// # Panics
@@ -198,20 +187,18 @@ impl Handle {
 
     /// See [`tokio::runtime::Handle::spawn`].
     #[track_caller]
-    pub fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
+        F: Future<Output: Send + 'static> + Send + 'static,
     {
         self.0.spawn(watch::wrap(Kind::Task, future))
     }
 
     /// See [`tokio::runtime::Handle::spawn_blocking`].
     #[track_caller]
-    pub fn spawn_blocking<F, R>(&self, f: F) -> tokio::task::JoinHandle<R>
+    pub fn spawn_blocking<F, R: Send + 'static>(&self, f: F) -> JoinHandle<R>
     where
         F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
     {
         match watch::wrap_blocking(f) {
             Ok(f) => self.0.spawn_blocking(f),
@@ -240,9 +227,6 @@ impl From<Handle> for tokio::runtime::Handle {
     }
 }
 
-/// What to call on each new thread.
-type OnThreadStart = Arc<dyn Fn() + Send + Sync>;
-
 /// [`tokio::runtime::Builder`] for a [`Runtime`] that nests.
 ///
 /// Two defaults differ: more blocking threads (each nested `block_on` in a task needs one), and
@@ -262,17 +246,16 @@ pub struct Builder {
     one_worker: bool,
     start_paused: bool,
     /// Kept here, since tokio holds one callback and we need one as well.
-    on_thread_start: Option<OnThreadStart>,
+    on_thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Builder {
     fn new(one_worker: bool) -> Builder {
         let mut inner = tokio::runtime::Builder::new_multi_thread();
         inner.max_blocking_threads(MAX_BLOCKING_THREADS);
-        if one_worker {
-            inner.worker_threads(1);
-        } else if std::thread::available_parallelism().map_or(1, usize::from) < MIN_WORKERS {
-            inner.worker_threads(MIN_WORKERS);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if one_worker || cores < MIN_WORKERS {
+            inner.worker_threads(if one_worker { 1 } else { MIN_WORKERS });
         }
         Builder {
             inner,
@@ -330,36 +313,27 @@ impl Builder {
     /// When it refuses the first of the threads: tokio panics, too; as it does when time is to be paused
     /// in a multi-thread runtime.
     pub fn build(&mut self) -> io::Result<Runtime> {
-        let ends = Ends::new(false);
-        let inner = match self.start_paused && self.one_worker {
-            true => self.paused.start_paused(true),
-            false => self.inner.start_paused(self.start_paused),
-        };
+        let ends = Arc::<Ends>::default();
         let (user, joined) = (self.on_thread_start.clone(), Arc::clone(&ends));
-        inner.on_thread_start(move || {
-            joined.join();
-            if let Some(user) = &user {
-                user();
-            }
-        });
-        let inner = Paused::from(inner.build()?);
-        let handle = inner.handle.clone();
-        let runtime = Arc::clone(&inner.runtime);
-        let paused = match self.start_paused {
-            true => OnceLock::from(inner),
-            false => OnceLock::new(),
+        let start_paused = self.start_paused;
+        let build = move |builder: &mut tokio::runtime::Builder| {
+            builder.start_paused(start_paused).on_thread_start(move || {
+                joined.join();
+                user.iter().for_each(|user| user());
+            });
+            builder.build()
+        };
+        let (real, paused) = match start_paused && self.one_worker {
+            true => (None, OnceLock::from(Arc::new(build(&mut self.paused)?))),
+            false => (Some(build(&mut self.inner)?), OnceLock::new()),
         };
         let clock = Clock {
-            before: (!self.start_paused).then(|| runtime.handle().clone()),
             paused,
+            real: real.as_ref().map(|real| real.handle().clone()),
             ends: Arc::clone(&ends),
         };
-        Ok(Runtime {
-            inner: Some(runtime),
-            handle,
-            ends,
-            clock: self.one_worker.then(|| Arc::new(clock)),
-        })
+        let clock = self.one_worker.then(|| Arc::new(clock));
+        Ok(Runtime { real, clock, ends })
     }
 }
 

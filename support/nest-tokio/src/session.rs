@@ -1,8 +1,8 @@
 //! What makes the cells of a notebook one session: a runtime that is always there, a foreground
 //! thread on which they run, and an interrupt that ends what it waits for and nothing else.
 
-use std::cell::RefCell;
-use std::io::{self, Write};
+use std::cell::{Cell, RefCell};
+use std::io::{Write, stderr};
 use std::panic::{catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,10 +22,9 @@ const REACTION: Duration = Duration::from_millis(300);
 /// When the operating system refuses the threads or the I/O driver. It is tried again the next time.
 pub(crate) fn ambient() -> &'static Handle {
     static AMBIENT: OnceLock<Runtime> = OnceLock::new();
-    let start = || {
-        Runtime::new().unwrap_or_else(|error| {
-            panic!("后台的运行时启动不了：{error}。关掉一些程序或别的内核，再试一次")
-        })
+    let start = || match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => panic!("后台的运行时启动不了：{error}。关掉一些程序或别的内核，再试一次"),
     };
     let ambient = AMBIENT.get_or_init(start).handle();
     let has_none =
@@ -58,7 +57,7 @@ pub(crate) fn ambient() -> &'static Handle {
 pub struct Interrupted;
 
 /// Waits that end together: the foreground's, or those on the threads of a runtime.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Ends {
     /// Whether there will be other waits when these have ended.
     foreground: bool,
@@ -67,32 +66,33 @@ pub(crate) struct Ends {
     waiting: Mutex<Vec<Thread>>,
 }
 
-static FOREGROUND: LazyLock<Arc<Ends>> = LazyLock::new(|| Ends::new(true));
+static FOREGROUND: LazyLock<Arc<Ends>> = LazyLock::new(|| {
+    Arc::new(Ends {
+        foreground: true,
+        ..Ends::default()
+    })
+});
 
 thread_local! {
     /// Those to which the waits of this thread belong.
     static ENDS: RefCell<Option<Arc<Ends>>> = const { RefCell::new(None) };
+    /// How many waits are on this thread's stack.
+    pub(crate) static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Ends {
-    pub(crate) fn new(foreground: bool) -> Arc<Ends> {
-        Arc::new(Ends {
-            foreground,
-            over: AtomicBool::new(false),
-            waiting: Mutex::default(),
-        })
-    }
-
     /// From now on the waits of this thread are among them.
     pub(crate) fn join(self: &Arc<Self>) {
         ENDS.set(Some(Arc::clone(self)));
     }
 
-    pub(crate) fn are_here(self: &Arc<Self>) -> bool {
-        let is_this = |ends: &Arc<Ends>| Arc::ptr_eq(self, ends);
+    fn here() -> Option<Arc<Ends>> {
         // A thread that ends, and drops a runtime that it kept for itself, is none of ours any more.
-        ENDS.try_with(|ends| ends.borrow().as_ref().is_some_and(is_this))
-            .unwrap_or(false)
+        ENDS.try_with(|ends| ends.borrow().clone()).ok().flatten()
+    }
+
+    pub(crate) fn are_here(self: &Arc<Self>) -> bool {
+        Ends::here().is_some_and(|here| Arc::ptr_eq(self, &here))
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Thread>> {
@@ -103,7 +103,6 @@ impl Ends {
     fn go_on_if_idle(&self, waiting: &[Thread]) {
         if self.foreground && waiting.is_empty() && !thread::panicking() {
             self.over.store(false, Ordering::Release);
-            ANNOUNCE.store(false, Ordering::Release);
         }
     }
 
@@ -113,16 +112,12 @@ impl Ends {
         if self.foreground && waiting.is_empty() {
             return false;
         }
-        let announce = self.foreground && ANNOUNCES.load(Ordering::Acquire);
-        ANNOUNCE.fetch_or(announce, Ordering::AcqRel);
         self.over.store(true, Ordering::Release);
         waiting.iter().for_each(Thread::unpark);
         !waiting.is_empty()
     }
 }
 
-/// Whether to say so when it does.
-static ANNOUNCE: AtomicBool = AtomicBool::new(false);
 /// Whether interrupts are announced at all: in a kernel that has no way of its own to show them.
 static ANNOUNCES: AtomicBool = AtomicBool::new(false);
 
@@ -178,31 +173,31 @@ pub fn interrupt() -> bool {
     FOREGROUND.end()
 }
 
-/// A wait of this thread, and what may end it.
-pub(crate) struct Waiting(Option<Arc<Ends>>);
+/// A wait on this thread's stack, and what may end it.
+pub(crate) struct Waiting {
+    ends: Option<Arc<Ends>>,
+    /// Whether something waits for this wait to end.
+    pub(crate) is_nested: bool,
+}
 
 impl Waiting {
     pub(crate) fn enter() -> Waiting {
-        let ends = ENDS.try_with(|ends| ends.borrow().clone()).unwrap_or(None);
+        let is_nested = DEPTH.replace(DEPTH.get() + 1) > 0 || tokio::task::try_id().is_some();
+        let ends = Ends::here();
         if let Some(ends) = &ends {
             let mut waiting = ends.waiting();
             ends.go_on_if_idle(&waiting);
             waiting.push(thread::current());
         }
-        Waiting(ends)
+        Waiting { ends, is_nested }
+    }
+
+    pub(crate) fn is_foreground(&self) -> bool {
+        matches!(&self.ends, Some(ends) if ends.foreground)
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        let ends = self.0.as_ref();
-        ends.is_some_and(|ends| ends.over.load(Ordering::Acquire))
-    }
-
-    /// Unwinds if it is the foreground's and over. One in a task whose runtime is being dropped may
-    /// be a destructor's, which cleans up: if that is ready at once, well.
-    pub(crate) fn unwind_if_interrupted(&self) {
-        if self.0.as_ref().is_some_and(|ends| ends.foreground) {
-            self.unwind_if_over();
-        }
+        matches!(&self.ends, Some(ends) if ends.over.load(Ordering::Acquire))
     }
 
     pub(crate) fn unwind_if_over(&self) {
@@ -210,9 +205,9 @@ impl Waiting {
         if !self.is_over() || thread::panicking() {
             return;
         }
-        if self.0.as_ref().is_some_and(|ends| ends.foreground) {
+        if self.is_foreground() {
             // Here and not in the thread that interrupts: the cell's output ends with it.
-            if ANNOUNCE.swap(false, Ordering::AcqRel) {
+            if ANNOUNCES.load(Ordering::Acquire) {
                 say("[已中断] 此单元格的等待已取消；变量和后台任务都还在。");
             }
             UNWOUND.fetch_add(1, Ordering::AcqRel);
@@ -223,7 +218,8 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let Some(ends) = &self.0 else { return };
+        DEPTH.set(DEPTH.get() - 1);
+        let Some(ends) = &self.ends else { return };
         let mut waiting = ends.waiting();
         let this = thread::current().id();
         if let Some(last) = waiting.iter().rposition(|thread| thread.id() == this) {
@@ -246,64 +242,55 @@ extern "C" fn on_load() {
     ANNOUNCES.store(true, Ordering::Release);
     attempt(listen_for_interrupts, "SIGINT 中断不了单元格");
     attempt(
-        || {
-            become_foreground();
-            Ok(())
-        },
+        become_foreground,
         "现在还不能在 .await 之外使用 spawn 和 sleep",
     );
 }
 
 /// Does `start` or says what is missing without it.
 ///
-/// A panic ends here, too: with one tokio says that there are no threads or file descriptors, and
-/// one that left the function which runs when the library is loaded would abort the process.
-fn attempt(start: fn() -> io::Result<()>, missing: &str) {
-    let why = match catch_unwind(start) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "原因见上".to_owned(),
-    };
-    say(&format!(
-        "[nest-tokio] 系统给不出线程或文件描述符（{why}）：{missing}。请关掉一些程序或别的内核，再重启这个内核。"
-    ));
+/// A panic ends here: with one tokio says that there are no threads or file descriptors, and one that
+/// left the function which runs when the library is loaded would abort the process.
+fn attempt(start: fn(), missing: &str) {
+    if catch_unwind(start).is_err() {
+        say(&format!(
+            "[nest-tokio] 系统给不出线程或文件描述符（原因见上）：{missing}。请关掉一些程序或别的内核，再重启这个内核。"
+        ));
+    }
 }
 
 /// Prints a line on stderr. Whoever reads it may be gone, which is no reason to panic.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(stderr(), "{line}");
 }
+
+const NOTHING_WAITS: &str = "[未能中断] 没有单元格在 await：它空闲着，正在编译，或者在执行不会让出线程的代码；最后一种只能重启内核。";
+const DOES_NOT_YIELD: &str = "[等待中断] 此单元格正在执行不会让出线程的代码，到它的下一个 .await 才会停下；等不及就只能重启内核。";
 
 /// Starts the thread that interrupts, with a runtime of its own, so that tasks which hog the
 /// ambient one do no harm.
-fn listen_for_interrupts() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let signals = {
-        let _context = runtime.enter();
-        signal(SignalKind::interrupt())?
-    };
-    thread::Builder::new()
-        .name("nest-tokio-interrupt".into())
-        .spawn(move || runtime.block_on(interrupt_on(signals)))?;
-    Ok(())
+fn listen_for_interrupts() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build().expect("an I/O driver");
+    let signals = runtime.block_on(async { signal(SignalKind::interrupt()) });
+    let listen = interrupt_on(signals.expect("a handler of signals"));
+    let thread = thread::Builder::new().name("nest-tokio-interrupt".into());
+    let thread = thread.spawn(move || runtime.block_on(listen));
+    thread.expect("a thread that interrupts");
 }
 
 async fn interrupt_on(mut signals: Signal) {
     while signals.recv().await.is_some() {
+        let before = interruptions();
         if !interrupt() {
-            say(
-                "[未能中断] 没有单元格在 await：它空闲着，正在编译，或者在执行不会让出线程的代码；最后一种只能重启内核。",
-            );
+            say(NOTHING_WAITS);
             continue;
         }
         // It stops where it next awaits, which may be never.
         tokio::time::sleep(REACTION).await;
-        if ANNOUNCE.load(Ordering::Acquire) {
-            say(
-                "[等待中断] 此单元格正在执行不会让出线程的代码，到它的下一个 .await 才会停下；等不及就只能重启内核。",
-            );
+        let is_over = FOREGROUND.over.load(Ordering::Acquire);
+        if ANNOUNCES.load(Ordering::Acquire) && is_over && interruptions() == before {
+            say(DOES_NOT_YIELD);
         }
     }
 }

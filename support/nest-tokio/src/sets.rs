@@ -12,6 +12,28 @@ use crate::runtime::Handle;
 use crate::wait;
 use crate::watch::{self, Kind};
 
+/// Ours passes for tokio's where a reference is taken, and looks like it.
+macro_rules! passes_for_tokios {
+    ($set:ident$(<$t:ident>)?) => {
+        impl$(<$t>)? Deref for $set$(<$t>)? {
+            type Target = tokio::task::$set$(<$t>)?;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+
+        impl$(<$t>)? fmt::Debug for $set$(<$t>)? {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+passes_for_tokios!(JoinSet<T>);
+passes_for_tokios!(LocalSet);
+
 /// [`tokio::task::JoinSet`]; like [`spawn`](crate::spawn) it falls back on the ambient runtime.
 ///
 /// Methods that are not listed here are tokio's, reached by dereferencing.
@@ -24,54 +46,20 @@ impl<T> JoinSet<T> {
     }
 }
 
-/// Methods that say the same to tokio's set: those for futures, those for closures.
-macro_rules! spawns {
-    ($($name:ident($kind:ident $(, $on:ident: $where:ty)?) $($send:ident)?;)*) => {
-        $(
-            #[doc = concat!("See [`tokio::task::JoinSet::", stringify!($name), "`].")]
-            #[track_caller]
-            pub fn $name<F>(&mut self, task: F $(, $on: &$where)?) -> AbortHandle
-            where
-                F: Future<Output = T> $(+ $send)? + 'static,
-                $(T: $send,)?
-            {
-                spawns!(@ self.$name(watch::wrap(Kind::$kind, task)) $($on)?)
-            }
-        )*
-    };
-    (@ $set:ident.spawn($task:expr)) => { $set.0.spawn_on($task, &Handle::current()) };
-    (@ $set:ident.$name:ident($task:expr) $($on:ident)?) => { $set.0.$name($task $(, $on)?) };
-}
-
 impl<T: 'static> JoinSet<T> {
-    spawns! {
-        spawn(Task) Send;
-        spawn_on(Task, handle: tokio::runtime::Handle) Send;
-        spawn_local(Local);
-        spawn_local_on(Local, set: tokio::task::LocalSet);
+    /// See [`tokio::task::JoinSet::spawn_local`].
+    #[track_caller]
+    pub fn spawn_local<F: Future<Output = T> + 'static>(&mut self, task: F) -> AbortHandle {
+        self.0.spawn_local(watch::wrap(Kind::Local, task))
     }
 
-    /// See [`tokio::task::JoinSet::spawn_blocking`].
+    /// See [`tokio::task::JoinSet::spawn_local_on`].
     #[track_caller]
-    pub fn spawn_blocking<F>(&mut self, f: F) -> AbortHandle
+    pub fn spawn_local_on<F>(&mut self, task: F, set: &tokio::task::LocalSet) -> AbortHandle
     where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send,
+        F: Future<Output = T> + 'static,
     {
-        self.spawn_blocking_on(f, &Handle::current())
-    }
-
-    /// See [`tokio::task::JoinSet::spawn_blocking_on`].
-    #[track_caller]
-    pub fn spawn_blocking_on<F>(&mut self, f: F, handle: &tokio::runtime::Handle) -> AbortHandle
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send,
-    {
-        match watch::wrap_blocking(f) {
-            Ok(f) => self.0.spawn_blocking_on(f, handle),
-            Err(task) => self.0.spawn_on(task, handle),
-        }
+        self.0.spawn_local_on(watch::wrap(Kind::Local, task), set)
     }
 
     /// See [`tokio::task::JoinSet::join_all`].
@@ -83,11 +71,38 @@ impl<T: 'static> JoinSet<T> {
     }
 }
 
-impl<T> Deref for JoinSet<T> {
-    type Target = tokio::task::JoinSet<T>;
+impl<T: Send + 'static> JoinSet<T> {
+    /// See [`tokio::task::JoinSet::spawn`].
+    #[track_caller]
+    pub fn spawn<F: Future<Output = T> + Send + 'static>(&mut self, task: F) -> AbortHandle {
+        self.spawn_on(task, &Handle::current())
+    }
 
-    fn deref(&self) -> &Self::Target {
-        &self.0
+    /// See [`tokio::task::JoinSet::spawn_on`].
+    #[track_caller]
+    pub fn spawn_on<F>(&mut self, task: F, handle: &tokio::runtime::Handle) -> AbortHandle
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.0.spawn_on(watch::wrap(Kind::Task, task), handle)
+    }
+
+    /// See [`tokio::task::JoinSet::spawn_blocking`].
+    #[track_caller]
+    pub fn spawn_blocking<F: FnOnce() -> T + Send + 'static>(&mut self, f: F) -> AbortHandle {
+        self.spawn_blocking_on(f, &Handle::current())
+    }
+
+    /// See [`tokio::task::JoinSet::spawn_blocking_on`].
+    #[track_caller]
+    pub fn spawn_blocking_on<F>(&mut self, f: F, handle: &tokio::runtime::Handle) -> AbortHandle
+    where
+        F: FnOnce() -> T + Send + 'static,
+    {
+        match watch::wrap_blocking(f) {
+            Ok(f) => self.0.spawn_blocking_on(f, handle),
+            Err(task) => self.0.spawn_on(task, handle),
+        }
     }
 }
 
@@ -97,23 +112,13 @@ impl<T> DerefMut for JoinSet<T> {
     }
 }
 
-impl<T> fmt::Debug for JoinSet<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl<T> Default for JoinSet<T> {
     fn default() -> JoinSet<T> {
         JoinSet::new()
     }
 }
 
-impl<T, F> FromIterator<F> for JoinSet<T>
-where
-    F: Future<Output = T> + Send + 'static,
-    T: Send + 'static,
-{
+impl<T: Send + 'static, F: Future<Output = T> + Send + 'static> FromIterator<F> for JoinSet<T> {
     fn from_iter<I: IntoIterator<Item = F>>(tasks: I) -> JoinSet<T> {
         let mut set = JoinSet::new();
         set.extend(tasks);
@@ -121,11 +126,7 @@ where
     }
 }
 
-impl<T, F> Extend<F> for JoinSet<T>
-where
-    F: Future<Output = T> + Send + 'static,
-    T: Send + 'static,
-{
+impl<T: Send + 'static, F: Future<Output = T> + Send + 'static> Extend<F> for JoinSet<T> {
     fn extend<I: IntoIterator<Item = F>>(&mut self, tasks: I) {
         for task in tasks {
             self.spawn(task);
@@ -149,8 +150,7 @@ impl LocalSet {
     #[track_caller]
     pub fn spawn_local<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
     where
-        F: Future + 'static,
-        F::Output: 'static,
+        F: Future<Output: 'static> + 'static,
     {
         self.0.spawn_local(watch::wrap(Kind::Local, future))
     }
@@ -164,20 +164,6 @@ impl LocalSet {
             RuntimeFlavor::MultiThread => wait::block_on(handle, None, self.0.run_until(future)),
             _ => self.0.block_on(runtime, watch::wrap(Kind::BlockOn, future)),
         }
-    }
-}
-
-impl Deref for LocalSet {
-    type Target = tokio::task::LocalSet;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl fmt::Debug for LocalSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -6,6 +6,7 @@ pub use tokio::task::*;
 
 use crate::runtime::Handle;
 pub use crate::sets::{JoinSet, LocalSet};
+pub use crate::watch::yield_now;
 use crate::watch::{self, Kind};
 
 /// Starts `future` as a task of the current runtime or, on a thread without one, of the ambient
@@ -18,8 +19,7 @@ use crate::watch::{self, Kind};
 #[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
+    F: Future<Output: Send + 'static> + Send + 'static,
 {
     Handle::current().spawn(future)
 }
@@ -27,10 +27,9 @@ where
 /// Runs `f` on a thread where it may block: see [`tokio::task::spawn_blocking`]; like
 /// [`spawn`] it falls back on the ambient runtime.
 #[track_caller]
-pub fn spawn_blocking<F, R>(f: F) -> JoinHandle<R>
+pub fn spawn_blocking<F, R: Send + 'static>(f: F) -> JoinHandle<R>
 where
     F: FnOnce() -> R + Send + 'static,
-    R: Send + 'static,
 {
     Handle::current().spawn_blocking(f)
 }
@@ -39,14 +38,7 @@ where
 #[track_caller]
 pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
 where
-    F: Future + 'static,
-    F::Output: 'static,
+    F: Future<Output: 'static> + 'static,
 {
     tokio::task::spawn_local(watch::wrap(Kind::Local, future))
-}
-
-/// See [`tokio::task::yield_now`].
-pub async fn yield_now() {
-    watch::yields();
-    tokio::task::yield_now().await;
 }

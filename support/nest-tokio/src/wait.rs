@@ -12,45 +12,36 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Once};
 use std::task::{Context, Wake, Waker};
 use std::thread;
+use std::time::Instant;
 
-use tokio::runtime::RuntimeFlavor;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{block_in_place, coop};
 
 use crate::parker::Parker;
 use crate::paused::{self, Clock};
 use crate::session::{Waiting, ambient};
-use crate::stuck::{At, Here};
+use crate::stuck::{self, Here, PATIENCE, Place};
 use crate::watch::{self, Kind};
 
-/// Runs `future` on this thread in the context of `handle`, whose time is that of `clock`.
-///
-/// Only this shell depends on the future's type: what each cell of a notebook has to compile.
+/// What a thread waits for, whatever its type: cells compile as little as possible.
+pub(crate) type Work<'a> = Pin<&'a mut dyn Future<Output = ()>>;
+
+/// Runs `future` on this thread in the context of `on`, whose time is that of `clock`.
 #[track_caller]
-pub(crate) fn block_on<F: Future>(
-    handle: &tokio::runtime::Handle,
-    clock: Option<&Arc<Clock>>,
-    future: F,
-) -> F::Output {
+pub(crate) fn block_on<F: Future>(on: &Handle, clock: Option<&Arc<Clock>>, future: F) -> F::Output {
     let mut output = None;
     let future = watch::wrap(Kind::BlockOn, future);
-    {
-        let future = pin!(async { output = Some(future.await) });
-        drive(handle, clock, future, Location::caller());
-    }
+    let work = async { output = Some(future.await) };
+    drive(on, clock, pin!(work), Location::caller());
     output.expect("the future has come to its end")
 }
 
-fn drive(
-    handle: &tokio::runtime::Handle,
-    clock: Option<&Arc<Clock>>,
-    future: Pin<&mut dyn Future<Output = ()>>,
-    caller: &'static Location<'static>,
-) {
-    make_room(|room| {
+fn drive(handle: &Handle, clock: Option<&Arc<Clock>>, future: Work<'_>, caller: Place) {
+    make_room(|has_room| {
         // A current-thread runtime that is driven here stands still; the ambient one does not.
-        let stands = matches!(room, Room::Refused)
+        let stands = !has_room
             && handle.runtime_flavor() == RuntimeFlavor::CurrentThread
-            && tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == handle.id());
+            && Handle::try_current().is_ok_and(|here| here.id() == handle.id());
         let _context = match stands {
             true => ambient().enter(),
             false => handle.enter(),
@@ -62,26 +53,18 @@ fn drive(
     });
 }
 
-/// Whether the thread may now run code that tokio forbids inside of a runtime.
-pub(crate) enum Room {
-    /// It may; other tasks of its worker, if any, run elsewhere.
-    Made,
-    /// Tokio knows no way: a `LocalSet` or a current-thread runtime of tokio's own is being
-    /// driven here. Waiting is possible all the same, but what that drives stands still.
-    Refused,
-}
-
 thread_local! {
     /// Set while we ask tokio for room; it answers "no" by panicking.
     static ASKING: Cell<bool> = const { Cell::new(false) };
-    /// How many waits are below this one on the stack.
-    static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Runs `f` after handing the tasks of this thread's worker, if it is one, to another thread.
-pub(crate) fn make_room<R>(f: impl FnOnce(Room) -> R) -> R {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return f(Room::Made); // no runtime has ever heard of this thread
+/// Runs `f` after handing the tasks of this thread's worker, if it is one, to another thread; and tells
+/// it whether the thread may now do what tokio forbids inside of a runtime. If a `LocalSet` or a
+/// current-thread runtime of tokio's own is being driven here it may not: waiting is possible all the
+/// same, but what that drives stands still.
+pub(crate) fn make_room<R>(f: impl FnOnce(bool) -> R) -> R {
+    if Handle::try_current().is_err() {
+        return f(true); // no runtime has ever heard of this thread
     }
     hush_refusals();
     let mut f = Some(f);
@@ -89,13 +72,13 @@ pub(crate) fn make_room<R>(f: impl FnOnce(Room) -> R) -> R {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         block_in_place(|| {
             ASKING.set(false);
-            f.take().expect("called once")(Room::Made)
+            f.take().expect("called once")(true)
         })
     }));
     ASKING.set(false);
     match (outcome, f) {
         (Ok(value), _) => value,
-        (Err(_refusal), Some(f)) => f(Room::Refused),
+        (Err(_refusal), Some(f)) => f(false),
         (Err(panic), None) => resume_unwind(panic),
     }
 }
@@ -120,38 +103,38 @@ impl Wake for Parker {
     fn wake(self: Arc<Self>) {
         Parker::wake(&self);
     }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        Parker::wake(self);
-    }
 }
 
 /// Polls `future` to its end, parking in between.
 ///
 /// Without a cooperative budget: inside of a task that has used up its own, tokio's resources
 /// would answer "pending" for ever.
-pub(crate) fn wait_for(
-    future: Pin<&mut dyn Future<Output = ()>>,
-    caller: &'static Location<'static>,
-) {
+pub(crate) fn wait_for(future: Work<'_>, caller: Place) {
     let mut future = pin!(coop::unconstrained(future));
-    let nested = Nesting::enter();
     let waiting = Waiting::enter();
-    let parker = Parker::new();
+    let parker = Parker::new(None);
     let waker = Waker::from(Arc::clone(&parker));
     let mut context = Context::from_waker(&waker);
     let mut reported = false;
-    waiting.unwind_if_interrupted();
+    // Not in a task whose runtime is being dropped: this may be a destructor, which cleans up. If that
+    // is ready at once, well.
+    if waiting.is_foreground() {
+        waiting.unwind_if_over();
+    }
     while future.as_mut().poll(&mut context).is_pending() {
-        let here = || Here::enter(At::Wait, Some(caller));
-        let mut here = (nested.0 && !reported).then(here);
+        let _here = waiting.is_nested.then(|| Here::enter(None));
+        let since = Instant::now();
         parker.park(|| {
             waiting.unwind_if_over();
+            let is_stuck = waiting.is_nested && since.elapsed() >= PATIENCE;
             // Once it is `parker`, once `waker`.
-            if !reported && Parker::is_forgotten(&parker, 2) {
+            let wrong = match Parker::is_forgotten(&parker, 2) {
+                true => Some(stuck::FORGOTTEN),
+                false => is_stuck.then_some(stuck::NESTED),
+            };
+            if let Some(wrong) = wrong.filter(|_| !reported) {
                 reported = true;
-                report(caller);
-                here = None; // said
+                stuck::tell(Some(caller), wrong);
             }
             false
         });
@@ -161,7 +144,7 @@ pub(crate) fn wait_for(
 /// Has `work` done by another thread and waits for it, on the foreground until an interrupt.
 pub(crate) fn while_elsewhere(work: impl FnOnce() + Send + 'static) {
     let waiting = Waiting::enter();
-    let parker = Parker::new();
+    let parker = Parker::new(None);
     let done = Arc::clone(&parker);
     let thread = thread::Builder::new().spawn(move || {
         let _ = catch_unwind(AssertUnwindSafe(work));
@@ -170,39 +153,13 @@ pub(crate) fn while_elsewhere(work: impl FnOnce() + Send + 'static) {
     if thread.is_err() {
         return; // `work` has been dropped, which must do
     }
-    let _here = Here::enter(At::Drop, None);
+    let (since, mut reported) = (Instant::now(), false);
     parker.park(|| {
         waiting.unwind_if_over();
+        if !reported && since.elapsed() >= PATIENCE {
+            reported = true;
+            stuck::tell(None, stuck::DROP);
+        }
         waiting.is_over() // unwinding already: then it just ends
     });
-}
-
-/// Names a wait that cannot end.
-pub(crate) fn report(caller: &Location<'_>) {
-    let place = format!("{}:{}", caller.file(), caller.line());
-    eprintln!(
-        "[nest-tokio] {place} 的等待不会结束：没有谁还能唤醒这个 future（它没有登记 waker）。中断此单元格即可继续。"
-    );
-}
-
-/// How many waits are on this thread's stack.
-pub(crate) fn depth() -> usize {
-    DEPTH.get()
-}
-
-/// Counts the waits on this thread's stack. True: something waits for this wait to end.
-struct Nesting(bool);
-
-impl Nesting {
-    fn enter() -> Nesting {
-        let depth = DEPTH.get();
-        DEPTH.set(depth + 1);
-        Nesting(depth > 0 || tokio::task::try_id().is_some())
-    }
-}
-
-impl Drop for Nesting {
-    fn drop(&mut self) {
-        DEPTH.set(DEPTH.get() - 1);
-    }
 }

@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
-use crate::stuck::{At, Here};
+use crate::stuck::{Here, Place};
 
 /// What is being started.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +77,10 @@ pub fn has_yielded() -> bool {
     YIELDED.take()
 }
 
-pub(crate) fn yields() {
+/// See [`tokio::task::yield_now`].
+pub async fn yield_now() {
     YIELDED.set(true);
+    tokio::task::yield_now().await;
 }
 
 /// On this thread [`select!`](crate::select) begins with the branch that `choose` says, of so many;
@@ -98,26 +100,29 @@ pub(crate) struct Seen<F> {
     future: F,
     around: Option<Box<dyn Around>>,
     /// Where a task was started, which is named when it blocks its thread.
-    task: Option<&'static Location<'static>>,
+    task: Option<Place>,
 }
 
+/// `future`, which is made of an `F`, is about to be started.
 #[track_caller]
-fn around<F>(kind: Kind) -> Option<Box<dyn Around>> {
-    OBSERVER.get()?(&Start {
+fn see<F, T>(kind: Kind, future: T) -> Seen<T> {
+    let place = Location::caller();
+    let start = || Start {
         kind,
         name: std::any::type_name::<F>(),
         size: size_of::<F>(),
-        place: Location::caller(),
-    })
+        place,
+    };
+    Seen {
+        future,
+        around: OBSERVER.get().and_then(|observer| observer(&start())),
+        task: matches!(kind, Kind::Task | Kind::Local).then_some(place),
+    }
 }
 
 #[track_caller]
 pub(crate) fn wrap<F: Future>(kind: Kind, future: F) -> Seen<F> {
-    Seen {
-        future,
-        around: around::<F>(kind),
-        task: matches!(kind, Kind::Task | Kind::Local).then_some(Location::caller()),
-    }
+    see::<F, F>(kind, future)
 }
 
 /// The same for a closure: to be run on a thread for blocking work or, as `Err`, as a task.
@@ -125,15 +130,9 @@ pub(crate) fn wrap<F: Future>(kind: Kind, future: F) -> Seen<F> {
 pub(crate) fn wrap_blocking<R, F: FnOnce() -> R>(
     f: F,
 ) -> Result<impl FnOnce() -> R, Seen<impl Future<Output = R>>> {
-    let seen = Seen {
-        around: around::<F>(Kind::Blocking),
-        future: async move { f() },
-        task: None,
-    };
-    if seen
-        .around
-        .as_ref()
-        .is_some_and(|around| around.keeps_to_tasks())
+    let seen = see::<F, _>(Kind::Blocking, async move { f() });
+    if let Some(around) = &seen.around
+        && around.keeps_to_tasks()
     {
         return Err(seen);
     }
@@ -152,20 +151,17 @@ impl<F: Future> Future for Seen<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         // SAFETY: `future` is not moved out of the pinned value, in here and elsewhere.
         let this = unsafe { self.get_unchecked_mut() };
-        let _here = this.task.map(|place| Here::enter(At::Task, Some(place)));
+        let _here = this.task.map(|place| Here::enter(Some(place)));
         // SAFETY: as above.
         let mut future = unsafe { Pin::new_unchecked(&mut this.future) };
         let Some(around) = &mut this.around else {
             return future.poll(context);
         };
-        let mut output = Poll::Pending;
+        let mut output = None;
         let _ = around.poll(context, &mut |context| {
-            output = future.as_mut().poll(context);
-            match output {
-                Poll::Ready(_) => Poll::Ready(()),
-                Poll::Pending => Poll::Pending,
-            }
+            let polled = future.as_mut().poll(context);
+            polled.map(|value| output = Some(value))
         });
-        output
+        output.map_or(Poll::Pending, Poll::Ready)
     }
 }

@@ -196,6 +196,20 @@ fn a_cell_that_was_interrupted_in_a_drop_is_followed_by_others() {
     });
 }
 
+#[test]
+fn who_catches_an_interrupted_wait_in_paused_time_goes_on() {
+    let _turn = FOREGROUND.lock().unwrap_or_else(|error| error.into_inner());
+    let went_on = within(|| {
+        tokio::become_foreground();
+        paused().block_on(async {
+            // Runs once the nested wait has given the turn back.
+            tokio::spawn(async { drop(std::thread::spawn(|| while !tokio::interrupt() {})) });
+            catch_unwind(|| Handle::current().block_on(pending::<()>())).is_err()
+        })
+    });
+    assert!(went_on);
+}
+
 /// How a task ended whose runtime was dropped while it waited, nested.
 fn told(runtime: Runtime, end: impl FnOnce(Runtime) + Send + 'static) {
     within(move || {

@@ -340,6 +340,47 @@ fn time_is_not_paused_where_tokio_refuses() {
 }
 
 #[test]
+fn who_cannot_pause_is_told_where_he_can() {
+    let told = |panic: Box<dyn std::any::Any + Send>| {
+        let text = panic.downcast_ref::<&str>().unwrap();
+        assert!(
+            text.contains("先 pause 再 spawn，或者用 start_paused"),
+            "{text}"
+        );
+    };
+    within(move || {
+        let runtime = current_thread();
+        let in_a_task = runtime.spawn(async { pause() });
+        told(runtime.block_on(in_a_task).unwrap_err().into_panic());
+        let nested = || tokio::runtime::Handle::current().block_on(async { pause() });
+        told(runtime.block_on(async { std::panic::catch_unwind(nested).unwrap_err() }));
+    });
+}
+
+#[test]
+fn a_task_pauses_and_resumes_where_time_has_been_paused() {
+    within(|| {
+        let started = paused();
+        let late = current_thread();
+        late.block_on(async { pause() });
+        for runtime in [started, late] {
+            let task = runtime.spawn(async {
+                let start = Instant::now();
+                tokio::spawn(advance(HOUR)).await.unwrap();
+                assert_eq!(start.elapsed(), HOUR);
+                resume();
+                let real = std::time::Instant::now();
+                sleep(Duration::from_millis(20)).await;
+                assert!(real.elapsed() >= Duration::from_millis(20));
+                pause();
+                sleep(HOUR).await;
+            });
+            runtime.block_on(task).unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_builder_keeps_its_settings_in_paused_time() {
     let name = within(|| {
         let mut builder = tokio::runtime::Builder::new_current_thread();

@@ -239,6 +239,82 @@ fn in_a_kernel_the_main_thread_is_the_foreground() {
     assert_eq!(stderr, "");
 }
 
+/// Sends SIGINT to this process, and waits longer than what it interrupts is given to react.
+fn press_stop() {
+    // SAFETY: it has no conditions, and there is a handler.
+    assert_eq!(unsafe { libc::kill(libc::getpid(), libc::SIGINT) }, 0);
+    std::thread::sleep(Duration::from_millis(600));
+}
+
+#[test]
+fn where_a_kernel_has_no_front_an_interrupt_says_so_once() {
+    let stderr = stderr_with(&[IN_A_KERNEL], || {
+        tokio::become_foreground();
+        let (sender, stop) = mpsc::channel();
+        let cell = || {
+            tokio::runtime::Handle::current().block_on(async {
+                tokio::runtime::Handle::current().block_on(async {
+                    sender.send(std::thread::spawn(press_stop)).unwrap();
+                    std::future::pending::<()>().await
+                })
+            })
+        };
+        let unwound = catch_unwind(AssertUnwindSafe(cell)).unwrap_err();
+        assert!(unwound.is::<tokio::Interrupted>());
+        stop.recv().unwrap().join().unwrap();
+    });
+    let said: Vec<&str> = stderr
+        .lines()
+        .filter(|line| line.contains("中断]"))
+        .collect();
+    assert!(
+        said.len() == 1 && said[0].starts_with("[已中断]"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn an_interrupt_that_has_to_wait_says_so() {
+    let stderr = stderr_with(&[IN_A_KERNEL], || {
+        tokio::become_foreground();
+        let cell = || {
+            tokio::runtime::Handle::current().block_on(async {
+                press_stop();
+                tokio::task::yield_now().await
+            })
+        };
+        assert!(catch_unwind(cell).is_err());
+    });
+    let said: Vec<&str> = stderr.lines().collect();
+    assert_eq!(said.len(), 2, "{stderr}");
+    assert!(
+        said[0].starts_with("[等待中断]") && said[1].starts_with("[已中断]"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn an_interrupt_of_what_ends_by_itself_does_not_say_that_it_waits() {
+    let stderr = stderr_with(&[IN_A_KERNEL], || {
+        tokio::become_foreground();
+        tokio::runtime::Handle::current().block_on(async {
+            // SAFETY: it has no conditions, and there is a handler.
+            assert_eq!(unsafe { libc::kill(libc::getpid(), libc::SIGINT) }, 0);
+            std::thread::sleep(Duration::from_millis(100));
+        });
+        std::thread::sleep(Duration::from_millis(500));
+    });
+    // It may be heard too late, where there is a crowd at the processor.
+    let heard_late = stderr.starts_with("[未能中断]") && stderr.lines().count() == 1;
+    assert!(stderr.is_empty() || heard_late, "{stderr}");
+}
+
+#[test]
+fn an_interrupt_of_nothing_says_so() {
+    let stderr = stderr_with(&[IN_A_KERNEL], press_stop);
+    assert!(stderr.starts_with("[未能中断]"), "{stderr}");
+}
+
 #[test]
 fn without_threads_a_kernel_starts_all_the_same_and_says_what_is_missing() {
     let stderr = stderr_with(&[IN_A_KERNEL, NO_THREADS], || {

@@ -13,6 +13,7 @@
 //! | `explore.rs`, `explore/` | [`explore()`]: the order of tasks in which a program fails |
 //! | `step.rs` | [`step()`]: a future, poll by poll |
 //! | `observer.rs`, `polled.rs` | what is started, and which task a thread is at |
+//! | `descriptors.rs` | room for open files |
 //! | `place.rs` | places in code, as cell and line |
 //! | `screen.rs`, `ansi.rs` | the terminal in memory that indicatif draws on, and its colours |
 //! | `escape.rs`, `columns.rs` | text in HTML, and its width |
@@ -29,6 +30,7 @@ mod ansi;
 mod bundle;
 mod columns;
 mod connection;
+mod descriptors;
 mod display;
 mod escape;
 mod explore;

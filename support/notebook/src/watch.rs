@@ -11,6 +11,7 @@ use nest_tokio::task::coop;
 use nest_tokio::watch::{Around, Kind, Start, has_yielded};
 
 use crate::Timeline;
+use crate::descriptors;
 use crate::observer;
 use crate::polled::{self, Polled};
 use crate::timeline::{Bell, Name, Origin, Recorder, WeakTimeline};
@@ -46,6 +47,7 @@ use crate::timeline::{Bell, Name, Origin, Recorder, WeakTimeline};
 pub fn watch() -> Timeline {
     let timeline = Timeline::new();
     observer::install();
+    descriptors::make_room();
     *current() = Some(timeline.downgrade());
     WATCHING.store(true, Ordering::Release);
     cell::join(&timeline);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::axis::{Axis, Unit};
-use super::lints::{self, Lint};
+use super::lints::{self, Lint, Others};
 use super::record::{End, SEVERAL_THREADS, Task};
 use super::tree;
 use crate::columns::clip;
@@ -248,7 +248,7 @@ impl Picture {
             captions.extend(self.concurrency());
             // What blocks or never yields is named for it already, and told what to do.
             let is_told = self.tasks.iter().any(|task| {
-                let lints = lints::of(task, self.now);
+                let lints = lints::of(task, self.now, Others::default());
                 lints.contains(&Lint::Blocks) || lints.contains(&Lint::NeverYields)
             });
             captions.extend(self.longest_poll().filter(|_| !is_told));
@@ -304,8 +304,9 @@ impl Picture {
         }
         let mut found: HashMap<Lint, usize> = HashMap::new();
         let mut sentences = Vec::new();
+        let others = Others::of(&self.tasks);
         for task in &self.tasks {
-            for lint in lints::of(task, self.now) {
+            for lint in lints::of(task, self.now, others) {
                 let count = found.entry(lint).or_default();
                 *count += 1;
                 if *count <= MOST_NAMES {

@@ -9,6 +9,7 @@ use super::figures::BLOCKING;
 use super::record::Task;
 use crate::columns::clip;
 use crate::place;
+use crate::polled;
 
 /// A future this large is worth a word: each move copies it.
 const HUGE: usize = 16 * 1024;
@@ -36,8 +37,32 @@ pub(crate) enum Lint {
     NeverPolled,
 }
 
+/// What all tasks show together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Others {
+    /// One has the thread, or is about to: who was never polled may just be next.
+    pub(crate) are_busy: bool,
+    /// One in a `LocalSet` has been polled: somebody drives it.
+    pub(crate) run_local: bool,
+}
+
+impl Others {
+    pub(crate) fn of(tasks: &[Task]) -> Others {
+        let mut others = Others::default();
+        for task in tasks {
+            let Some(origin) = task.origin else { continue };
+            // Not the one that asks.
+            let is_polled = task.in_poll && Some(origin.number) != polled::current();
+            let is_task = matches!(origin.kind, Kind::Task | Kind::Local);
+            others.are_busy |= is_task && (is_polled || task.end.is_none() && task.woken.is_some());
+            others.run_local |= origin.kind == Kind::Local && task.polls > 0;
+        }
+        others
+    }
+}
+
 /// What is wrong with this task, `now`.
-pub(crate) fn of(task: &Task, now: u64) -> Vec<Lint> {
+pub(crate) fn of(task: &Task, now: u64, others: Others) -> Vec<Lint> {
     let Some(origin) = task.origin else {
         return Vec::new(); // tracked by hand: any future, in any place
     };
@@ -52,7 +77,7 @@ pub(crate) fn of(task: &Task, now: u64) -> Vec<Lint> {
         lints.push(Lint::NeverYields);
     }
     let (wakes, own) = task.wake_counts;
-    if own >= MANY && own * 10 >= wakes * 9 && task.busy() / task.polls.max(1) < NOTHING {
+    if own >= MANY && own * 10 >= wakes * 9 && usual_poll(task) < NOTHING {
         lints.push(Lint::Circles);
     }
     let waits = task.end.is_none() && task.polls > 0 && !task.in_poll && task.woken.is_none();
@@ -62,11 +87,29 @@ pub(crate) fn of(task: &Task, now: u64) -> Vec<Lint> {
     if origin.size >= HUGE {
         lints.push(Lint::Huge);
     }
-    let is_forgotten = now.saturating_sub(task.created) >= FORGOTTEN;
-    if is_task && task.polls == 0 && task.end.is_none() && is_forgotten {
+    let is_never_polled = match task.end {
+        None => now.saturating_sub(task.created) >= FORGOTTEN && !others.are_busy,
+        // With a set that nobody ever drove. Other tasks are cancelled on purpose, too.
+        Some(_) => origin.kind == Kind::Local && !others.run_local,
+    };
+    if is_task && task.polls == 0 && is_never_polled {
         lints.push(Lint::NeverPolled);
     }
     lints
+}
+
+/// How long most of its polls are at most, in nanoseconds: a few may have had to wait for a processor.
+fn usual_poll(task: &Task) -> u64 {
+    let mut lengths: Vec<u64> = task
+        .spans
+        .iter()
+        .map(|span| span.busy / span.polls.max(1))
+        .collect();
+    let middle = lengths.len() / 2;
+    match lengths.is_empty() {
+        true => 0,
+        false => *lengths.select_nth_unstable(middle).1,
+    }
 }
 
 impl Lint {
@@ -172,7 +215,7 @@ mod tests {
     fn each_mistake_has_its_lint_and_nothing_else_has_one() {
         let kind = |task: &mut Task, kind| task.origin.as_mut().unwrap().kind = kind;
         let size = |task: &mut Task, size| task.origin.as_mut().unwrap().size = size;
-        let table: [(&str, Task, &[Lint]); 20] = [
+        let table: [(&str, Task, &[Lint]); 22] = [
             ("healthy", healthy(), &[]),
             (
                 "blocks",
@@ -240,6 +283,16 @@ mod tests {
                 &[],
             ),
             (
+                "wakes itself, and had to stand in line once",
+                with(|task| {
+                    task.wake_counts = (1_000, 1_000);
+                    let usual = task.spans[0];
+                    task.spans = vec![usual; 3];
+                    long(task, 30 * MS);
+                }),
+                &[Lint::Circles],
+            ),
+            (
                 "nobody holds its waker",
                 with(|task| task.holders = Some(0)),
                 &[Lint::LostWaker],
@@ -288,6 +341,16 @@ mod tests {
                 &[],
             ),
             (
+                "dropped with a set that nobody drove",
+                with(|task| {
+                    task.spans.clear();
+                    task.polls = 0;
+                    task.end = Some((MS, End::Cancelled));
+                    kind(task, Kind::Local);
+                }),
+                &[Lint::NeverPolled],
+            ),
+            (
                 "tracked by hand",
                 with(|task| {
                     task.origin = None;
@@ -296,17 +359,44 @@ mod tests {
                 &[],
             ),
         ];
+        let alone = Others::default();
         for (what, task, expected) in table {
-            assert_eq!(of(&task, 400 * MS), expected, "{what}");
+            assert_eq!(of(&task, 400 * MS, alone), expected, "{what}");
             for lint in expected {
                 let sentence = lint.sentence(&task, |time| format!("{time} ns"));
                 assert!(sentence.starts_with("“fetch”"), "{sentence}");
             }
         }
-        let young = with(|task| {
-            task.spans.clear();
-            task.polls = 0;
+    }
+
+    #[test]
+    fn who_is_about_to_be_polled_is_not_forgotten() {
+        let unpolled = |kind, end| {
+            with(|task| {
+                task.spans.clear();
+                task.polls = 0;
+                task.end = end;
+                task.origin.as_mut().unwrap().kind = kind;
+            })
+        };
+        let spawned = unpolled(Kind::Task, None);
+        let among = |others: &[Task]| of(&spawned, 400 * MS, Others::of(others));
+        assert_eq!(among(&[healthy()]), [Lint::NeverPolled]);
+        assert_eq!(of(&spawned, 299 * MS, Others::default()), [], "is young");
+        assert_eq!(among(&[with(|task| task.in_poll = true)]), []);
+        let woken = Wake {
+            time: 0,
+            cause: Cause::Driver,
+        };
+        assert_eq!(among(&[with(|task| task.woken = Some(woken))]), []);
+        let cell = with(|task| {
+            task.in_poll = true;
+            task.origin.as_mut().unwrap().kind = Kind::BlockOn;
         });
-        assert_eq!(of(&young, 299 * MS), []);
+        assert_eq!(among(&[cell]), [Lint::NeverPolled]);
+
+        let dropped = unpolled(Kind::Local, Some((MS, End::Cancelled)));
+        let driven = with(|task| task.origin.as_mut().unwrap().kind = Kind::Local);
+        assert_eq!(of(&dropped, 400 * MS, Others::of(&[driven])), []);
     }
 }

@@ -1,8 +1,10 @@
 //! What a thread did in a long poll: calculate, wait, or stand in line for a processor.
 //!
-//! Only the last is nobody's fault, and it is common where many share a computer. To ask the system for
-//! all of this takes a microsecond or two, so it is done at most some hundred times a second, and at
-//! the end of long polls.
+//! Only the last is nobody's fault, and it is common where many share a computer. Nor is it anybody's
+//! if the thread neither ran nor let go of its processor: then the computer is a guest of another one,
+//! which had something else to do. Or if it waited for its own code to be read from a disk. To ask the
+//! system for all of this takes two microseconds or three, so it is done at most some hundred times a
+//! second, and at the end of long polls.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -13,6 +15,8 @@ use std::time::Duration;
 /// How old the last answer may be when a poll begins, in ticks of the fastest processors and at most.
 const OLD: u64 = 4_000_000;
 pub(super) const AGE: Duration = Duration::from_millis(4);
+/// How long a disk may take to read what a thread has touched.
+const READING: Duration = Duration::from_millis(10);
 
 thread_local! {
     /// When this thread was last asked, in ticks.
@@ -32,10 +36,17 @@ struct Thread {
 struct Times {
     used: Duration,
     in_line: Duration,
+    /// How often it has let go of its processor.
+    let_go: u32,
+    /// How often it has touched memory that had to be read from a disk.
+    faults: u32,
 }
 
-/// What a poll did with its time. What is missing it stood in line.
+/// What a poll did with its time.
+#[derive(Debug, PartialEq)]
 pub(super) struct Spent {
+    /// How long it would have taken, had it not had to stand in line.
+    pub(super) own: Duration,
     pub(super) calculating: Duration,
     pub(super) waiting: Duration,
 }
@@ -68,11 +79,21 @@ pub(super) fn end(lasted: Duration) -> Spent {
             (thread.before, thread.times())
         })
         .unwrap_or_default();
-    let calculating = now.used.saturating_sub(before.used).min(lasted);
-    let in_line = now.in_line.saturating_sub(before.in_line);
+    spent(before, now, lasted)
+}
+
+fn spent(before: Times, now: Times, lasted: Duration) -> Spent {
+    let own = lasted.saturating_sub(now.in_line.saturating_sub(before.in_line));
+    let calculating = now.used.saturating_sub(before.used).min(own);
+    let reading = READING * now.faults.saturating_sub(before.faults);
+    let waiting = match now.let_go > before.let_go {
+        true => (own - calculating).saturating_sub(reading),
+        false => Duration::ZERO,
+    };
     Spent {
+        own,
         calculating,
-        waiting: lasted.saturating_sub(calculating).saturating_sub(in_line),
+        waiting,
     }
 }
 
@@ -88,11 +109,23 @@ impl Thread {
                 .ok()
                 .map(Duration::from_nanos)
         });
+        let (let_go, faults) = let_go_and_faults();
         Times {
             used: used(),
             in_line: in_line.unwrap_or_default(),
+            let_go,
+            faults,
         }
     }
+}
+
+fn let_go_and_faults() -> (u32, u32) {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the system writes an `rusage` to where there is room for one.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
+    // SAFETY: it is made of numbers, which are zero if the call has failed.
+    let usage = unsafe { usage.assume_init() };
+    (usage.ru_nvcsw as u32, usage.ru_majflt as u32)
 }
 
 /// What this thread has used of a processor.
@@ -120,6 +153,24 @@ mod tests {
         f();
         let lasted = start.elapsed();
         (end(lasted), lasted)
+    }
+
+    #[test]
+    fn who_neither_runs_nor_lets_go_of_his_processor_does_not_wait() {
+        const MS: Duration = Duration::from_millis(1);
+        let before = Times::default();
+        let now = Times {
+            used: 2 * MS,
+            in_line: 5 * MS,
+            let_go: 1,
+            faults: 0,
+        };
+        let waiting = |now| super::spent(before, now, 27 * MS).waiting;
+        assert_eq!(waiting(now), 20 * MS);
+        assert_eq!(waiting(Times { let_go: 0, ..now }), Duration::ZERO);
+        assert_eq!(waiting(Times { faults: 1, ..now }), 10 * MS);
+        let own = super::spent(before, now, 27 * MS).own;
+        assert_eq!(own, 22 * MS);
     }
 
     #[test]

@@ -375,11 +375,15 @@ impl State {
     /// A poll was a long one, of so many nanoseconds.
     fn kept_thread(&mut self, span: Span, time: u64) {
         let spent = processor::end(Duration::from_nanos(time));
-        let long = Duration::from_nanos(BLOCKING) - processor::AGE;
+        let blocking = Duration::from_nanos(BLOCKING);
+        if spent.own < blocking {
+            return; // it stood in line for a processor
+        }
+        let long = blocking - processor::AGE;
         let longest = match (spent.waiting >= long, spent.calculating >= long) {
             (true, _) => &mut self.blocked,
             (false, true) => &mut self.computed,
-            (false, false) => return, // it stood in line for a processor
+            (false, false) => return, // its computer had something else to do
         };
         if longest.is_none_or(|longest| longest.busy < span.busy) {
             *longest = Some(span);
