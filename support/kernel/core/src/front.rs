@@ -567,7 +567,7 @@ impl Front {
         // What it wrote is nobody's business.
         if self.latest.is_none() {
             self.send_text(true);
-            let held = self.output.shown.take().is_some() | self.output.value.take().is_some();
+            let held = self.output.shown.take().is_some();
             if let Turn::Own(own) = &mut self.turn {
                 own.shown |= held;
             }

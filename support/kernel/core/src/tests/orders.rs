@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use link::record;
 use serde_json::json;
 
 use super::world::{CODES, Code, LINES, World};
@@ -481,17 +482,27 @@ fn an_interrupt_that_finds_nothing_is_tried_again_and_one_that_comes_too_late_is
 
 #[test]
 fn a_cancelled_wait_is_said_to_be_stuck_only_while_its_code_runs() {
-    for (ends, stuck) in [(true, false), (false, true)] {
+    let (panicked, ended) = (record::PANICKED, record::ENDED);
+    for (records, stuck) in [
+        (&[panicked, ended][..], false),
+        (&[ended], false), // the code has caught it
+        (&[panicked], false),
+        (&[], true),
+    ] {
         let mut world = World::ready(true);
         world.deaf = true;
         let id = world.execute(Code::Waits);
         hear(&mut world, &[], |_, _| {});
-        world.stubborn = !ends;
+        world.stubborn = true;
         world.on(Event::Interrupt);
+        for kind in records {
+            world.write_record(kind, "");
+        }
         hear(&mut world, &[], |_, _| {});
         world.pass(Duration::from_millis(300));
         world.pass(Duration::from_millis(100));
-        assert_eq!(world.text(&id, "stderr").contains("等待中断"), stuck);
+        let text = world.text(&id, "stderr");
+        assert_eq!(text.contains("等待中断"), stuck, "{records:?}");
     }
 }
 

@@ -360,7 +360,8 @@ impl World {
         self.queue(Line::Stdout, Event::Written(Stream::Stdout, bytes.to_vec()));
     }
 
-    fn write_record(&mut self, kind: &str, payload: &str) {
+    /// The process writes a record.
+    pub fn write_record(&mut self, kind: &str, payload: &str) {
         let record = record::new(SECRET, kind, payload.as_bytes());
         self.write(&record);
     }

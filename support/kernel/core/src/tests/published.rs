@@ -1,0 +1,236 @@
+//! What evcxr answers and publishes, and whom it reaches.
+
+use serde_json::{Value, json};
+
+use super::world::{Code, Line, World};
+use crate::{Action, Event, Message, Stream};
+
+const FIRST: &str = ":dep a = \"1\"";
+
+/// A message that belongs to the request with this number.
+fn of(request: &str, kind: &str, content: Value) -> Message {
+    Message {
+        parent_id: request.to_owned(),
+        parent: format!(r#"{{"msg_id":"{request}"}}"#).into(),
+        ..Message::new(kind, "m", content)
+    }
+}
+
+/// What clients have been told: kinds and contents, and whether it is evcxr's own message.
+fn told(world: &World) -> Vec<(&str, Value, bool)> {
+    let told = world.done.iter().filter_map(|action| match action {
+        Action::Publish(message) => Some((&*message.kind, message.content.clone(), false)),
+        Action::Pass(message) => Some((&*message.kind, message.content(), true)),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// The numbers under which evcxr has been asked something of the front's own.
+fn own(world: &World) -> Vec<&str> {
+    let own = world.done.iter().filter_map(|action| match action {
+        Action::AskEvcxr(id, ..) => Some(&**id),
+        _ => None,
+    });
+    own.collect()
+}
+
+/// What has become of what was to be run ahead.
+fn warm(world: &World) -> Option<&Result<(), String>> {
+    world.done.iter().find_map(|action| match action {
+        Action::Warm(warm) => Some(warm),
+        _ => None,
+    })
+}
+
+/// A kernel that runs its first cell ahead.
+fn running_ahead() -> World {
+    let mut world = World::new(true, Some(FIRST));
+    world.start_without_settling();
+    while world.go_on(Line::Socket) {}
+    world
+}
+
+#[test]
+fn what_evcxr_publishes_reaches_the_clients_in_their_terms() {
+    for (silent, of_cell, kind, content, expected) in [
+        // It is said, and counted, by the front.
+        (
+            false,
+            true,
+            "execute_input",
+            json!({ "execution_count": 9 }),
+            None,
+        ),
+        (
+            false,
+            true,
+            "execute_result",
+            json!({ "data": {}, "execution_count": 9 }),
+            Some((json!({ "data": {}, "execution_count": 1 }), false)),
+        ),
+        (true, true, "execute_result", json!({ "data": {} }), None),
+        (
+            false,
+            true,
+            "display_data",
+            json!({ "data": {} }),
+            Some((json!({ "data": {} }), true)),
+        ),
+        (false, false, "display_data", json!({ "data": {} }), None),
+        (false, false, "execute_result", json!({ "data": {} }), None),
+        // A process that has not connected belongs to whoever is there.
+        (
+            false,
+            true,
+            "stream",
+            json!({ "name": "stderr", "text": "t" }),
+            Some((json!({ "name": "stderr", "text": "t" }), false)),
+        ),
+        (
+            false,
+            false,
+            "stream",
+            json!({ "name": "stdout", "text": "t" }),
+            Some((json!({ "name": "stdout", "text": "t" }), false)),
+        ),
+        (
+            false,
+            false,
+            "comm_msg",
+            json!({ "comm_id": "c" }),
+            Some((json!({ "comm_id": "c" }), true)),
+        ),
+        (
+            false,
+            false,
+            "status",
+            json!({ "execution_state": "idle" }),
+            None,
+        ),
+    ] {
+        let mut world = World::ready(true);
+        let code = json!({ "code": "loops", "silent": silent });
+        let cell = world.request("execute_request", code);
+        world.settle();
+        world.done.clear();
+        let request = if of_cell { &*cell } else { "another" };
+        world.on(Event::Published(of(request, kind, content)));
+        world.settle();
+        let expected = expected.map(|(content, passed)| (kind, content, passed));
+        assert_eq!(
+            told(&world),
+            Vec::from_iter(expected),
+            "{kind}, {silent}, {of_cell}"
+        );
+    }
+}
+
+#[test]
+fn what_is_published_of_another_request_neither_passes_for_nor_ends_one_that_is_passed_on() {
+    let mut world = World::ready(true);
+    world.settle();
+    let id = world.request("complete_request", json!({ "code": "a", "cursor_pos": 1 }));
+    while world.go_on(Line::Reply) {}
+    assert_eq!(world.replies[&id], 1);
+    world.done.clear();
+    for (kind, content) in [
+        ("display_data", json!({})),
+        ("status", json!({ "execution_state": "idle" })),
+    ] {
+        world.on(Event::Published(of("another", kind, content)));
+    }
+    assert_eq!(told(&world), []);
+    // evcxr has not said that it is idle: it is not asked for anything else.
+    let cell = world.execute(Code::Prints);
+    let asked = |action: &Action| matches!(action, Action::ToEvcxr(request) if request.id == cell);
+    assert!(!world.done.iter().any(asked));
+    world.settle();
+    assert!(world.done.iter().any(asked));
+}
+
+#[test]
+fn what_is_answered_to_another_request_is_no_answer_to_this_one() {
+    let failed = |request: &str| Event::Replied(of(request, "x", json!({ "status": "error" })));
+    let mut world = World::ready(true);
+    let id = world.execute(Code::Prints);
+    world.on(failed("another"));
+    world.settle();
+    assert_eq!(world.answer(&id).unwrap()["status"], "ok");
+    // Of the front's own, too.
+    let mut world = running_ahead();
+    world.on(failed("another"));
+    world.on(Event::Published(of(
+        "another",
+        "error",
+        json!({ "evalue": "no" }),
+    )));
+    world.on(Event::Published(of("another", "display_data", json!({}))));
+    world.compile();
+    while world.go_on(Line::Stdout) || world.go_on(Line::Socket) {}
+    while world.go_on(Line::Iopub) {} // that it is idle is heard first
+    world.settle();
+    assert_eq!(warm(&world), Some(&Ok(())));
+    // For that, each has a number of its own.
+    let mut own = own(&world);
+    let count = own.len();
+    own.sort();
+    own.dedup();
+    assert_eq!(own.len(), count);
+}
+
+#[test]
+fn a_first_cell_that_fails_or_shows_something_is_said_to_be_none_to_be_run_ahead() {
+    let shown = b"EVCXR_BEGIN_CONTENT text/plain\n1\nEVCXR_END_CONTENT\n".to_vec();
+    let publishes = |kind: &str, content| {
+        let kind = kind.to_owned();
+        move |own: &str| Event::Published(of(own, &kind, content))
+    };
+    let rows: [(Box<dyn FnOnce(&str) -> Event>, Option<&str>); 5] = [
+        (
+            Box::new(publishes("error", json!({ "evalue": "no such crate" }))),
+            Some("no such crate"),
+        ),
+        (
+            Box::new(publishes("display_data", json!({}))),
+            Some("它有输出"),
+        ),
+        (
+            Box::new(|_| Event::Written(Stream::Stdout, shown)),
+            Some("它有输出"),
+        ),
+        (
+            Box::new(|_| Event::Written(Stream::Stdout, b"text".to_vec())),
+            Some("它有输出"),
+        ),
+        (Box::new(publishes("execute_input", json!({}))), None),
+    ];
+    for (index, (event, cause)) in rows.into_iter().enumerate() {
+        let mut world = running_ahead();
+        world.compile();
+        let own = own(&world).last().unwrap().to_string();
+        world.on(event(&own));
+        world.settle();
+        let expected = cause.map_or(Ok(()), |cause| Err(cause.to_owned()));
+        assert_eq!(warm(&world), Some(&expected), "{index}");
+    }
+}
+
+#[test]
+fn a_client_hears_places_in_its_own_terms() {
+    let mut world = World::ready(true);
+    world.settle();
+    let code = json!({ "code": "\u{1f1e8}\u{1f1f3}a", "cursor_pos": 3 });
+    let id = world.request("complete_request", code);
+    let reply = json!({ "status": "ok", "matches": ["ab"], "cursor_start": 1, "cursor_end": 2 });
+    world.on(Event::Replied(of(&id, "complete_reply", reply)));
+    let answer = world.done.iter().find_map(|action| match action {
+        Action::PassReply(reply) => Some(reply.content()),
+        _ => None,
+    });
+    let answer = answer.unwrap();
+    assert_eq!(
+        (&answer["cursor_start"], &answer["cursor_end"]),
+        (&json!(2), &json!(3))
+    );
+}
