@@ -5,7 +5,7 @@ use std::time::Duration;
 use link::record;
 use serde_json::json;
 
-use super::world::{CODES, Code, LINES, World};
+use super::world::{CODES, Code, LINES, PANIC, World};
 use crate::{Action, Diagnosis, Event, FromProcess, Front, Message, Moment, Setup, Stream};
 
 /// What a student sees of a cell.
@@ -288,11 +288,14 @@ fn a_cell_ends_though_its_process_does_not_answer() {
     world.settle();
     assert_eq!(seen(&world, &id), expected(Code::Prints));
     // What comes late is not taken for the answer of the next cell.
-    let late = world.notebook_says(FromProcess::Flushed(1));
-    world.on(late);
-    world.deaf = false;
     let next = world.execute(Code::Prints);
-    world.settle();
+    hear(&mut world, &[], |_, _| {});
+    for (flush, ends) in [(1, false), (2, true)] {
+        let flushed = world.notebook_says(FromProcess::Flushed(flush));
+        world.on(flushed);
+        hear(&mut world, &[], |_, _| {});
+        assert_eq!(world.answer(&next).is_some(), ends, "{flush}");
+    }
     assert_eq!(seen(&world, &next), expected(Code::Prints));
 }
 
@@ -352,7 +355,8 @@ fn what_is_typed_reaches_the_cell_and_who_has_no_box_is_told() {
             _ => None,
         });
         assert_eq!(answers.collect::<Vec<_>>(), [typed]);
-        assert_eq!(seen(&world, &id).stderr, !allows);
+        let said = world.text(&id, "stderr");
+        assert_eq!(said.contains("没有输入框"), !allows, "{said}");
     }
 }
 
@@ -363,6 +367,8 @@ fn nobody_is_asked_between_cells() {
     world.settle();
     let answered = |action: &Action| *action == Action::AnswerInput(Err(95));
     assert!(world.done.iter().any(answered));
+    let told = format!("{:?}", world.done);
+    assert!(told.contains("没有单元格在执行"), "{told}");
 }
 
 #[test]
@@ -674,6 +680,42 @@ fn a_value_is_a_result_only_of_a_good_cell_that_ends_in_one() {
             "{code} {value}"
         );
     }
+}
+
+#[test]
+fn what_the_process_owed_when_it_ended_is_not_waited_for() {
+    let running = |code| {
+        let mut world = World::ready(true);
+        let id = world.execute(code);
+        hear(&mut world, &[], |_, _| {});
+        (world, id)
+    };
+    // What an interrupt has found.
+    let crate_gone = |world: &World| world.notebook_says(FromProcess::Gone);
+    let process_gone = |_: &World| Event::Process(1, FromProcess::Gone);
+    for gone in [crate_gone, process_gone] {
+        let (mut world, _) = running(Code::Loops);
+        world.on(Event::Interrupt);
+        let gone = gone(&world);
+        world.on(gone);
+        world.done.clear();
+        world.pass(Duration::from_millis(50));
+        assert!(world.done.contains(&Action::Interrupt), "it is tried again");
+    }
+    // What is typed.
+    let (mut world, _) = running(Code::Asks);
+    world.on(Event::Process(1, FromProcess::Gone));
+    let reply = Message::new("input_reply", "r", json!({ "value": "typed" }));
+    world.on(Event::Stdin(reply));
+    let answered = |action: &Action| matches!(action, Action::AnswerInput(_));
+    assert!(!world.done.iter().any(answered));
+    // Whether a panic is caught: it is shown while its place is still known.
+    let (mut world, id) = running(Code::Loops);
+    world.write_record(record::MESSAGE, PANIC);
+    hear(&mut world, &[], |_, _| {});
+    world.on(Event::Process(1, FromProcess::Gone));
+    world.pass(Duration::from_millis(100));
+    assert!(world.text(&id, "stderr").contains("panicked"));
 }
 
 #[test]

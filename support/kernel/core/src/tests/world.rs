@@ -574,5 +574,5 @@ const BEGUN: &str = r#"{"msg_type":"begun","content":{"library":"libcode_1.so","
 /// A cell's code has returned.
 const RETURNED: &str = r#"{"msg_type":"returned","content":{}}"#;
 /// A panic, as the `notebook` crate tells it.
-const PANIC: &str =
+pub const PANIC: &str =
     r#"{"msg_type":"panic","content":{"message":"oh","file":"a.rs","line":1,"column":2}}"#;
