@@ -266,6 +266,7 @@ mod tests {
         let mut interruption = Interruption::default();
         assert_eq!(interruption.wanted(true, NOW), Some(Step::EndQuestion));
         assert!(interruption.ended_question);
+        assert_eq!(interruption.moment(), Some(NOW + REACTION));
         let next = interruption.time_passes(true, NOW + REACTION);
         assert_eq!(next, Some(Step::Try));
         // It does not matter which of both came first.

@@ -513,6 +513,31 @@ fn a_cancelled_wait_is_said_to_be_stuck_only_while_its_code_runs() {
 }
 
 #[test]
+fn a_cell_was_interrupted_only_if_it_ends_because_its_wait_did() {
+    let (panicked, message) = (record::PANICKED, record::MESSAGE);
+    for (unwound, records, error) in [
+        (true, &[(panicked, "")][..], "已中断"),
+        (true, &[], ""), // it has caught that
+        (true, &[(message, PANIC), (panicked, "oh")], "panic"),
+        (false, &[(panicked, "")], "panic"), // `resume_unwind`
+    ] {
+        let mut world = World::ready(true);
+        let id = world.execute(Code::Loops);
+        hear(&mut world, &[], |_, _| {});
+        if unwound {
+            let unwound = world.notebook_says(FromProcess::Unwound);
+            world.on(unwound);
+        }
+        for (kind, payload) in records {
+            world.write_record(kind, payload);
+        }
+        world.write_record(record::ENDED, "");
+        world.settle();
+        assert_eq!(seen(&world, &id).error, error, "{unwound}, {records:?}");
+    }
+}
+
+#[test]
 fn somebody_who_uses_the_kernel_makes_it_go_first() {
     let steps = |actions: &[Action]| actions.contains(&Action::StepForward);
     let setup = || Setup {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{Code, Line, World};
-use crate::{Action, Event, Message, Stream};
+use crate::{Action, Diagnosis, Event, Message, Stream};
 
 const FIRST: &str = ":dep a = \"1\"";
 
@@ -127,26 +127,36 @@ fn what_evcxr_publishes_reaches_the_clients_in_their_terms() {
 }
 
 #[test]
-fn what_is_published_of_another_request_neither_passes_for_nor_ends_one_that_is_passed_on() {
-    let mut world = World::ready(true);
-    world.settle();
-    let id = world.request("complete_request", json!({ "code": "a", "cursor_pos": 1 }));
-    while world.go_on(Line::Reply) {}
-    assert_eq!(world.replies[&id], 1);
-    world.done.clear();
-    for (kind, content) in [
-        ("display_data", json!({})),
-        ("status", json!({ "execution_state": "idle" })),
+fn what_is_passed_on_is_over_when_evcxr_has_said_everything_of_it() {
+    for (kind, lines, is_over) in [
+        ("complete_request", &[Line::Reply][..], false),
+        ("complete_request", &[Line::Iopub], false),
+        ("complete_request", &[Line::Reply, Line::Iopub], true),
+        ("comm_open", &[], false),
+        ("comm_open", &[Line::Iopub], true), // it has no reply
     ] {
-        world.on(Event::Published(of("another", kind, content)));
+        let mut world = World::ready(true);
+        world.settle();
+        world.request(kind, json!({ "code": "a", "cursor_pos": 1 }));
+        for line in lines {
+            while world.go_on(*line) {}
+        }
+        // What is said of another request is nothing to this one.
+        world.done.clear();
+        for (kind, content) in [
+            ("display_data", json!({})),
+            ("status", json!({ "execution_state": "idle" })),
+        ] {
+            world.on(Event::Published(of("another", kind, content)));
+        }
+        assert_eq!(told(&world), []);
+        let cell = world.execute(Code::Prints);
+        let asked =
+            |action: &Action| matches!(action, Action::ToEvcxr(request) if request.id == cell);
+        assert_eq!(world.done.iter().any(asked), is_over, "{kind}, {lines:?}");
+        world.settle();
+        assert!(world.done.iter().any(asked));
     }
-    assert_eq!(told(&world), []);
-    // evcxr has not said that it is idle: it is not asked for anything else.
-    let cell = world.execute(Code::Prints);
-    let asked = |action: &Action| matches!(action, Action::ToEvcxr(request) if request.id == cell);
-    assert!(!world.done.iter().any(asked));
-    world.settle();
-    assert!(world.done.iter().any(asked));
 }
 
 #[test]
@@ -233,4 +243,57 @@ fn a_client_hears_places_in_its_own_terms() {
         (&answer["cursor_start"], &answer["cursor_end"]),
         (&json!(2), &json!(3))
     );
+}
+
+/// What a cell is answered of which evcxr says this.
+fn answer_to(code: &str, errors: &[&str], diagnosis: Option<Diagnosis>) -> Value {
+    let mut world = World::ready(true);
+    world.settle();
+    let id = world.request("execute_request", json!({ "code": code }));
+    if let Some(diagnosis) = diagnosis {
+        world.on(Event::Diagnosed(diagnosis));
+    }
+    for error in errors {
+        let content = json!({ "ename": "Error", "evalue": error, "traceback": [error] });
+        world.on(Event::Published(of(&id, "error", content)));
+    }
+    world.on(Event::Replied(of(
+        &id,
+        "execute_reply",
+        json!({ "status": "error" }),
+    )));
+    let idle = json!({ "execution_state": "idle" });
+    world.on(Event::Published(of(&id, "status", idle)));
+    world.answer(&id).unwrap().clone()
+}
+
+#[test]
+fn a_cell_that_fails_without_a_reason_is_said_to_do_so() {
+    let answer = answer_to("x", &[], None);
+    assert_eq!(answer["evalue"], "evcxr 没有说明原因");
+}
+
+#[test]
+fn what_a_variable_borrows_is_known_from_what_rustc_says_does_not_live_long_enough() {
+    let said = "The variable `part` contains a reference with a non-static lifetime so";
+    let generated = "#![allow(unused_imports, unused_mut, dead_code)]\n#[unsafe(no_mangle)]\n\
+        pub extern \"C\" fn run_user_code_1(\nevcxr_variable_store: *mut u8) -> *mut u8 {\n\
+        let part = &text;\nevcxr_variable_store\n}\n";
+    for (code, owner) in [("E0597", "text"), ("E0308", "这一格里的值")] {
+        let span = json!({
+            "file_name": "src/lib.rs", "is_primary": true, "label": "here",
+            "line_start": 5, "line_end": 5, "column_start": 12, "column_end": 17,
+        });
+        let message = json!({
+            "level": "error", "message": "`text` does not live long enough", "children": [],
+            "spans": [span], "code": { "code": code },
+        });
+        let diagnosis = Diagnosis::new(generated.to_owned(), vec![message]);
+        let answer = answer_to("let part = &text;", &[said], Some(diagnosis));
+        let told = answer["evalue"].as_str().unwrap();
+        assert!(
+            told.contains("part 借用了") && told.contains(owner),
+            "{told}"
+        );
+    }
 }
