@@ -82,3 +82,82 @@ pub enum Answer {
     /// Nobody knows it.
     Unknown,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUST: &str = "rustc 1.95.0 (59807616e 2026-04-14)";
+
+    /// What a request is answered; whether anybody knows it.
+    fn answered(kind: &str, content: Value) -> (Option<Value>, bool) {
+        let request = Message::new(kind, "1", content);
+        match to(&request, RUST, &History::default()) {
+            Answer::Reply(content) => (Some(content), true),
+            Answer::Nothing => (None, true),
+            Answer::Unknown => (None, false),
+        }
+    }
+
+    #[test]
+    fn each_request_has_the_answer_that_the_protocol_wants() {
+        for (kind, content, expected) in [
+            (
+                "is_complete_request",
+                json!({ "code": "f(" }),
+                &["/status=incomplete"][..],
+            ),
+            (
+                "complete_request",
+                json!({ "code": "", "cursor_pos": 3 }),
+                &["/matches=[]", "/cursor_start=3", "/cursor_end=3"],
+            ),
+            ("inspect_request", json!({}), &["/found=false"]),
+            ("history_request", json!({}), &["/history=[]"]),
+            ("comm_info_request", json!({}), &["/comms={}"]),
+            (
+                "shutdown_request",
+                json!({ "restart": true }),
+                &["/restart=true"],
+            ),
+            ("shutdown_request", json!({}), &["/restart=false"]),
+            (
+                "kernel_info_request",
+                json!({}),
+                &["/protocol_version=5.4", "/language_info/version=1.95.0"],
+            ),
+        ] {
+            let (answer, _) = answered(kind, content);
+            let answer = answer.unwrap();
+            for entry in expected {
+                let (path, value) = entry.split_once('=').unwrap();
+                let found = answer.pointer(path).unwrap();
+                let found = found.as_str().map_or(found.to_string(), str::to_owned);
+                assert_eq!(found, value, "{kind}: {answer}");
+            }
+        }
+        for kind in ["comm_msg", "comm_close"] {
+            assert_eq!(answered(kind, json!({})), (None, true), "{kind}");
+        }
+        assert_eq!(answered("no_request", json!({})), (None, false));
+    }
+
+    #[test]
+    fn only_what_evcxr_knows_is_asked_of_it() {
+        let deep = "(".repeat(1000);
+        for (kind, code, needs) in [
+            ("execute_request", "", true),
+            ("execute_request", &*deep, true),
+            ("comm_open", "", true),
+            ("complete_request", "a", true),
+            ("complete_request", &deep, false),
+            ("inspect_request", "a", true),
+            ("inspect_request", &deep, false),
+            ("kernel_info_request", "", false),
+            ("comm_msg", "", false),
+        ] {
+            let request = Message::new(kind, "1", json!({ "code": code }));
+            assert_eq!(needs_evcxr(&request), needs, "{kind}");
+        }
+    }
+}

@@ -137,13 +137,34 @@ mod tests {
             ("\"a string", incomplete(0)),
             ("{ r#\"raw\" ", incomplete(1)),
             ("/* a comment", incomplete(0)),
+            ("(b\"bytes", incomplete(1)),
+            ("(c\"text", incomplete(1)),
+            ("(br#\"raw\" ", incomplete(1)),
+            ("(cr#\"raw\" ", incomplete(1)),
+            ("(r#\"raw\"#", incomplete(1)),
             ("fn f() }", State::Invalid),
+            ("{ §", State::Invalid),
+            ("{ 🦀", State::Invalid),
             ("let x = (1];", State::Invalid),
             ("import a", State::Invalid),
             ("let = 2;", State::Invalid),
             ("x = = 2;", State::Invalid),
         ] {
             assert_eq!(state(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_console_is_told_what_to_do_next() {
+        for (code, status, indent) in [
+            ("1", "complete", None),
+            ("}", "invalid", None),
+            ("f(", "incomplete", Some("    ")),
+            ("f((", "incomplete", Some("        ")),
+        ] {
+            let answer = answer(code);
+            assert_eq!(answer["status"], status, "{code}");
+            assert_eq!(answer["indent"].as_str(), indent, "{code}");
         }
     }
 
@@ -159,6 +180,9 @@ mod tests {
             ("let x = 1;", false),
             ("fn f() {}", false),
             ("", false),
+            // They will not compile.
+            ("let x = (", true),
+            ("let = 1", true),
         ] {
             assert_eq!(ends_in_expression(code), expected, "{code}");
         }

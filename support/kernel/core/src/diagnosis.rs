@@ -724,6 +724,32 @@ help: consider `await`ing on the `Future`
     }
 
     #[test]
+    fn several_mistakes_are_one_error_with_the_first_code() {
+        let told = Course::new(&[]).errors("", "let x: i32 = \"a\";\nlet y: u8 = no_such(1);\n");
+        let more = |told: &Told| vec![format!("more of {}", told.message)];
+        let error = crate::failure::of_mistakes(&told, more);
+        assert_eq!(error["ename"], "E0308");
+        let says = "mismatched types；cannot find function `no_such` in this scope";
+        assert_eq!(error["evalue"], says);
+        let mut expected: Vec<&str> = told[0].drawing.lines().collect();
+        expected.extend(["more of mismatched types", ""]);
+        expected.extend(told[1].drawing.lines());
+        let last = more(&told[1]);
+        expected.push(&last[0]);
+        let lines = error["traceback"].as_array().unwrap().iter();
+        assert_eq!(
+            lines.filter_map(Value::as_str).collect::<Vec<_>>(),
+            expected
+        );
+        let without_code = Told {
+            code: None,
+            ..told[0].clone()
+        };
+        let error = crate::failure::of_mistakes(&[without_code], more);
+        assert_eq!(error["ename"], "编译错误");
+    }
+
+    #[test]
     fn what_stands_in_no_cell_is_not_told() {
         let course = Course::new(&[]);
         let code = "let x = 1;\n";

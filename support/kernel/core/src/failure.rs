@@ -350,4 +350,137 @@ mod tests {
             assert!(error["evalue"].as_str().unwrap().contains("SIGABRT"));
         }
     }
+
+    fn lines(error: &Value) -> Vec<&str> {
+        let lines = error["traceback"].as_array().unwrap().iter();
+        lines.map(|line| line.as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_lost_with_a_process_is_said_and_what_it_may_have_died_of() {
+        let overflowed = |thread: &str| {
+            format!("\nthread '{thread}' (7) has overflowed its stack\n{OVERFLOWED}\n")
+        };
+        let (own, other) = (overflowed("main"), overflowed("worker"));
+        for (printed, how, last_words, says, details) in [
+            (
+                "",
+                "exit status: 3",
+                "",
+                "执行单元格的进程自己结束了（exit status: 3）",
+                &[LOST][..],
+            ),
+            (
+                "printed",
+                "exit status: 3",
+                "",
+                "自己结束了",
+                &["printed", LOST],
+            ),
+            (
+                "",
+                "signal: 11 (SIGSEGV)",
+                "",
+                "自己结束了",
+                &[SEGFAULT, LOST],
+            ),
+            (
+                "",
+                "signal: 6 (SIGABRT)",
+                &own,
+                "这一格自己的栈用完了",
+                &[OVERFLOW, LOST],
+            ),
+            (
+                "",
+                "signal: 6 (SIGABRT)",
+                &other,
+                "线程 worker 的栈用完了",
+                &[OVERFLOW, LOST],
+            ),
+        ] {
+            let error = of_death(printed, how, last_words.as_bytes());
+            let said = error["evalue"].as_str().unwrap();
+            assert!(said.contains(says), "{said}");
+            assert_eq!(lines(&error)[1..], *details);
+        }
+        assert_eq!(lines(&of_kill())[1..], [LOST]);
+        assert!(lines(&of_end_of_evcxr("signal: 9"))[1].contains("请重启内核"));
+    }
+
+    #[test]
+    fn each_other_end_of_a_cell_is_told_in_its_own_words() {
+        for (error, count, says) in [
+            (of_interrupt(true), 1, "编译已停止"),
+            (of_interrupt(false), 1, "等待已取消"),
+            (of_returned("two\nlines"), 3, "? 把这个错误"),
+        ] {
+            let lines = lines(&error);
+            assert_eq!(lines.len(), count, "{lines:?}");
+            assert!(
+                lines[0].contains(error["ename"].as_str().unwrap()),
+                "{lines:?}"
+            );
+            assert!(lines[count - 1].contains(says), "{lines:?}");
+        }
+    }
+
+    /// A cell that has run, and what the `notebook` crate writes of a panic in it.
+    fn cell() -> (SourceMap, Value) {
+        let generated = "#![allow(unused_imports, unused_mut, dead_code)]\n#[unsafe(no_mangle)]\n\
+            pub extern \"C\" fn run_user_code_1(\nevcxr_variable_store: *mut u8) -> *mut u8 {\n\
+            if std::panic::catch_unwind(||{\nlet 名 = x(); \n名.y();\n}).is_err() {\n}\n\
+            evcxr_variable_store\n}\n";
+        let (library, inner) = crate::evcxr::trail::tests::library_with_inner();
+        let mut map = SourceMap::new(move |path| match path.extension()?.to_str()? {
+            "so" => Some(library.clone()),
+            _ => Some(generated.into()),
+        });
+        let path = "/k/libcode_1.so";
+        map.add(7, path.as_ref(), 3, "let 名 = x(); 名.y();");
+        let panic = json!({
+            "message": "m", "file": GENERATED, "line": 7, "column": 3, "library": path,
+            "stack": [{ "library": path, "addresses": [inner + 1] }],
+        });
+        (map, panic)
+    }
+
+    #[test]
+    fn a_panic_is_shown_with_its_place_what_led_there_and_what_there_is_to_say() {
+        let (map, panic) = cell();
+        let report = Panic::new(&panic).report(&map);
+        let expected = "\nthread 'main' panicked at 单元格 [3] 第 1 行第 16 列:\nm\n\
+            经过的函数：inner\n";
+        assert_eq!(report, expected);
+        let error = of_panic(&Panic::new(&panic), &map, vec!["  more".to_owned()]);
+        assert_eq!(error["evalue"], "m");
+        let caret = format!("    {}\u{1b}[31m^\u{1b}[0m", " ".repeat(17));
+        let expected = [
+            "  单元格 [3] 第 1 行第 16 列：",
+            "    let 名 = x(); 名.y();",
+            &caret,
+            "  经过的函数：inner",
+            "  more",
+        ];
+        assert_eq!(lines(&error)[1..], expected);
+    }
+
+    #[test]
+    fn a_panic_whose_place_is_in_no_cell_has_that_of_its_file_or_none() {
+        for (file, details) in [
+            ("/crates/a.rs", &["  /crates/a.rs:7:5"][..]),
+            (GENERATED, &[]),
+            ("", &[]),
+        ] {
+            let panic = json!({ "message": "m", "file": file, "line": 7, "column": 5 });
+            let error = of_panic(&Panic::new(&panic), &SourceMap::default(), vec![]);
+            assert_eq!(lines(&error)[1..], *details);
+        }
+        let unreported = |message: &str| {
+            let panic = Panic::unreported(message.to_owned());
+            of_panic(&panic, &SourceMap::default(), vec![])["evalue"].clone()
+        };
+        assert_eq!(unreported("m"), "m");
+        assert!(unreported("").as_str().unwrap().contains("resume_unwind"));
+    }
 }

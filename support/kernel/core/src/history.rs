@@ -146,6 +146,29 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_is_of_the_whole_code() {
+        for (pattern, expected) in [
+            ("", false),
+            ("*", true),
+            ("let a = a;", true),
+            ("let a = a", false),
+            ("et a = a;", false),
+            ("let ? = ?;", true),
+            ("????", false),
+            ("*a;", true),
+            ("*a = a;", true),
+            ("let*", true),
+            ("l**;*", true),
+            ("*b*", false),
+            ("*a*a*a*", false),
+        ] {
+            let characters = |text: &str| text.chars().collect::<Vec<_>>();
+            let found = matches(&characters("let a = a;"), &characters(pattern));
+            assert_eq!(found, expected, "{pattern}");
+        }
+    }
+
+    #[test]
     fn results_are_given_when_asked_for() {
         let answer = history().answer(&json!({"hist_access_type": "tail", "n": 3, "output": true}));
         assert_eq!(answer["history"][0], json!([1, 2, ["x", "1"]]));

@@ -111,17 +111,15 @@ impl Batch {
     pub fn take(&mut self, end: bool, now: Moment) -> Vec<(Stream, String)> {
         self.flood = !end && self.bytes >= FLOOD;
         let (mut texts, mut rest) = (Vec::new(), Vec::new());
-        for (index, (stream, mut bytes)) in self.chunks.drain(..).enumerate() {
-            let cut = bytes.len() - unfinished(&bytes);
-            if !end && cut < bytes.len() {
-                rest.push((index, stream, bytes.split_off(cut)));
-            }
+        for (stream, mut bytes) in self.chunks.drain(..) {
+            let waits = if end { 0 } else { unfinished(&bytes) };
+            rest.push((stream, bytes.split_off(bytes.len() - waits)));
             if !bytes.is_empty() {
                 texts.push((stream, String::from_utf8_lossy(&bytes).into_owned()));
             }
         }
         (self.bytes, self.since) = (0, None);
-        for (_, stream, bytes) in rest {
+        for (stream, bytes) in rest {
             self.add(stream, &bytes, now);
         }
         texts
@@ -146,22 +144,14 @@ impl Batch {
     }
 }
 
-/// The bytes at the end that begin a character of UTF-8 without completing it.
+/// How many bytes at the end begin a character of UTF-8 without completing it.
 fn unfinished(bytes: &[u8]) -> usize {
-    let last = bytes.len().saturating_sub(3);
-    match std::str::from_utf8(&bytes[boundary(bytes, last)..]) {
-        Err(error) if error.error_len().is_none() => {
-            bytes.len() - boundary(bytes, last) - error.valid_up_to()
-        }
+    let last = &bytes[bytes.len().saturating_sub(3)..];
+    let end = last.utf8_chunks().last().map_or(&[][..], |it| it.invalid());
+    match std::str::from_utf8(end) {
+        Err(error) if error.error_len().is_none() => end.len(),
         _ => 0,
     }
-}
-
-/// The first place from `from` on where a character may begin.
-fn boundary(bytes: &[u8], from: usize) -> usize {
-    (from..bytes.len())
-        .find(|&at| bytes[at] & 0xc0 != 0x80)
-        .unwrap_or(bytes.len())
 }
 
 #[cfg(test)]
@@ -194,7 +184,7 @@ mod tests {
             batch.add(Stderr, b"e\n", NOW);
         }
         let texts = batch.take(true, NOW);
-        assert!(texts.len() <= CHANGES);
+        assert_eq!(texts.len(), CHANGES);
         assert_eq!(
             texts.iter().map(|(_, text)| text.len()).sum::<usize>(),
             4000
@@ -204,21 +194,34 @@ mod tests {
     #[test]
     fn a_character_that_is_cut_waits_for_its_rest() {
         let mut batch = Batch::default();
-        for (index, byte) in "é中😀".bytes().enumerate() {
-            batch.add(Stdout, &[byte], NOW);
-            let text: String = batch
-                .take(false, NOW)
-                .into_iter()
-                .map(|(_, text)| text)
-                .collect();
-            let complete = ["é", "中", "😀"][index.saturating_sub(1).min(6) / 3];
-            assert!(
-                text.is_empty() || text == complete || "é中😀".contains(&text),
-                "{text}"
-            );
-            assert!(!text.contains('\u{fffd}'));
+        for character in ["é", "中", "😀", "a"] {
+            for (index, byte) in character.bytes().enumerate() {
+                batch.add(Stdout, &[byte], NOW);
+                let whole = index + 1 == character.len();
+                let expected = owned(&[(Stdout, character)][..usize::from(whole)]);
+                assert_eq!(batch.take(false, NOW), expected);
+            }
         }
         assert_eq!(batch.take(true, NOW), vec![]);
+    }
+
+    #[test]
+    fn only_a_character_that_may_be_completed_is_unfinished() {
+        let text = "é中😀a中中";
+        for cut in 0..=text.len() {
+            let whole = (0..=cut).rev().find(|at| text.is_char_boundary(*at));
+            let bytes = &text.as_bytes()[..cut];
+            assert_eq!(unfinished(bytes), cut - whole.unwrap(), "{cut}");
+        }
+        for (bytes, expected) in [
+            (&b"\xff"[..], 0),
+            (b"\x80\x80\x80\x80", 0),
+            (b"\x80\x80\x80\xe4", 1),
+            (b"\xff\xe4\xb8", 2),
+            (b"\xe4a", 0),
+        ] {
+            assert_eq!(unfinished(bytes), expected, "{bytes:?}");
+        }
     }
 
     #[test]
@@ -257,11 +260,19 @@ mod tests {
         let mut batch = Batch::default();
         batch.add(Stdout, b"x", NOW);
         assert_eq!(batch.due(), Some(NOW + MOMENT));
-        batch.add(Stdout, &vec![b'x'; FLOOD], NOW);
-        batch.take(false, NOW);
-        batch.add(Stdout, b"x", NOW);
-        assert_eq!(batch.due(), Some(NOW + FLOOD_MOMENT));
-        batch.add(Stdout, &vec![b'x'; FULL], NOW);
+        for (bytes, end, wait) in [
+            (FLOOD - 2, false, MOMENT),
+            (FLOOD - 1, false, FLOOD_MOMENT),
+            (FLOOD - 1, true, MOMENT), // what comes next is of another cell
+        ] {
+            batch.add(Stdout, &vec![b'x'; bytes], NOW);
+            batch.take(end, NOW);
+            batch.add(Stdout, b"x", NOW);
+            assert_eq!(batch.due(), Some(NOW + wait), "{bytes}");
+        }
+        batch.add(Stdout, &vec![b'x'; FULL - 2], NOW);
+        assert!(!batch.is_full());
+        batch.add(Stderr, b"x", NOW);
         assert!(batch.is_full());
     }
 }

@@ -42,3 +42,22 @@ impl Teacher {
         lines
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_indented_and_ends_with_where_the_course_explains_it() {
+        let message = "JoinError::Cancelled(Id(12))";
+        let Advice { says, section } = advice::of_panic(message).unwrap();
+        let said: Vec<String> = says.lines().map(|line| format!("  {line}")).collect();
+        for (key, place) in [("no such key", None), (section.unwrap(), Some("  03"))] {
+            let teacher = Teacher::new([(key.to_owned(), "03".to_owned())].into());
+            let place = place.map(str::to_owned);
+            let expected: Vec<String> = said.iter().cloned().chain(place).collect();
+            assert_eq!(teacher.of_panic(message), expected);
+            assert_eq!(teacher.of_panic("糟了"), [""; 0]);
+        }
+    }
+}

@@ -258,8 +258,34 @@ pub fn line(mut names: Vec<String>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A library of a cell, and where in it the code of its function `inner` begins.
+    pub fn library_with_inner() -> (Vec<u8>, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, library) = (folder.path().join("lib.rs"), folder.path().join("lib.so"));
+        let code = "#[inline(never)]\nfn inner() { std::hint::black_box(1); }\n\
+            #[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_1() { inner() }\n";
+        std::fs::write(&file, code).unwrap();
+        let status = std::process::Command::new("rustc")
+            .args([
+                "--edition=2024",
+                "--crate-type=cdylib",
+                "--crate-name=ctx",
+                "-o",
+            ])
+            .args([&library, &file])
+            .status();
+        assert!(status.unwrap().success());
+        let bytes = std::fs::read(&library).unwrap();
+        let symbols = object::File::parse(&*bytes).unwrap();
+        let inner = symbols
+            .symbols()
+            .find(|symbol| symbol.name().unwrap().contains("5inner"));
+        let inner = inner.unwrap().address();
+        (bytes, inner)
+    }
 
     const CODE: &str = "async fn fetch(n: u32) {}\nfn apply() { [1].map(|n| n); }\n\
         #[tokio::main]\nasync fn main() {}";
@@ -366,27 +392,8 @@ mod tests {
 
     #[test]
     fn a_library_of_a_cell_has_the_names_of_its_functions() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, library) = (folder.path().join("lib.rs"), folder.path().join("lib.so"));
-        let code = "#[inline(never)]\nfn inner() { std::hint::black_box(1); }\n\
-            #[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_1() { inner() }\n";
-        std::fs::write(&file, code).unwrap();
-        let status = std::process::Command::new("rustc")
-            .args([
-                "--edition=2024",
-                "--crate-type=cdylib",
-                "--crate-name=ctx",
-                "-o",
-            ])
-            .args([&library, &file])
-            .status();
-        assert!(status.unwrap().success());
-        let bytes = std::fs::read(&library).unwrap();
-        let symbols = object::File::parse(&*bytes).unwrap();
-        let inner = symbols
-            .symbols()
-            .find(|symbol| symbol.name().unwrap().contains("5inner"));
-        let inner = inner.unwrap().address();
+        let (bytes, inner) = library_with_inner();
+        let library = "lib.so";
         let frames = frames(&serde_json::json!([
             { "library": library, "addresses": [inner + 1, 1, u64::MAX] },
             { "library": 7 },

@@ -297,3 +297,23 @@ fn what_a_variable_borrows_is_known_from_what_rustc_says_does_not_live_long_enou
         );
     }
 }
+
+#[test]
+fn a_mistake_comes_with_what_there_is_to_say_of_it() {
+    let generated = "#![allow(unused_imports, unused_mut, dead_code)]\n#[unsafe(no_mangle)]\n\
+        pub extern \"C\" fn run_user_code_1(\nevcxr_variable_store: *mut u8) -> *mut u8 {\n\
+        let x: u32 = f();\nevcxr_variable_store\n}\n";
+    let span = json!({
+        "file_name": "src/lib.rs", "is_primary": true, "label": "expected `u32`, found future",
+        "line_start": 5, "line_end": 5, "column_start": 14, "column_end": 17,
+    });
+    let message = json!({
+        "level": "error", "message": "mismatched types", "children": [],
+        "spans": [span], "code": { "code": "E0308" },
+    });
+    let diagnosis = Diagnosis::new(generated.to_owned(), vec![message]);
+    let answer = answer_to("let x: u32 = f();", &["mismatched types"], Some(diagnosis));
+    assert_eq!(answer["ename"], "E0308");
+    let told = answer["traceback"].to_string();
+    assert!(told.contains("只造出一个 future"), "{told}");
+}

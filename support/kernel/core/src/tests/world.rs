@@ -284,6 +284,11 @@ impl World {
         }
     }
 
+    /// Everything is heard that waits; no time passes.
+    pub fn hear_all(&mut self) {
+        while LINES.into_iter().any(|line| self.go_on(line)) {}
+    }
+
     /// Everything is heard that waits, and time passes, until nothing more happens.
     pub fn settle(&mut self) {
         for _ in 0..100_000 {
