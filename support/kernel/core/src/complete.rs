@@ -137,6 +137,7 @@ mod tests {
             ("\"a string", incomplete(0)),
             ("{ r#\"raw\" ", incomplete(1)),
             ("/* a comment", incomplete(0)),
+            ("r#\"raw\" ", incomplete(0)),
             ("(b\"bytes", incomplete(1)),
             ("(c\"text", incomplete(1)),
             ("(br#\"raw\" ", incomplete(1)),

@@ -85,17 +85,17 @@ fn matches(text: &[char], pattern: &[char]) -> bool {
     while at < text.len() {
         match pattern.get(next) {
             Some('*') => {
-                star = Some((at, next));
                 next += 1;
+                star = Some((at, next));
             }
             Some(wanted) if *wanted == '?' || *wanted == text[at] => {
                 at += 1;
                 next += 1;
             }
             _ => match star {
-                Some((from, place)) => {
-                    star = Some((from + 1, place));
-                    (at, next) = (from + 1, place + 1);
+                Some((from, behind)) => {
+                    (at, next) = (from + 1, behind);
+                    star = Some((at, next));
                 }
                 None => return false,
             },

@@ -98,9 +98,8 @@ impl Scanner {
 
     /// What is held back, if it is not worth waiting for: it has only begun like something else.
     pub fn release(&mut self) -> Option<Vec<u8>> {
-        let begun = |bytes: &[u8]| bytes.len() >= self.prefix.len();
-        let certain = begun(&self.raw)
-            || (begun(&self.held) && self.held.starts_with(&self.prefix))
+        let certain = self.raw.len() >= self.prefix.len()
+            || self.held.starts_with(&self.prefix)
             || names().any(|name| self.held.starts_with(name));
         (!certain && self.holds()).then(|| self.finish())
     }
@@ -161,7 +160,7 @@ impl Scanner {
                 };
                 return Some((piece, used));
             }
-            Head::Open if held.starts_with(&self.prefix) => return None,
+            Head::Open => return None,
             _ if held.starts_with(&self.prefix) => {
                 let used = self.prefix.len();
                 return Some((Piece::Text(held[..used].to_vec()), used));
@@ -392,7 +391,29 @@ mod tests {
         ] {
             for size in [1, 5, line.len()] {
                 assert_eq!(scan(line.as_bytes(), size), [text(line)]);
+                // It does not hide what comes behind it either.
+                let output = [line.as_bytes(), &record(record::ENDED, "")].concat();
+                assert_eq!(scan(&output, size), [text(line), Piece::Ended]);
             }
+        }
+    }
+
+    #[test]
+    fn what_cannot_become_a_record_any_more_does_not_wait() {
+        let head = |length: usize| {
+            let zeros = "0".repeat(length - "ENDED ".len());
+            format!("EVCXR_5ec2e7_ENDED {zeros}")
+        };
+        for (written, waits) in [
+            ("EVCXR_5ec2e7_END", true),
+            ("EVCXR_5ec2e7_ENDED 0", true),
+            ("EVCXR_5ec2e7_UNKN", false),
+            (&head(LONGEST - 1), true),
+            (&head(LONGEST), false),
+        ] {
+            let expected = if waits { vec![] } else { vec![text(written)] };
+            let mut scanner = Scanner::new(SECRET);
+            assert_eq!(scanner.feed(written.as_bytes()), expected, "{written}");
         }
     }
 
@@ -403,6 +424,8 @@ mod tests {
         assert!(scanner.holds());
         assert_eq!(scanner.release(), Some(b"E".to_vec()));
         assert_eq!(scanner.release(), None);
+        assert_eq!(scanner.feed(b"EVCXR_BEGIN_CONTE"), []);
+        assert_eq!(scanner.release(), Some(b"EVCXR_BEGIN_CONTE".to_vec()));
         // A whole name is certain to be followed by the rest of its line.
         for certain in [
             "EVCXR_BEGIN_CONTENT text/ht",
@@ -429,6 +452,29 @@ mod tests {
                 assert_eq!(pieces.len(), 2);
                 assert_eq!(pieces[0], shown);
                 assert_eq!(pieces[1], end);
+            }
+        }
+    }
+
+    #[test]
+    fn a_content_ends_where_its_own_end_is() {
+        let content = |text: &str| {
+            format!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT\n").into_bytes()
+        };
+        let half = b"EVCXR_BEGIN_CONTENT text/plain\nhalf\n".to_vec();
+        let shown = |text: &str| Piece::Content("text/plain".into(), text.into());
+        let ended = || record(record::ENDED, "");
+        for (output, expected) in [
+            ([content("1"), ended()].concat(), [shown("1"), Piece::Ended]),
+            (
+                [half, ended(), content("2")].concat(),
+                [shown("half"), Piece::Ended],
+            ),
+        ] {
+            for size in [1, 9, output.len()] {
+                let pieces = scan(&output, size);
+                assert_eq!(pieces[..2], expected, "in chunks of {size}");
+                assert!(pieces[2..].iter().all(|piece| *piece == shown("2")));
             }
         }
     }

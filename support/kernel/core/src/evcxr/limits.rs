@@ -442,8 +442,8 @@ pub fn hint(told: &Told, refused: Refused) -> Option<Vec<String>> {
     };
     let variable = Variable::new(name, refused.code);
     let (message, lines) = match closure(&variable.whole) {
-        Some(_) if variable.whole.contains('|') => variable.closure(true),
-        _ => variable.borrows(told.message.split('`').nth(1)),
+        Some(_) => variable.closure(true),
+        None => variable.borrows(told.message.split('`').nth(1)),
     };
     Some(indented([vec![message], lines].concat()))
 }
@@ -679,6 +679,33 @@ mod tests {
                 !shown.contains("persist") && rest.contains("大括号"),
                 "{shown}"
             );
+        }
+    }
+
+    #[test]
+    fn what_may_be_changed_is_not_to_be_copied() {
+        let said = "The variable `part` contains a reference with a non-static lifetime so";
+        for (code, copied) in [
+            ("let part = &list;", true),
+            ("let part = &mut list;", false),
+        ] {
+            assert_eq!(shown(said, code).contains("拷贝"), copied, "{code}");
+        }
+    }
+
+    #[test]
+    fn only_a_short_value_is_repeated() {
+        let long = "中".repeat(LONGEST);
+        let longer = "中".repeat(LONGEST + 1);
+        for (value, repeated) in [
+            ("1", true),
+            (&*long, true),
+            (&longer, false),
+            ("", false),
+            ("a\nb", false),
+        ] {
+            let expected = if repeated { value } else { "…" };
+            assert_eq!(short(value), expected);
         }
     }
 

@@ -283,15 +283,14 @@ fn start_of_expression(tokens: &[Token], name: &Token) -> usize {
     let Some(mut at) = tokens.iter().position(|token| token.start == name.start) else {
         return name.start;
     };
+    let is_colon = |token: Option<&Token>| token.is_some_and(|it| it.kind == TokenKind::Colon);
     let mut start = name.start;
     loop {
         let before = |at: usize| (0..at).rev().find(|&index| !tokens[index].is_space());
         let Some(dot) = before(at) else { return start };
         let operand = match tokens[dot].kind {
             TokenKind::Dot => before(dot),
-            TokenKind::Colon if dot > 0 && tokens[dot - 1].kind == TokenKind::Colon => {
-                before(dot - 1)
-            }
+            TokenKind::Colon if is_colon(tokens[..dot].last()) => before(dot - 1),
             _ => return start,
         };
         let Some(mut operand) = operand else {
@@ -364,7 +363,8 @@ fn name_in_text(text: &str, cursor: usize) -> Option<&str> {
         .map_or(cursor, |(at, _)| at);
     let length = text[start..].find(|c| !is_of_name(c))?;
     let name = &text[start..start + length];
-    let braces = text[..start].len() - text[..start].trim_end_matches('{').len();
+    let before = text[..start].chars().rev();
+    let braces = before.take_while(|c| *c == '{').count();
     let begins = name.starts_with(|c: char| c == '_' || c.is_alphabetic());
     (begins && braces % 2 == 1).then_some(name)
 }
@@ -457,6 +457,8 @@ mod tests {
             ),
             ("Err(())", "Err(…)", "instance", Some("Err()")),
             ("A($1)", "A(…)", "instance", Some("A()")),
+            ("r#try(x)", "try(…)", "function", Some("r#try()")),
+            ("r#try(\n)", "try(…)", "function", Some("r#try(\n)")),
             ("B { c: () }", "B {…}", "instance", Some("B {}")),
             ("B { c$1 }", "B {…}", "instance", Some("B {}")),
             ("r#match", "match", "instance", Some("r#match")),
@@ -546,6 +548,14 @@ mod tests {
         let bare =
             json!({ "status": "ok", "matches": ["a", 1], "cursor_start": 0, "cursor_end": 1 });
         assert_eq!(completed(&asked, &bare)["matches"], json!(["a"]));
+        for (metadata, other) in [
+            (json!({ "other": 1 }), json!(1)),
+            (json!("odd"), json!(null)),
+        ] {
+            let mut reply = bare.clone();
+            reply["metadata"] = metadata;
+            assert_eq!(completed(&asked, &reply)["metadata"]["other"], other);
+        }
     }
 
     #[test]
@@ -603,6 +613,12 @@ mod tests {
             ("println!(\"a\"); inspe|cted", "println!(\"a\"); inspected"),
             ("select! { _ = ta|sk => {} }", "task"),
             ("assert!(!insp|ected)", "inspected"),
+            ("println!(\"{_na|me}\")", "_name"),
+            ("println!(\"{0|}\", a)", "\"{0}\""),
+            // What stands before it is none of its expression.
+            ("m!(a b: na|me)", "name"),
+            ("m!({ a }.na|me)", "name"),
+            ("m!(\"a\" (b).na|me)", "(b).name"),
         ] {
             let cursor = code.find('|').unwrap();
             let asked = json!({ "code": code.replacen('|', "", 1), "cursor_pos": cursor });

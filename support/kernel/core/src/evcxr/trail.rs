@@ -313,6 +313,11 @@ pub(crate) mod tests {
             ),
             ("ctx::<impl ctx::Load for u32>::load", Some("u32::load")),
             ("ctx::outer::inner", Some("outer::inner")),
+            (
+                "<ctx::Flag<fn() -> u8> as ctx::Load>::load",
+                Some("Flag::load"),
+            ),
+            ("ctx::fetch", Some("fetch")), // makes the future
             ("ctx::fetch::{{closure}}", Some("async fn fetch")),
             (
                 "ctx::fetch::{{closure}}::{{closure}}",
@@ -377,6 +382,23 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_cell_defines_a_function_where_it_says_fn_and_its_name() {
+        for (code, expected) in [
+            ("fn f() {}", true),
+            ("async fn\n f<T>() {}", true),
+            ("f(); fn f() {}", true),
+            ("f();", false),
+            ("let f = 1;", false),
+            ("fnf();", false),
+            ("fn f2() {}", false),
+            ("fn f_() {}", false),
+            ("fn ff() {}", false),
+        ] {
+            assert_eq!(defines(code, "f"), expected, "{code}");
+        }
+    }
+
+    #[test]
     fn a_trail_is_told_from_its_beginning_and_not_at_any_length() {
         let line = |names: &[&str]| line(names.iter().map(|name| name.to_string()).collect());
         assert_eq!(line(&[]), None);
@@ -385,9 +407,13 @@ pub(crate) mod tests {
         assert_eq!(told.as_deref(), Some("经过的函数：async fn main → parse"));
         let told = line(&["stop", "count", "count", "count"]);
         assert_eq!(told.as_deref(), Some("经过的函数：count（反复） → stop"));
-        let many: Vec<String> = (0..40).map(|n| n.to_string()).collect();
-        let told = super::line(many).unwrap();
-        assert!(told.contains("36 → … → 7"), "{told}");
+        let told = |count: usize| {
+            let names = (0..count).map(|n| n.to_string()).collect();
+            super::line(names).unwrap()
+        };
+        assert!(told(40).contains("36 → … → 7"), "{}", told(40));
+        assert!(told(FIRST + LAST + 2).contains('…'));
+        assert!(!told(FIRST + LAST + 1).contains('…'));
     }
 
     #[test]

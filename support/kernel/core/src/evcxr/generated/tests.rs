@@ -136,12 +136,35 @@ fn what_does_not_compile_is_left_to_rustc() {
 }
 
 #[test]
+fn the_same_is_so_outside_of_all_brackets() {
+    for broken in ["/* never ends\n", "const S: &str = \"never ends\n"] {
+        let text = PLAIN.replacen(HEADER, &format!("{broken}{HEADER}"), 1);
+        assert_eq!(rewritten(&text), text, "{broken}");
+    }
+}
+
+#[test]
+fn a_build_has_the_number_of_its_function() {
+    assert_eq!(build("run_user_code_12"), Some(12));
+    for other in ["run_user_code_", "run_user_code_x", "evcxr_cell", "12"] {
+        assert_eq!(build(other), None, "{other}");
+    }
+}
+
+#[test]
 fn a_cell_that_is_only_compiled_for_its_errors_needs_no_catch() {
     let text = with_statements("wrong();\n")
         .replace(CATCH, "")
         .replace(CAUGHT, "");
     let new = rewritten(&text);
     assert!(new.contains(HEADER), "evcxr calls it as it is: {new}");
+    // A student's own is none of evcxr's.
+    let own = format!("let a = 1;\n{CATCH}a;\n}})) {{ _ => {{}} }}\n");
+    let text = with_statements("wrong();\n")
+        .replace(CATCH, "")
+        .replace(CAUGHT, "")
+        .replace("wrong();\n", &own);
+    assert!(rewritten(&text).contains(&own));
     let bare = PLAIN.replace(CATCH_BARE, "").replace(CAUGHT_BARE, "");
     assert!(rewritten(&bare).contains("println!(\"hello\");\nevcxr_variable_store\n}"));
     // A student's own is none of evcxr's.
@@ -198,6 +221,19 @@ fn dbg_prints_the_place_and_is_std_s_otherwise() {
 }
 
 #[test]
+fn a_dbg_is_std_s_whatever_stands_before_it() {
+    for statements in [
+        "use std::fmt::Debug;\ndbg!(1);\n",
+        "let b = !dbg!(true);\n",
+        "fn f<'a>(x: &'a u8) -> impl Sized + use<'a> { dbg!(x) }\n",
+    ] {
+        let new = rewritten(&with_statements(statements));
+        assert!(new.contains("_PLACE 5:"), "{statements}");
+        assert_eq!(errors(&new), "", "{statements}");
+    }
+}
+
+#[test]
 fn a_dbg_of_ones_own_is_ones_own() {
     for own in [
         "macro_rules! dbg { ($e:expr) => { $e + 1 } }\nlet n: i32 = dbg!(1);\n",
@@ -222,6 +258,22 @@ fn attributes_of_the_file_stay_before_everything_else() {
         new.contains("#![warn(missing_docs)]#[allow(unused_macros)]"),
         "{new}"
     );
+}
+
+#[test]
+fn what_documents_the_file_stays_before_everything_else() {
+    for doc in [
+        "//! doc\n",
+        "/*! doc */\n",
+        "//! doc\n//! more\n#![warn(missing_docs)]\n",
+    ] {
+        let text = with_statements("dbg!(1);\n").replace(ALLOW, &format!("{ALLOW}{doc}"));
+        let new = rewritten(&text);
+        assert_eq!(errors(&new), "", "{doc}");
+        assert_eq!(new.lines().count(), text.lines().count());
+        assert!(new.contains("_PLACE 5:"), "{doc}");
+        assert!(new.contains(doc.trim_end()), "{new}");
+    }
 }
 
 /// What a cell has told.
