@@ -601,7 +601,7 @@ fn start_of_shown(text: &str, shown: &str) -> Option<usize> {
     let (bracket, behind) = match text.strip_prefix(BRACKET) {
         Some(_) => (BRACKET.len(), DISPLAYED),
         None if text.starts_with(FALLBACK) => {
-            let sent = text.find(SENT)? + 1;
+            let sent = text.find(SENT)?;
             (sent + text[sent..].find(BRACKET)? + BRACKET.len(), SENT_END)
         }
         None => return None,
@@ -980,6 +980,10 @@ mod tests {
             assert_eq!(course.find(2, "n\n)"), Some((2, 2, 1)));
             // What fails is the whole expression, which for rustc begins at the bracket.
             assert_eq!(course.find(2, "(\nn"), Some((2, 2, 1)));
+            if course.file(2).contains("&(\nn") {
+                assert_eq!(course.find(2, "&(\nn"), Some((2, 2, 1)));
+                assert_eq!(course.find(2, ",&(\nn"), None);
+            }
         });
         each_way("  // why\n  nothing.unwrap()", |course| {
             assert_eq!(course.find(2, "(\n  //"), Some((2, 2, 3)));
@@ -1064,6 +1068,9 @@ mod tests {
         course.run(5, "check();");
         assert_eq!(course.find(5, "check"), Some((5, 1, 1)));
         assert_eq!(course.find(2, "check"), Some((2, 1, 1)));
+        course.run(8, "again();");
+        course.run(9, "again();");
+        assert_eq!(course.find(9, "again"), Some((9, 1, 1)));
         // What a cell calls stands in another's item as well.
         course.run(6, "fn all() {\ncheck();\n}");
         course.run(7, "check();");
@@ -1072,7 +1079,50 @@ mod tests {
     }
 
     #[test]
+    fn lines_like_those_around_a_cells_statements_do_not_confuse() {
+        for item in [
+            // Before the same statement a line like evcxr's, and behind it none…
+            "fn all() {\nprintln!(stringify!(a));\ncheck();\nmore();\n}",
+            // … or the other way round.
+            "fn all() {\nlet s = f(g());\ncheck();\nOk(())\n}",
+        ] {
+            let mut course = Course::new();
+            course.run(2, item);
+            course.run(3, "check();");
+            assert_eq!(course.find(3, "check"), Some((2, 3, 1)));
+            assert_eq!(course.find_last(3, "check"), Some((3, 1, 1)));
+        }
+    }
+
+    #[test]
+    fn behind_the_items_stands_none() {
+        let mut course = Course::new();
+        let item = "fn inner() {\nfail();\n}";
+        course.run(2, item);
+        // The cell's statements stand where nobody expects them.
+        let header = "#[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_3(\nunknown {\n";
+        let file = format!("#![allow(unused)]\n{item}\n{header}{{\n{item}\n}}\n");
+        let code = format!("{{\n{item}\n}}");
+        let place = |at: usize| {
+            let (line, column) = position(&file, at);
+            course.map.find_in(&file, (3, &code), line, column)
+        };
+        let first = place(file.find("fail").unwrap()).unwrap();
+        assert_eq!((first.count, first.line), (2, 2));
+        assert_eq!(place(file.rfind("fail").unwrap()), None);
+    }
+
+    #[test]
     fn an_item_within_another_is_not_mistaken_for_it() {
+        // Whichever of them is the newer one; the inner one is almost as long.
+        let inner = "fn inner() {\nfail();\na();\nb();\nc();\nd();\n}";
+        let outer = format!("mod m {{\n{inner}\n}}");
+        let mut course = Course::new();
+        course.run(2, &outer);
+        course.run(3, inner);
+        course.run(4, "go();");
+        assert_eq!(course.find(4, "fail"), Some((2, 3, 1)));
+        assert_eq!(course.find_last(4, "fail"), Some((3, 2, 1)));
         let mut course = Course::new();
         course.run(2, "fn inner() {\nfail();\n}");
         course.run(3, "mod m {\nfn inner() {\nfail();\n}\n}");
@@ -1174,6 +1224,7 @@ mod tests {
             ("a | + b", false),
             ("|\"text\"", true),
             ("x|", false),
+            ("|)name", false),
         ] {
             let place = Place {
                 count: 2,
@@ -1196,6 +1247,8 @@ mod tests {
         }
         assert_eq!(course.map.last_mentioning("b"), Some(3));
         assert_eq!(course.map.last_mentioning("a1"), Some(2));
+        assert_eq!(course.map.code(3), Some("drop(b);"));
+        assert_eq!(course.map.code(9), None);
         assert_eq!(course.map.lose("b"), Some(2));
         assert_eq!(course.map.lose("c"), None);
         assert_eq!(course.map.defining("b"), Some((2, Fate::OfOldType)));
@@ -1256,6 +1309,117 @@ mod tests {
             course.map.find_build(102, line, column);
         }
         assert!(course.map.remembered().answers.len() <= MOST_ANSWERS);
+    }
+
+    #[test]
+    fn what_is_known_of_one_file_is_not_forgotten_with_the_next() {
+        let mut course = Course::new();
+        for count in [2, 3] {
+            course.run(count, "first();");
+        }
+        let file = course.file(2);
+        let (line, column) = position(&file, file.find("first").unwrap());
+        let place = course.map.find_build(102, line, column);
+        assert!(place.is_some());
+        course.map.find_build(103, line, column);
+        course.files.lock().unwrap().clear();
+        assert_eq!(course.map.find_build(102, line, column), place);
+    }
+
+    #[test]
+    fn a_place_without_a_library_is_looked_for_in_so_many_files_and_no_more() {
+        let mut course = Course::new();
+        course.run(2, "first();");
+        let file = course.file(2);
+        let (line, column) = position(&file, file.find("first").unwrap());
+        let library = Course::library(2);
+        for build in 1..MOST_FILES {
+            course.map.add(build as u64, &library, 2, "first();");
+        }
+        assert!(course.map.find(None, line, column).is_some());
+        course.map.add(0, &library, 2, "first();");
+        assert_eq!(course.map.find(None, line, column), None);
+    }
+
+    #[test]
+    fn a_trail_has_the_names_of_the_library_that_each_address_is_in() {
+        let (library, inner) = trail::tests::library_with_inner();
+        let mut map = SourceMap::new(move |path| match path.to_str()? {
+            "/libcode_1.so" => Some(library.clone()),
+            _ => Some(Vec::new()),
+        });
+        let told = |map: &SourceMap, library: &str| {
+            let stack = serde_json::json!([{ "library": library, "addresses": [inner + 1] }]);
+            map.trail(&trail::frames(&stack))
+        };
+        for (build, library) in [(1, "/libcode_1.so"), (2, "/libcode_2.so")] {
+            map.add(build, Path::new(library), build, "fn inner() {}");
+        }
+        for (library, names) in [
+            ("/libcode_1.so", Some("经过的函数：inner")),
+            ("/libcode_2.so", None),
+            ("/libcode_1.so", Some("经过的函数：inner")),
+            ("/libcode_3.so", None),
+        ] {
+            assert_eq!(told(&map, library).as_deref(), names, "{library}");
+        }
+    }
+
+    #[test]
+    fn a_cell_is_split_as_evcxr_does_it() {
+        let (item, uses, code, shown) = ("item", "use", "code", "shown");
+        for (cell, expected) in [
+            ("a(); b", &[(code, "a(); "), (shown, "b")][..]),
+            (
+                "#[cfg(a)]\n// c\nuse a::b;\nc();",
+                &[(uses, "use a::b;"), (code, "c();")],
+            ),
+            ("use ;", &[(code, "use ;")]),
+            (
+                "macro_rules! m { () => {} }",
+                &[(item, "macro_rules! m { () => {} }")],
+            ),
+            (
+                "#![allow(a)]\nb();",
+                &[(item, "#![allow(a)]\n"), (code, "b();")],
+            ),
+            (
+                "fn f() {}\nlet a = 1;",
+                &[(item, "fn f() {}\n"), (code, "let a = 1;")],
+            ),
+        ] {
+            let split: Vec<(&str, &str)> = statements(cell)
+                .iter()
+                .map(|statement| {
+                    let kind = match statement.kind {
+                        Kind::Item => item,
+                        Kind::Use => uses,
+                        Kind::Code => code,
+                        Kind::Shown => shown,
+                    };
+                    (kind, &cell[statement.text.clone()])
+                })
+                .collect();
+            assert_eq!(split, expected, "{cell}");
+        }
+    }
+
+    #[test]
+    fn commands_end_where_rust_begins() {
+        for (commands, rust) in [
+            ("", ""),
+            ("", "a();\n:dep b"),
+            (":dep a\n", "b"),
+            ("  :dep a\n", "b"),
+            ("\n \n// c\n!ls\n:dep a\n", "b"),
+            (":dep a\n:dep b\n", ""),
+            ("", "  // c\n:dep a"),
+            ("", "\t:dep a\n"),
+            ("", " !a"),
+        ] {
+            let code = format!("{commands}{rust}");
+            assert_eq!(start_of_rust(&code), commands.len(), "{code:?}");
+        }
     }
 
     /// Statements, each with a number that no other has.
