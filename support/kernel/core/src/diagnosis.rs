@@ -192,7 +192,7 @@ impl<'a> Drawer<'a> {
     /// The same with the names of cells in all texts: rustc writes of a closure where it is.
     fn named(&self, value: Value) -> Value {
         match value {
-            Value::String(text) if text.contains(IN_TEXT) => Value::String(self.named_text(&text)),
+            Value::String(text) => Value::String(self.named_text(&text)),
             Value::Array(values) => values.into_iter().map(|value| self.named(value)).collect(),
             Value::Object(values) => {
                 let values = values.into_iter();
@@ -510,6 +510,8 @@ fn file_of(span: &Value) -> Option<String> {
 mod tests {
     use std::process::{Command, Stdio};
 
+    use serde_json::json;
+
     use super::*;
 
     /// Cells of items, each on lines of its own, and a last one with items and then statements.
@@ -712,6 +714,7 @@ help: consider `await`ing on the `Future`
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].starts_with("warning[unused_must_use]: unused implementer of `Future`"));
         assert!(told[0].contains("1 | f();"));
+        assert!(!told[0].contains("on by default"), "{told:?}");
         // It was warned of in its own cell, once.
         let course = Course::new(&["async fn f() -> u32 { 1 }", "async fn g() {\n    f();\n}"]);
         assert_eq!(warnings(&course, "", "let x = 1;\n"), [""; 0]);
@@ -761,5 +764,248 @@ help: consider `await`ing on the `Future`
             code,
         };
         assert_eq!(diagnosis.errors(cells), []);
+    }
+
+    /// A second cell, and where its lines stand in the file that is made of it.
+    const CODE: &str = "let x = f();\nlet y = x + x;\n";
+    const LINES: [u64; 2] = [7, 8];
+    /// Where the first cell, `fn f() {}`, does; and a line of evcxr's behind the second one's.
+    const ITEM: u64 = 2;
+    const BEHIND: u64 = 9;
+
+    /// What is told of a message of rustc's about that cell.
+    fn told(message: &Value) -> Vec<Told> {
+        let course = Course::new(&["fn f() {}"]);
+        let generated = format!(
+            "#![allow(unused_imports, unused_mut, dead_code)]\n{}#[unsafe(no_mangle)]\n\
+             pub extern \"C\" fn run_user_code_9(\nevcxr_variable_store: *mut u8) -> *mut u8 {{\n\
+             if std::panic::catch_unwind(||{{\n{CODE}}}).is_err() {{\n}}\n\
+             evcxr_variable_store\n}}\n",
+            course.items
+        );
+        let diagnosis = Diagnosis::new(generated, vec![message.clone()]);
+        let cells = Cells {
+            map: &course.map,
+            count: 2,
+            code: CODE,
+        };
+        match message["level"] == "error" {
+            true => diagnosis.errors(cells),
+            false => diagnosis.warnings(cells),
+        }
+    }
+
+    fn span(line: u64, columns: Range<u64>) -> Value {
+        json!({
+            "file_name": GENERATED, "is_primary": true, "label": null,
+            "line_start": line, "line_end": line,
+            "column_start": columns.start, "column_end": columns.end,
+        })
+    }
+
+    /// The same span with other fields.
+    fn with(span: Value, fields: Value) -> Value {
+        let mut span = span;
+        let all = span.as_object_mut().unwrap();
+        all.extend(fields.as_object().unwrap().clone());
+        span
+    }
+
+    fn message(level: &str, spans: &[Value], children: &[Value]) -> Value {
+        let code = json!({ "code": "unused_must_use" });
+        json!({ "level": level, "message": "it is wrong", "code": code, "spans": spans, "children": children })
+    }
+
+    fn child(spans: &[Value]) -> Value {
+        json!({ "level": "help", "message": "do this", "spans": spans })
+    }
+
+    /// The drawing of an error with this child.
+    fn drawn(child: Value) -> String {
+        let told = told(&message("error", &[span(LINES[0], 9..12)], &[child]));
+        plain(&told[0])
+    }
+
+    #[test]
+    fn a_message_is_about_what_it_marks_first() {
+        let second = |line| with(span(line, 1..4), json!({ "is_primary": false }));
+        for (spans, count) in [
+            ([second(ITEM), span(LINES[0], 1..4)], 1),
+            ([second(LINES[0]), span(ITEM, 1..4)], 0),
+        ] {
+            assert_eq!(told(&message("warning", &spans, &[])).len(), count);
+        }
+    }
+
+    #[test]
+    fn a_variable_that_evcxr_keeps_is_known_and_not_how_it_does_that() {
+        let of_evcxr = |line: &str| with(span(BEHIND, 1..4), json!({ "text": [{ "text": line }] }));
+        let bound = "    pub fn put_variable<T: 'static>(";
+        for (line, kept) in [
+            (
+                "evcxr_variable_store.put_variable::<i32>(stringify!(y), y);",
+                Some("y"),
+            ),
+            ("  evcxr_variable_store(y);", Some("y")),
+            (bound, None),
+        ] {
+            let first = span(LINES[0], 9..12);
+            let note = child(&[of_evcxr(line)]);
+            let told = told(&message("error", &[first.clone()], &[note]));
+            assert_eq!(told[0].kept.as_deref(), kept, "{line}");
+            assert!(!plain(&told[0]).contains("do this"), "{line}");
+            let told = self::told(&message("error", &[first, of_evcxr(line)], &[]));
+            assert_eq!(told[0].kept.as_deref(), kept, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_ends_behind_a_cell_is_marked_to_the_end_of_its_line() {
+        let end = json!({ "line_end": BEHIND, "column_end": 2 });
+        let told = told(&message("error", &[with(span(LINES[0], 9..12), end)], &[]));
+        assert!(plain(&told[0]).ends_with(" ^^^^"), "{}", plain(&told[0]));
+    }
+
+    #[test]
+    fn edits_are_shown_together_unless_one_of_them_is_to_be_chosen() {
+        let edit = |line, columns, text: &str| {
+            with(
+                span(line, columns),
+                json!({ "suggested_replacement": text }),
+            )
+        };
+        let here = |columns, text: &str| edit(LINES[1], columns, text);
+        for (edits, shown) in [
+            (
+                [here(9..10, "(a"), here(13..14, "b)")],
+                &["2 - let y = x + x;", "2 + let y = (a + b);"][..],
+            ),
+            // Side by side, whichever comes first.
+            (
+                [here(9..10, "a"), here(10..14, "b")],
+                &["2 - let y = x + x;", "2 + let y = ab;"],
+            ),
+            (
+                [here(13..14, "b"), here(9..13, "a")],
+                &["2 - let y = x + x;", "2 + let y = ab;"],
+            ),
+            // In the same place.
+            (
+                [here(9..9, "a"), here(9..9, "b")],
+                &["2 | let y = ax + x;", "2 | let y = bx + x;"],
+            ),
+            (
+                [here(9..12, "a"), here(10..14, "b")],
+                &[
+                    "2 - let y = x + x;",
+                    "2 + let y = a x;",
+                    "2 - let y = x + x;",
+                    "2 + let y = xb;",
+                ],
+            ),
+            (
+                [here(10..14, "b"), here(9..12, "a")],
+                &[
+                    "2 - let y = x + x;",
+                    "2 + let y = xb;",
+                    "2 - let y = x + x;",
+                    "2 + let y = a x;",
+                ],
+            ),
+            // In no cell, and in two.
+            ([edit(1, 1..1, " no cell "), here(9..9, "")], &["= no cell"]),
+            ([edit(ITEM, 4..5, "a"), here(9..9, "b")], &["= a", "= b"]),
+        ] {
+            let drawing = drawn(child(&edits));
+            let (_, help) = drawing.split_once("help: do this\n").unwrap();
+            let lines = help.lines().map(str::trim);
+            let lines: Vec<&str> = lines.filter(|line| line.contains([';', '='])).collect();
+            assert_eq!(lines, shown);
+        }
+    }
+
+    #[test]
+    fn what_stands_in_no_cell_is_named_by_its_crate() {
+        let other = |file: &str, label: &str| {
+            let of = json!({ "file_name": file, "is_primary": false, "label": label });
+            with(span(BEHIND, 1..2), of)
+        };
+        // Behind the mark that each drawing has.
+        let rest = |drawing: &str| {
+            let (_, rest) = drawing.split_once(" ^^^").unwrap();
+            let lines = rest.lines().map(str::trim);
+            let lines = lines.filter(|line| !["", "|", "help: do this"].contains(line));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let tokio = |label: &str| other("/r/registry/src/index/tokio-1.0/src/lib.rs", label);
+        for (spans, shown) in [
+            (
+                &[tokio("there")][..],
+                &["--> tokio-1.0/src/lib.rs:9", "= there"][..],
+            ),
+            (&[tokio("")], &["--> tokio-1.0/src/lib.rs:9"]),
+            (
+                &[tokio("one"), tokio(""), tokio("two")],
+                &["= one", "= two"],
+            ),
+        ] {
+            assert_eq!(rest(&drawn(child(spans))), shown);
+        }
+        for (file, label, shown) in [
+            (
+                "/rust/library/core/src/a.rs",
+                "a",
+                &["= note: a（标准库 core/src/a.rs）"][..],
+            ),
+            ("a.rs", "a", &["= note: a"]),
+            ("a.rs", "", &[]),
+            (
+                GENERATED,
+                "`x` dropped here",
+                &["= note: `x` dropped here（这一格结束时）"],
+            ),
+            (GENERATED, "of evcxr", &[]),
+        ] {
+            let spans = [span(LINES[0], 9..12), other(file, label)];
+            let told = told(&message("error", &spans, &[]));
+            assert_eq!(rest(&plain(&told[0])), shown, "{file}, {label}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_named_as_its_crate_has_it() {
+        for (file, name) in [
+            (
+                "/rustc/5980/library/core/src/option.rs",
+                Some("标准库 core/src/option.rs"),
+            ),
+            ("/home/a/library/b.rs", None),
+            (
+                "/r/registry/src/index-1/tokio-1.0/src/lib.rs",
+                Some("tokio-1.0/src/lib.rs"),
+            ),
+            (
+                "/home/a/notebook/src/print.rs",
+                Some("notebook/src/print.rs"),
+            ),
+            ("a/src/b.rs", Some("a/src/b.rs")),
+            ("b.rs", None),
+            (GENERATED, None),
+        ] {
+            let found = file_of(&json!({ "file_name": file }));
+            assert_eq!(found.as_deref(), name, "{file}");
+        }
+        assert_eq!(file_of(&json!({})), None);
+    }
+
+    #[test]
+    fn only_errors_and_few_warnings_are_wanted() {
+        let wants = |level: &str, lint: Option<&str>| {
+            let code = lint.map(|lint| json!({ "code": lint }));
+            Diagnosis::wants(&json!({ "level": level, "code": code }))
+        };
+        assert!(wants("error", None) && wants("error", Some("E0308")));
+        assert!(wants("warning", Some(LINTS[0])));
+        assert!(!wants("warning", Some("dead_code")) && !wants("warning", None));
     }
 }

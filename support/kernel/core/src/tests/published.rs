@@ -317,3 +317,46 @@ fn a_mistake_comes_with_what_there_is_to_say_of_it() {
     let told = answer["traceback"].to_string();
     assert!(told.contains("只造出一个 future"), "{told}");
 }
+
+#[test]
+fn what_a_kept_variable_lacks_is_told_with_what_to_write_instead() {
+    for (name, value, says) in [
+        (
+            "part",
+            "&text",
+            &["变量 part 借用了 text", "let part = text.clone();"][..],
+        ),
+        (
+            "f",
+            "|n: u8| n",
+            &["变量 f 是闭包", "Box::new(move |n: u8| n)"],
+        ),
+        (
+            "f",
+            "move |n| n",
+            &["变量 f 是闭包", "Box::new(move |n| n)"],
+        ),
+    ] {
+        let code = format!("let {name} = {value};");
+        let generated = format!(
+            "#![allow(unused_imports, unused_mut, dead_code)]\n#[unsafe(no_mangle)]\n\
+             pub extern \"C\" fn run_user_code_1(\nevcxr_variable_store: *mut u8) -> *mut u8 {{\n\
+             {code}\nevcxr_variable_store\n}}\n"
+        );
+        let line = format!("evcxr_variable_store.put_variable::<u8>(stringify!({name}), {name});");
+        let span = json!({
+            "file_name": "src/lib.rs", "is_primary": true, "label": "here",
+            "line_start": 5, "line_end": 5, "column_start": 5, "column_end": 6,
+            "text": [{ "text": line }],
+        });
+        let message = json!({
+            "level": "error", "message": "`text` does not live long enough", "children": [],
+            "spans": [span], "code": { "code": "E0597" },
+        });
+        let diagnosis = Diagnosis::new(generated, vec![message]);
+        let errors = ["`text` does not live long enough"];
+        let answer = answer_to(&code, &errors, Some(diagnosis));
+        let told = answer["traceback"].to_string();
+        assert!(says.iter().all(|says| told.contains(says)), "{told}");
+    }
+}
