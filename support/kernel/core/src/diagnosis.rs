@@ -849,12 +849,12 @@ help: consider `await`ing on the `Future`
             ("  evcxr_variable_store(y);", Some("y")),
             (bound, None),
         ] {
-            let first = span(LINES[0], 9..12);
+            let first = || span(LINES[0], 9..12);
             let note = child(&[of_evcxr(line)]);
-            let told = told(&message("error", &[first.clone()], &[note]));
+            let told = told(&message("error", &[first()], &[note]));
             assert_eq!(told[0].kept.as_deref(), kept, "{line}");
             assert!(!plain(&told[0]).contains("do this"), "{line}");
-            let told = self::told(&message("error", &[first, of_evcxr(line)], &[]));
+            let told = self::told(&message("error", &[first(), of_evcxr(line)], &[]));
             assert_eq!(told[0].kept.as_deref(), kept, "{line}");
         }
     }

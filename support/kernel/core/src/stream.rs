@@ -248,6 +248,9 @@ mod tests {
     #[test]
     fn much_is_read_at_once_and_what_never_ends_at_a_pace() {
         let mut pace = Pace::default();
+        pace.count(60_000_000, NOW);
+        assert_eq!(pace.pause(NOW), None);
+        let mut pace = Pace::default();
         pace.count(BURST, NOW);
         assert_eq!(pace.pause(NOW), None);
         pace.count(100 * PACE, NOW);

@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use ra_ap_syntax::ast::{Expr, Fn, HasName, Item, Use};
+use ra_ap_syntax::ast::{Expr, Fn, Item, Use};
 use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxKind, SyntaxNode};
 
 use super::bindings::{bindings, mentions};
@@ -753,7 +753,6 @@ fn kind(node: &SyntaxNode, is_last: bool) -> Kind {
     match Item::cast(node.clone()) {
         Some(Item::Use(item)) if item.use_tree().is_some() => Kind::Use,
         Some(Item::Use(_)) => Kind::Code,
-        Some(Item::MacroRules(item)) if item.name().is_none() => Kind::Code,
         Some(_) => Kind::Item,
         None if node.kind() == SyntaxKind::ATTR => Kind::Item,
         None => Kind::Code,

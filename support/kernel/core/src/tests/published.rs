@@ -191,38 +191,32 @@ fn what_is_answered_to_another_request_is_no_answer_to_this_one() {
 
 #[test]
 fn a_first_cell_that_fails_or_shows_something_is_said_to_be_none_to_be_run_ahead() {
-    let shown = b"EVCXR_BEGIN_CONTENT text/plain\n1\nEVCXR_END_CONTENT\n".to_vec();
-    let publishes = |kind: &str, content| {
-        let kind = kind.to_owned();
-        move |own: &str| Event::Published(of(own, &kind, content))
-    };
-    let rows: [(Box<dyn FnOnce(&str) -> Event>, Option<&str>); 5] = [
+    enum Says {
+        Evcxr(&'static str, Value),
+        Process(&'static [u8]),
+    }
+    use Says::{Evcxr, Process};
+    let shown = b"EVCXR_BEGIN_CONTENT text/plain\n1\nEVCXR_END_CONTENT\n";
+    for (says, cause) in [
         (
-            Box::new(publishes("error", json!({ "evalue": "no such crate" }))),
+            Evcxr("error", json!({ "evalue": "no such crate" })),
             Some("no such crate"),
         ),
-        (
-            Box::new(publishes("display_data", json!({}))),
-            Some("它有输出"),
-        ),
-        (
-            Box::new(|_| Event::Written(Stream::Stdout, shown)),
-            Some("它有输出"),
-        ),
-        (
-            Box::new(|_| Event::Written(Stream::Stdout, b"text".to_vec())),
-            Some("它有输出"),
-        ),
-        (Box::new(publishes("execute_input", json!({}))), None),
-    ];
-    for (index, (event, cause)) in rows.into_iter().enumerate() {
+        (Evcxr("display_data", json!({})), Some("它有输出")),
+        (Process(shown), Some("它有输出")),
+        (Process(b"text"), Some("它有输出")),
+        (Evcxr("execute_input", json!({})), None),
+    ] {
         let mut world = running_ahead();
         world.compile();
         let own = own(&world).last().unwrap().to_string();
-        world.on(event(&own));
+        world.on(match says {
+            Evcxr(kind, content) => Event::Published(of(&own, kind, content)),
+            Process(written) => Event::Written(Stream::Stdout, written.to_vec()),
+        });
         world.settle();
         let expected = cause.map_or(Ok(()), |cause| Err(cause.to_owned()));
-        assert_eq!(warm(&world), Some(&expected), "{index}");
+        assert_eq!(warm(&world), Some(&expected));
     }
 }
 
