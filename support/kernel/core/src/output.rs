@@ -216,7 +216,8 @@ impl Front {
         let begin = self.output.place.as_bytes();
         let mut rest = bytes;
         let mut text = Vec::new();
-        while let Some(at) = memchr::memmem::find(rest, begin) {
+        let mut next = Some(memchr::memmem::find(rest, begin)?);
+        while let Some(at) = next {
             let place = &rest[at + begin.len()..];
             let end = memchr::memchr(b';', place)?;
             text.extend_from_slice(&rest[..at]);
@@ -225,8 +226,9 @@ impl Front {
                 .and_then(|place| self.place_of(place));
             text.extend_from_slice(found.as_deref().unwrap_or(UNSURE).as_bytes());
             rest = &place[end + 1..];
+            next = memchr::memmem::find(rest, begin);
         }
-        (rest.len() < bytes.len()).then(|| [&text, rest].concat())
+        Some([&text, rest].concat())
     }
 
     /// From the number of a build or the path of its library, a line and a column.

@@ -186,23 +186,27 @@ impl Scanner {
     fn content(&mut self, mime: String, start: usize) -> Option<(Piece, usize)> {
         let from = self.searched.max(start);
         let rest = &self.held[from..];
-        let end = format!("{CONTENT_END}\n");
+        let end = format!("{CONTENT_END}\n").into_bytes();
+        let of_cell = |kind: &str| [&self.prefix[..], kind.as_bytes()].concat();
+        let length = end.len();
         // A panic while the value was being shown, or a text that was never meant for this: there is
         // no end, and the record is next.
-        let of_cell = |kind: &str| [&self.prefix[..], kind.as_bytes()].concat();
-        let cuts = [record::PANICKED, record::ENDED].map(|kind| find(rest, &of_cell(kind)));
-        let cut = cuts.into_iter().flatten().min();
-        let (at, used) = match find(rest, end.as_bytes()) {
-            Some(at) if cut.is_none_or(|cut| at < cut) => (from + at, from + at + end.len()),
-            _ => match cut {
-                Some(cut) => (from + cut, from + cut),
-                None => {
-                    let longest = end.len().max(of_cell(record::PANICKED).len());
-                    self.searched = self.held.len().saturating_sub(longest).max(start);
-                    return None;
-                }
-            },
+        let ends = [
+            (end, length),
+            (of_cell(record::PANICKED), 0),
+            (of_cell(record::ENDED), 0),
+        ];
+        let found = ends
+            .iter()
+            .filter_map(|(text, length)| Some((find(rest, text)?, *length)));
+        let Some((at, length)) = found.min() else {
+            let longest = ends.iter().map(|(text, _)| text.len()).max();
+            let searched = self.held.len().saturating_sub(longest.unwrap_or_default());
+            self.searched = searched.max(start);
+            return None;
         };
+        let at = from + at;
+        let used = at + length;
         let content = String::from_utf8_lossy(&self.held[start..at]);
         let content = content.strip_suffix('\n').unwrap_or(&content).to_owned();
         Some((Piece::Content(mime, content), used))
