@@ -288,6 +288,8 @@ fn a_cell_ends_though_its_process_does_not_answer() {
     world.settle();
     assert_eq!(seen(&world, &id), expected(Code::Prints));
     // What comes late is not taken for the answer of the next cell.
+    let late = world.notebook_says(FromProcess::Flushed(1));
+    world.on(late);
     let next = world.execute(Code::Prints);
     hear(&mut world, &[], |_, _| {});
     for (flush, ends) in [(1, false), (2, true)] {
