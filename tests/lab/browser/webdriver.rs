@@ -12,7 +12,7 @@ use base64::Engine;
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
-use crate::common::command::{Running, SHORT, start_server};
+use crate::common::command::{LONG, Running, SHORT, start_server};
 use crate::common::{clean, free_port, project};
 
 /// Under this name the protocol refers to elements.
@@ -22,6 +22,10 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub const SHIFT: char = '\u{e008}';
 /// The one that ends a line.
 pub const ENTER: char = '\u{e007}';
+/// The one that goes from one thing that can be used to the next.
+pub const TAB: char = '\u{e004}';
+/// The arrow to the right.
+pub const RIGHT: char = '\u{e014}';
 /// The one that, with S, saves.
 pub const CONTROL: char = '\u{e009}';
 
@@ -234,6 +238,21 @@ impl Browser {
         let path = folder.join(format!("{name}.png"));
         fs::write(&path, bytes.unwrap()).unwrap();
         path
+    }
+
+    /// The page as it is printed on A4: a PDF. (The protocol's own command for this gives up after ten
+    /// seconds.)
+    pub fn print(&self) -> Vec<u8> {
+        let paper = json!({"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": true});
+        let call = json!({"cmd": "Page.printToPDF", "params": paper});
+        let request = self
+            .client
+            .post(format!("{}/goog/cdp/execute", self.session))
+            .timeout(LONG)
+            .json(&call);
+        let printed = answer(request).unwrap();
+        let bytes = base64::prelude::BASE64_STANDARD.decode(printed["data"].as_str().unwrap());
+        bytes.unwrap()
     }
 
     /// Where downloads go.
