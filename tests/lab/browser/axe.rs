@@ -7,6 +7,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::webdriver::Browser;
+use crate::common::command::LONG;
 use crate::common::{project, set_up};
 
 /// The script that looks for it.
@@ -33,7 +34,7 @@ impl Axe {
             return axe.run(context, {resultTypes: ['violations']}).then(found =>
             found.violations.flatMap(one => one.nodes.map(node =>
                 `${one.id}: ${node.target}: ${node.html.slice(0, 200)}: ${node.failureSummary}`)))";
-        let found: Value = browser.script(run, json!([]));
+        let found: Value = browser.script_within(LONG, run, json!([]));
         serde_json::from_value(found).unwrap()
     }
 }

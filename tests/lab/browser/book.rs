@@ -219,6 +219,16 @@ impl Page<'_> {
             self.prefers(None);
         }
         self.is_wide(None);
+        if self.has_slides() {
+            // All of them, not only the first.
+            self.browser
+                .open(&format!("{}?view=print", address(self.path)));
+            let count = "return document.querySelectorAll('.pdf-page').length > 10";
+            self.browser.until("all slides are shown", SHORT, || {
+                self.value(count).as_bool().filter(|shown| *shown)
+            });
+            found.extend(axe.violations(self.browser));
+        }
         assert!(found.is_empty(), "{}: {found:#?}", self.name);
     }
 

@@ -113,6 +113,7 @@ impl Browser {
             "goog:chromeOptions": options,
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             "unhandledPromptBehavior": "accept",
+            "timeouts": {"script": LONG.as_millis() as u64},
         }}});
         let made = answer(client.post(format!("{address}/session")).json(&wanted));
         let made = made.unwrap_or_else(|error| panic!("{error}: {}", driver.text()));
@@ -126,11 +127,12 @@ impl Browser {
     }
 
     fn post(&self, what: &str, body: &Value) -> Result<Value, String> {
-        answer(
-            self.client
-                .post(format!("{}/{what}", self.session))
-                .json(body),
-        )
+        self.post_within(SHORT, what, body)
+    }
+
+    fn post_within(&self, limit: Duration, what: &str, body: &Value) -> Result<Value, String> {
+        let request = self.client.post(format!("{}/{what}", self.session));
+        answer(request.timeout(limit).json(body))
     }
 
     /// Goes to an address.
@@ -140,8 +142,13 @@ impl Browser {
 
     /// What the body of a JavaScript function returns, given `arguments`.
     pub fn script(&self, body: &str, arguments: Value) -> Value {
+        self.script_within(SHORT, body, arguments)
+    }
+
+    /// The same, when what it returns is a promise that takes its time.
+    pub fn script_within(&self, limit: Duration, body: &str, arguments: Value) -> Value {
         let call = json!({"script": body, "args": arguments});
-        self.post("execute/sync", &call)
+        self.post_within(limit, "execute/sync", &call)
             .unwrap_or_else(|error| panic!("{error}: {body}"))
     }
 
@@ -245,12 +252,7 @@ impl Browser {
     pub fn print(&self) -> Vec<u8> {
         let paper = json!({"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": true});
         let call = json!({"cmd": "Page.printToPDF", "params": paper});
-        let request = self
-            .client
-            .post(format!("{}/goog/cdp/execute", self.session))
-            .timeout(LONG)
-            .json(&call);
-        let printed = answer(request).unwrap();
+        let printed = self.post_within(LONG, "goog/cdp/execute", &call).unwrap();
         let bytes = base64::prelude::BASE64_STANDARD.decode(printed["data"].as_str().unwrap());
         bytes.unwrap()
     }

@@ -31,6 +31,12 @@
     }
   });
   Reveal.on("slidechanged", show);
+  // What comes is seen, whole if it fits, or else from its beginning.
+  Reveal.on("fragmentshown", ({ fragment }) => {
+    const { offsetTop: top, offsetHeight: height } = fragment;
+    const slide = Reveal.getCurrentSlide();
+    slide.scrollTo({ top: Math.min(top, top + height - slide.clientHeight) });
+  });
   Reveal.initialize({
     width: 1280,
     height: 720,

@@ -39,10 +39,11 @@ const SCRIPT: &str = include_str!("../../assets/slides/slides.js");
 const STYLE_HERE: &str = "<!-- lab: style -->";
 const SCRIPT_HERE: &str = "<!-- lab: script -->";
 
-/// Lines of code that fit on a slide, less those of the text above it.
-const ROOM: usize = 16;
-/// Characters in a line of text.
+/// Lines of code that fit on a slide.
+const ROOM: usize = 22;
+/// Characters in a line of text, and how many lines of code take as much space.
 const LINE: usize = 45;
+const HEIGHT: usize = 2;
 
 /// The file of a page's slides.
 pub(super) fn file(page: &Page) -> String {
@@ -130,10 +131,11 @@ fn text(number: usize, kind: &str, source: &str, original: &Value) -> Value {
     cell
 }
 
-/// How many lines a text takes, about.
+/// How many lines of code a text takes the place of, about.
 fn lines(text: &str) -> usize {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines.map(|line| line.chars().count().div_ceil(LINE)).sum()
+    let height = |line: &str| HEIGHT * line.chars().count().div_ceil(LINE);
+    lines.map(height).sum()
 }
 
 /// Of a cell's text, a heading and what stands below it, or what stands above the first one:
