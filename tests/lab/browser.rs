@@ -2,6 +2,7 @@
 //!
 //! Pictures are kept in `target/screenshots/`: worth a look after a change.
 
+mod axe;
 pub mod book;
 mod jupyterlab;
 pub mod webdriver;

@@ -379,8 +379,8 @@ fn the_book_needs_nothing_but_a_browser(clone: &Clone) {
     let pages = fs::read_dir(&out).unwrap().count();
     assert_eq!(
         pages,
-        course.len() + 1,
-        "a page a notebook, and the index, and no other file"
+        2 * course.len() + 2,
+        "a page and slides a notebook, the index, the whole, and no other file"
     );
     let index = fs::read_to_string(out.join("index.html")).unwrap();
     requests_nothing(&index);
@@ -389,6 +389,8 @@ fn the_book_needs_nothing_but_a_browser(clone: &Clone) {
             index.contains(&format!("href=\"{name}.html\"")),
             "{name}: {index}"
         );
+        let slides = fs::read_to_string(out.join(format!("{name}.slides.html"))).unwrap();
+        requests_nothing(&slides);
         let page = fs::read_to_string(out.join(format!("{name}.html"))).unwrap();
         requests_nothing(&page);
         let chinese = page

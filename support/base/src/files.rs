@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all.
+//! Files and folders that are written whole or not at all.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -65,9 +65,37 @@ pub fn remove_leftovers(folder: &Path) {
     }
 }
 
+/// Removes a folder with all that is in it, if it is there.
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("删除不了 {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a folder anew, whole or not at all: `make` gets another, empty one that then takes its place.
+///
+/// # Errors
+/// Those of `make`, and when the folder beside it cannot be written to; what was there then stays.
+pub fn make_folder(place: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let new = place.with_extension("new");
+    // One that was left when we were killed.
+    remove(&new)?;
+    fs::create_dir(&new)?;
+    if let Err(error) = make(&new) {
+        let _ = remove(&new);
+        return Err(error);
+    }
+    remove(place)?;
+    Ok(fs::rename(&new, place)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::{bail, ensure};
     use std::io::Write;
 
     fn mode(path: &Path) -> u32 {
@@ -125,5 +153,33 @@ mod tests {
         let mut left = names(folder.path());
         left.sort();
         assert_eq!(left, [living.as_str(), "kernel.json"]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_whole_is_not_made_and_the_old_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("place");
+        let write = |text: &'static str| {
+            move |new: &Path| {
+                ensure!(names(new).is_empty(), "it is not empty");
+                Ok(fs::write(new.join(text), text)?)
+            }
+        };
+        let half = |new: &Path| {
+            fs::write(new.join("half"), "half")?;
+            bail!("no network")
+        };
+        assert!(make_folder(&place, half).is_err());
+        assert!(names(folder.path()).is_empty());
+        make_folder(&place, write("first")).unwrap();
+        assert!(make_folder(&place, half).is_err());
+        assert_eq!(names(folder.path()), ["place"]);
+        assert_eq!(names(&place), ["first"]);
+        // What was left when it was killed.
+        fs::create_dir(folder.path().join("place.new")).unwrap();
+        fs::write(folder.path().join("place.new/half"), "half").unwrap();
+        make_folder(&place, write("second")).unwrap();
+        assert_eq!(names(folder.path()), ["place"]);
+        assert_eq!(names(&place), ["second"]);
     }
 }

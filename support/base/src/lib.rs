@@ -3,7 +3,7 @@
 //! | module | idea |
 //! |---|---|
 //! | `print` | what is printed, whether anybody reads it or not |
-//! | `files` | files that are written whole or not at all |
+//! | `files` | files and folders that are written whole or not at all |
 //! | `caches` | where caches are kept |
 //! | `process` | programs that are started: how they end, what they said |
 //! | `processes` | what runs on this machine, and what it takes |
@@ -11,6 +11,7 @@
 //! | `environment` | clean environments: what any program needs, how the network is reached |
 //! | `cli` | command lines in Chinese |
 //! | `toolchain` | the Rust toolchain that cells are compiled with |
+//! | `npm` | packages from npm, as a lock file names them |
 //! | `ipynb` | notebook files |
 //! | `book` | folders with an exported book |
 
@@ -25,6 +26,7 @@ pub mod environment;
 pub mod files;
 pub mod ipynb;
 pub mod memory;
+pub mod npm;
 pub mod process;
 pub mod processes;
 pub mod toolchain;

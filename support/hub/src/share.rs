@@ -3,15 +3,15 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, exit};
 
 use anyhow::{Context, Result, bail, ensure};
-use base::files;
 use base::process::{end_all, end_with_us, get_when_we_end, last_lines};
 use base::toolchain::Toolchain;
+use base::{files, npm};
 use lab::project::{PROJECT_ENV, Project};
 use lab::python::{Environment, HUB_PACKAGES, PACKAGES};
 use lab::screen::Screen;
@@ -22,7 +22,7 @@ use rustix::process::Signal;
 use crate::class::Class;
 use crate::closed::closed;
 use crate::network::without_secrets;
-use crate::trees::{keep_times, link_tree, make_whole};
+use crate::trees::{keep_times, link_tree};
 
 impl Class {
     /// The course as it is committed. What is being changed in the clone does not reach a class.
@@ -44,7 +44,7 @@ impl Class {
             return Ok(());
         }
         let _ = fs::remove_file(&mark);
-        make_whole(&place, |new| {
+        files::make_folder(&place, |new| {
             let mut archive = git()
                 .args(["archive", "HEAD"])
                 .stdout(Stdio::piped())
@@ -71,7 +71,7 @@ impl Class {
             let (mark, place) = (self.shared("toolchain.version"), self.shared("toolchain"));
             if !fs::read_to_string(&mark).is_ok_and(|found| found == toolchain.version) {
                 let _ = fs::remove_file(&mark);
-                make_whole(&place, |new| {
+                files::make_folder(&place, |new| {
                     for part in ["bin", "lib", "libexec"] {
                         link_tree(&toolchain.sysroot.join(part), &new.join(part), true)
                             .context("复制 Rust 工具链失败：请检查磁盘空间")?;
@@ -106,7 +106,7 @@ impl Class {
         let Some(own) = std::env::var_os("CARGO_HOME").map(PathBuf::from).or(home) else {
             return Ok(());
         };
-        make_whole(&place, |new| {
+        files::make_folder(&place, |new| {
             for (part, hard) in [("registry/cache", true), ("registry/index", false)] {
                 link_tree(&own.join(part), &new.join(part), hard)
                     .context("复制 crate 失败：请检查磁盘空间")?;
@@ -190,38 +190,12 @@ impl Class {
 
     /// JupyterHub's proxy.
     pub fn install_proxy(&self) -> Result<()> {
-        let (place, source) = (
-            self.shared("proxy"),
-            self.shared("project/support/hub/proxy"),
-        );
-        let lock = fs::read(source.join("package-lock.json"))?;
-        if fs::read(place.join("installed.json")).is_ok_and(|found| found == lock) {
-            return Ok(());
+        let place = self.shared("proxy");
+        let is_new = npm::install(&self.shared("project/support/hub/proxy"), &place)
+            .context("安装 configurable-http-proxy 失败（请检查网络和磁盘空间，然后重试；网络经过有自己证书的代理时，用环境变量 NODE_EXTRA_CA_CERTS 说出证书文件）")?;
+        if is_new {
+            println!("✓ 代理：{}", place.display());
         }
-        make_whole(&place, |new| {
-            for name in ["package.json", "package-lock.json"] {
-                fs::copy(source.join(name), new.join(name))?;
-            }
-            let mut npm = Command::new("npm");
-            npm.args([
-                "ci",
-                "--ignore-scripts",
-                "--no-audit",
-                "--no-fund",
-                "--no-update-notifier",
-                "--prefix",
-            ])
-            .arg(new);
-            output(&mut npm).context("安装 configurable-http-proxy 失败（请检查网络和磁盘空间，然后重试；网络经过有自己证书的代理时，用环境变量 NODE_EXTRA_CA_CERTS 说出证书文件）")?;
-            // Its notes for its next run name the addresses it has downloaded from.
-            let notes = new.join("node_modules/.package-lock.json");
-            match fs::remove_file(notes) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error)?,
-                _ => {}
-            }
-            Ok(fs::write(new.join("installed.json"), &lock)?)
-        })?;
-        println!("✓ 代理：{}", place.display());
         Ok(())
     }
 
@@ -283,7 +257,7 @@ fn output(command: &mut Command) -> Result<String> {
         .file_name()
         .unwrap_or(OsStr::new("?"))
         .display();
-    // An npm that nobody waits for would be in the next one's way.
+    // A git that nobody waits for would be in the next one's way.
     end_with_us(command);
     let output = command
         .output()

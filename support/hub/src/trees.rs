@@ -1,36 +1,11 @@
-//! Folders that are made whole or not at all, and copied as links where that is possible.
+//! Folders that are copied: as links where that is possible.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use walkdir::WalkDir;
-
-/// Removes a folder with all that is in it, if it is there.
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("删除不了 {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Makes a folder anew, whole or not at all: `make` gets another, empty one that then takes its place.
-pub fn make_whole(place: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let new = place.with_extension("new");
-    // One that was left when we were killed.
-    remove(&new)?;
-    fs::create_dir(&new)?;
-    if let Err(error) = make(&new) {
-        let _ = remove(&new);
-        return Err(error);
-    }
-    remove(place)?;
-    Ok(fs::rename(&new, place)?)
-}
 
 /// Gives the files in `new` that are as they are in `old` the times that they have there: what is
 /// compiled from them is then still good.
@@ -74,38 +49,6 @@ pub fn link_tree(from: &Path, to: &Path, never_rewritten: bool) -> io::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::{bail, ensure};
-
-    #[test]
-    fn a_folder_that_cannot_be_made_whole_is_not_made_and_the_old_one_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("place");
-        let write = |text: &'static str| {
-            move |new: &Path| {
-                ensure!(fs::read_dir(new)?.next().is_none(), "it is not empty");
-                Ok(fs::write(new.join(text), text)?)
-            }
-        };
-        let half = |new: &Path| {
-            fs::write(new.join("half"), "half")?;
-            bail!("no network")
-        };
-        let found = || {
-            let files = WalkDir::new(folder.path()).sort_by_file_name().into_iter();
-            let names = files.map(|file| file.unwrap().file_name().to_owned());
-            names.skip(1).collect::<Vec<_>>()
-        };
-        assert!(make_whole(&place, half).is_err());
-        assert!(found().is_empty());
-        make_whole(&place, write("first")).unwrap();
-        assert!(make_whole(&place, half).is_err());
-        assert_eq!(found(), ["place", "first"]);
-        // What was left when it was killed.
-        fs::create_dir(folder.path().join("place.new")).unwrap();
-        fs::write(folder.path().join("place.new/half"), "half").unwrap();
-        make_whole(&place, write("second")).unwrap();
-        assert_eq!(found(), ["place", "second"]);
-    }
 
     #[test]
     fn of_what_cargo_has_downloaded_gits_own_folders_are_not_shared() {

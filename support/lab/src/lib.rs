@@ -11,6 +11,7 @@
 //! | `signals` | what ends this program, and all that it has started |
 //! | `programs` | the kernel and the runner are compiled |
 //! | `python` | the environment with JupyterLab |
+//! | `axe` | what the tests of exported pages need |
 //! | `kernelspec` | the entry by which Jupyter finds the kernel |
 //! | `sets` | what the notebooks depend on: downloaded, compiled once |
 //! | `setup` | `lab setup`: all of the above that is missing |
@@ -21,6 +22,7 @@
 #[macro_use]
 extern crate base;
 
+pub mod axe;
 pub mod doctor;
 pub mod fmt;
 pub mod kernelspec;

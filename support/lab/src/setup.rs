@@ -20,7 +20,7 @@ use crate::python::{Environment, PACKAGES, TEST_PACKAGES};
 use crate::screen::Screen;
 use crate::sets::Set;
 use crate::survey::survey;
-use crate::{kernelspec, log, sets};
+use crate::{axe, kernelspec, log, sets};
 
 /// What to set up.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -28,7 +28,7 @@ pub struct Options {
     /// 只编译这些笔记本的依赖：文件名，或文件名的开头，例如 00；不写就是全部
     #[arg(value_name = "笔记本")]
     pub notebooks: Vec<String>,
-    /// 再装上本项目自己的测试要用的 Python 包
+    /// 再装上本项目自己的测试要用的 Python 包和 axe-core
     #[arg(long, hide = true)]
     pub tests: bool,
 }
@@ -131,6 +131,9 @@ fn attempt(
             Ok(())
         },
     )?;
+    if options.tests {
+        axe::install(project, &screen)?;
+    }
     if !kernelspec::is_installed(project, &environment)
         || !kernelspec::is_of(&environment, &programs.kernel())
     {

@@ -74,7 +74,7 @@ impl Style {
         }
         for (set, rule) in [
             (self.bold, "font-weight:bold;"),
-            (self.dim, "opacity:.6;"),
+            (self.dim, "opacity:.75;"),
             (self.italic, "font-style:italic;"),
             (self.underlined, "text-decoration:underline;"),
         ] {

@@ -166,7 +166,7 @@ pub fn html(html: impl Into<String>) -> Bundle {
 /// An SVG picture, as part of the page.
 ///
 /// It is sent as HTML: as `image/svg+xml` JupyterLab would put it into an `<img>`, where hovering
-/// does nothing and the colours of the theme do not apply.
+/// does nothing and the colours of the theme do not apply. Give it a `<title>`, for who does not see it.
 ///
 /// ```
 /// # use notebook::svg;
@@ -175,15 +175,22 @@ pub fn html(html: impl Into<String>) -> Bundle {
 pub fn svg(svg: impl Into<String>) -> Bundle {
     let svg = svg.into();
     // HTML knows neither an XML declaration nor a document type.
-    let start = svg.find("<svg").unwrap_or(0);
+    let mut html = svg[svg.find("<svg").unwrap_or(0)..].to_owned();
     let title = svg
         .split_once("<title>")
         .and_then(|(_, rest)| rest.split_once("</title>"));
     let text = match title {
         Some((title, _)) => format!("[SVG 图：{}]", strip_tags(title)),
-        None => "[SVG 图]".to_owned(),
+        None => {
+            // That there is a picture at least, to a screen reader.
+            let tag = &html[..html.find('>').unwrap_or(0)];
+            if tag.starts_with("<svg") && !tag.contains("aria-label") {
+                html.insert_str("<svg".len(), " role=\"img\" aria-label=\"SVG 图\"");
+            }
+            "[SVG 图]".to_owned()
+        }
     };
-    Bundle::new(text).with("text/html", &svg[start..])
+    Bundle::new(text).with("text/html", html)
 }
 
 /// A PNG picture from its bytes.
@@ -353,6 +360,17 @@ mod tests {
         );
         assert_eq!(bundle.text(), "[SVG 图：甲 & 乙]");
         assert_eq!(media_type(b"<!DOCTYPE html><html>"), None);
+    }
+
+    #[test]
+    fn an_svg_without_a_title_is_a_picture_all_the_same() {
+        let html = |text: &str| svg(text).get("text/html").unwrap().clone();
+        assert_eq!(
+            html("<svg viewBox=\"0 0 9 9\"/>"),
+            "<svg role=\"img\" aria-label=\"SVG 图\" viewBox=\"0 0 9 9\"/>"
+        );
+        let labelled = "<svg role='img' aria-label='圆'></svg>";
+        assert_eq!(html(labelled), labelled);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Many small pictures side by side.
 
-use crate::bundle::{data_uri, media_type, not_a_picture};
+use crate::bundle::{data_uri, describe, media_type, not_a_picture};
 use crate::escape::escape;
 use crate::{Bundle, Handle, Show, display, html};
 
@@ -86,7 +86,11 @@ impl Images {
             html += &match media_type(bytes) {
                 Some(mime) => {
                     let address = data_uri(mime, bytes);
-                    format!("<img src=\"{address}\" alt=\"{caption}\"/>")
+                    let text = match caption.is_empty() {
+                        true => escape(&describe(mime, bytes)),
+                        false => caption.clone(),
+                    };
+                    format!("<img src=\"{address}\" alt=\"{text}\"/>")
                 }
                 None => format!("<div class=\"e\">{}</div>", escape(&not_a_picture(bytes))),
             };
@@ -152,6 +156,8 @@ mod tests {
         assert!(attributes("src")[1].starts_with("data:image/svg+xml;base64,"));
         assert!(html.contains("[不是图片：3 字节，开头是 404]"));
         assert_eq!(images.text(), "[3 张图片：甲 & 乙、丙、丁]");
-        assert_eq!(super::images([("", "")]).text(), "[1 张图片]");
+        let unnamed = super::images([("", "GIF89a....")]);
+        assert_eq!(unnamed.text(), "[1 张图片]");
+        assert!(unnamed.html().contains("alt=\"[GIF 图片，"));
     }
 }

@@ -269,7 +269,7 @@ mod tests {
         let html = screen.html();
         assert_eq!(read(&html), "<██░> 国旗 e\u{301}");
         let line = "&lt;<span style=\"color:#1d9a51;\">██</span>\
-                    <span style=\"opacity:.6;\">░</span>&gt; 国旗 e\u{301}</pre>";
+                    <span style=\"opacity:.75;\">░</span>&gt; 国旗 e\u{301}</pre>";
         assert!(html.ends_with(line), "{html}");
     }
 

@@ -1,10 +1,12 @@
-//! Executed notebooks as a book of HTML pages that need nothing but a browser.
+//! Executed notebooks as a book of HTML pages and slides that need nothing but a browser.
 //!
 //! - `about`: what a notebook says of itself;
 //! - `page`: a notebook becomes a page, by nbconvert and a template of ours (`assets/book`);
 //! - `outline`: a page's headings become its table of contents;
 //! - `addresses`: links between pages, and nothing that a browser would fetch;
 //! - `search`: the text of all pages, which the first page looks through;
+//! - `slides`: a notebook as slides;
+//! - `whole`: all pages as one, to be printed;
 //! - `index`: the first page, a map of the others.
 //!
 //! A page requests nothing from the network: no fonts, no scripts, no MathJax. Formulas therefore
@@ -16,18 +18,21 @@ mod index;
 mod outline;
 mod page;
 mod search;
+mod slides;
+mod whole;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base::book::{absolute, refuse_foreign_files};
 
 use crate::kernelspec::KernelSpec;
 use crate::run::Runner;
 use index::index;
 use page::{Rendered, render};
+use whole::whole;
 
 /// One page of the book.
 #[derive(Clone, Debug)]
@@ -46,10 +51,16 @@ const BACKGROUND: Duration = Duration::from_secs(30);
 const CREDIT: &str = r#"改写自 <a href="https://github.com/StdioA/fluent-python-notes">StdioA/fluent-python-notes</a>，原笔记所读的书是 Luciano Ramalho 的《流畅的 Python》（<cite lang="en">Fluent Python</cite>）。本课程以 <a rel="license" href="https://creativecommons.org/licenses/by-sa/4.0/deed.zh-hans">CC BY-SA 4.0</a> 许可发布。"#;
 
 const CSS: &str = include_str!("../assets/book/book.css");
+/// Of any page.
+const PAGE_SCRIPT: &str = include_str!("../assets/book/book.js");
 const SCRIPT: &str = concat!(
     include_str!("../assets/book/book.js"),
     include_str!("../assets/book/search.js")
 );
+
+/// The files that are not a notebook's.
+const INDEX: &str = "index";
+const WHOLE: &str = "print";
 
 /// Executes the notebooks and renders them into `out`, with the Python `python`.
 ///
@@ -102,6 +113,13 @@ pub async fn export(
 /// names the notebook), a page would load something from outside of itself, or the disk is full.
 pub fn book(pages: &[Page], jupyter_python: &Path, out: &Path) -> Result<()> {
     ensure!(!pages.is_empty(), "没有可导出的笔记本：请给出至少一个");
+    let taken = |page: &&Page| [INDEX, WHOLE].contains(&page.name.as_str());
+    if let Some(page) = pages.iter().find(taken) {
+        bail!(
+            "{0}.html 是讲义自己的一页：请给 {0}.ipynb 换一个名字",
+            page.name
+        );
+    }
     let out = absolute(out)?;
     refuse_foreign_files(&out)?;
     let rendered = render(pages, jupyter_python)?;
@@ -122,8 +140,10 @@ fn write_book(pages: &[Page], rendered: &[Rendered], out: &Path) -> Result<()> {
     fs::create_dir(&new)?;
     for (page, rendered) in pages.iter().zip(rendered) {
         fs::write(new.join(format!("{}.html", page.name)), &rendered.html)?;
+        fs::write(new.join(slides::file(page)), &rendered.slides)?;
     }
-    fs::write(new.join("index.html"), index(pages, rendered))?;
+    fs::write(new.join(format!("{WHOLE}.html")), whole(pages, rendered))?;
+    fs::write(new.join(format!("{INDEX}.html")), index(pages, rendered))?;
 
     if out.exists() {
         fs::rename(out, &old)?;
@@ -143,6 +163,7 @@ mod tests {
 
     use super::about::About;
     use super::outline::Outline;
+    use super::page::TEXT_HERE;
     use super::*;
     use base::book::MARK;
 
@@ -168,11 +189,15 @@ mod tests {
     }
 
     pub(super) fn rendered(text: &str) -> Vec<Rendered> {
-        let heading = r##"<h2 id="一">一<a class="anchor-link" href="#一">#</a></h2>"##;
+        let heading =
+            r##"<h2 id="一">一<a aria-hidden="true" class="anchor-link" href="#一">#</a></h2>"##;
         let rendered = |about| Rendered {
             about,
             outline: Outline::of(heading),
-            html: format!("<meta {MARK}>{text}"),
+            html: format!(
+                "<head><meta {MARK}><title>题</title></head>{TEXT_HERE}{text}{TEXT_HERE}"
+            ),
+            slides: MARK.to_owned(),
         };
         abouts().into_iter().map(rendered).collect()
     }
@@ -203,6 +228,16 @@ mod tests {
         fs::write(out.join("mine.html"), "我的文件").unwrap();
         let refusal = refuse_foreign_files(&out).unwrap_err().to_string();
         assert!(refusal.contains("mine.html") && refusal.contains("--out"));
+    }
+
+    #[test]
+    fn a_notebook_cannot_take_the_place_of_a_page_of_the_books_own() {
+        let page = Page {
+            name: "print".into(),
+            executed: PathBuf::new(),
+        };
+        let refusal = book(&[page], Path::new("false"), Path::new("x")).unwrap_err();
+        assert!(refusal.to_string().contains("print.ipynb"));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The exported book as its readers meet it: files on a disk, opened in a browser without network.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::webdriver::Browser;
+use super::axe::Axe;
+use super::webdriver::{Browser, ENTER, RIGHT, TAB};
 use crate::common::FIRST_CELL;
 use crate::common::command::SHORT;
 
@@ -16,6 +18,7 @@ pub fn can_be_read_without_network(folder: &Path) {
     // What the browser asks itself for at its start is not ours.
     browser.open("about:blank");
     drop((browser.requests(), browser.console()));
+    let axe = Axe::installed();
     let entries = fs::read_dir(folder).unwrap();
     let pages: BTreeSet<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     for path in &pages {
@@ -27,15 +30,25 @@ pub fn can_be_read_without_network(folder: &Path) {
         page.open();
         page.asks_for_nothing();
         page.has_glyphs_for_chinese();
-        page.keeps_its_outline_in_view();
+        page.has_a_text_for_every_picture();
         page.leads_only_to_what_is_there(&pages);
         page.follows_the_systems_light_and_dark();
-        page.fits_on_a_phone();
-        page.fits_on_paper();
+        if page.has_slides() {
+            page.goes_on_from_slide_to_slide();
+        } else {
+            page.keeps_its_outline_in_view();
+            page.fits_on_a_phone();
+            page.fits_on_paper();
+        }
         page.asks_for_nothing();
+        if let Some(axe) = &axe {
+            page.can_be_read_by_everybody(axe);
+        }
     }
     the_buttons_work(&browser, &folder.join("01-why-coroutines.html"));
+    the_keyboard_is_enough(&browser, folder);
     the_search_finds(&browser, folder);
+    the_whole_course_can_be_printed(&browser, folder);
 }
 
 struct Page<'a> {
@@ -52,6 +65,14 @@ impl Page<'_> {
 
     fn value(&self, script: &str) -> Value {
         self.browser.script(script, json!([]))
+    }
+
+    fn has_slides(&self) -> bool {
+        self.name.ends_with(".slides")
+    }
+
+    fn is_of_a_notebook(&self) -> bool {
+        !self.has_slides() && !["book-index", "book-print"].contains(&&*self.name)
     }
 
     /// Only files were asked for, and nothing went wrong.
@@ -90,10 +111,10 @@ impl Page<'_> {
 
     /// Beside the text, with an entry for each section; the index is itself one.
     fn keeps_its_outline_in_view(&self) {
-        if self.path.ends_with("index.html") {
+        if !self.is_of_a_notebook() {
             return;
         }
-        let script = "const outline = document.querySelector('.book-outline');
+        let script = "const outline = document.querySelector('.book-outline details');
             scrollTo(0, document.body.scrollHeight / 2);
             const top = outline.getBoundingClientRect().top;
             scrollTo(0, 0);
@@ -106,7 +127,7 @@ impl Page<'_> {
 
     /// Links within the book lead to its pages, and to places that there are.
     fn leads_only_to_what_is_there(&self, pages: &BTreeSet<PathBuf>) {
-        let script = "return [...document.querySelectorAll('a')].map(a => [
+        let script = "return [...document.querySelectorAll('a:not(.slide-number a)')].map(a => [
             a.rel, a.getAttribute('href'), a.protocol, decodeURIComponent(a.pathname),
             a.hash.slice(1)])";
         let links: Vec<[String; 5]> = serde_json::from_value(self.value(script)).unwrap();
@@ -129,7 +150,11 @@ impl Page<'_> {
         assert!(within > 0, "{}", self.name);
         // From the first page to the last, and back.
         let mut course: Vec<&PathBuf> = pages.iter().collect();
-        course.retain(|path| !path.ends_with("index.html"));
+        let is_numbered = |name: &OsStr| name.as_encoded_bytes()[0].is_ascii_digit();
+        course.retain(|path| {
+            let name = path.file_stem().unwrap();
+            is_numbered(name) && !name.as_encoded_bytes().ends_with(b".slides")
+        });
         let Some(position) = course.iter().position(|path| *path == self.path) else {
             return;
         };
@@ -151,16 +176,119 @@ impl Page<'_> {
 
     fn follows_the_systems_light_and_dark(&self) {
         for theme in ["light", "dark"] {
-            let features = json!([{"name": "prefers-color-scheme", "value": theme}]);
-            self.browser
-                .devtools("Emulation.setEmulatedMedia", json!({"features": features}));
+            self.prefers(Some(theme));
             let [paper, ink] = lightness(self.browser);
             assert_eq!(paper > ink, theme == "light", "{}: {theme}", self.name);
             assert!((paper - ink).abs() > 128.0, "{}: {theme}", self.name);
             self.browser.screenshot(&format!("{}-{theme}", self.name));
         }
-        let none = json!({"features": []});
-        self.browser.devtools("Emulation.setEmulatedMedia", none);
+        self.prefers(None);
+    }
+
+    /// For who does not see it.
+    fn has_a_text_for_every_picture(&self) {
+        let script = "const text = picture => picture.matches('img')
+                ? picture.alt
+                : picture.ariaLabel ?? picture.querySelector(':scope > title')?.textContent;
+            const pictures = [...document.querySelectorAll('img, svg, canvas')];
+            return pictures.filter(picture => !text(picture)?.trim() && !picture.closest('.controls'))
+                .map(picture => picture.outerHTML.slice(0, 300));";
+        assert_eq!(self.value(script), json!([]), "{}: no text", self.name);
+    }
+
+    /// In both themes, at a desk and on a phone, with what is folded and without.
+    fn can_be_read_by_everybody(&self, axe: &Axe) {
+        let mut found = BTreeSet::new();
+        for width in [1280, 390] {
+            self.is_wide(Some(width));
+            self.open();
+            if width == 1280 {
+                self.value(
+                    "for (const part of document.querySelectorAll('details')) part.open = true",
+                );
+            }
+            for theme in ["light", "dark"] {
+                self.prefers(Some(theme));
+                let violations = axe.violations(self.browser);
+                found.extend(
+                    violations
+                        .into_iter()
+                        .map(|one| format!("{width}, {theme}: {one}")),
+                );
+            }
+            self.prefers(None);
+        }
+        self.is_wide(None);
+        if self.has_slides() {
+            // All of them, not only the first.
+            self.browser
+                .open(&format!("{}?view=print", address(self.path)));
+            let count = "return document.querySelectorAll('.pdf-page').length > 10";
+            self.browser.until("all slides are shown", SHORT, || {
+                self.value(count).as_bool().filter(|shown| *shown)
+            });
+            found.extend(axe.violations(self.browser));
+        }
+        assert!(found.is_empty(), "{}: {found:#?}", self.name);
+    }
+
+    /// One that is for presenting: the first slide, then the next, each visible and none scrolled to
+    /// the side.
+    fn goes_on_from_slide_to_slide(&self) {
+        self.open();
+        let shown = "const slide = Reveal.getCurrentSlide();
+            const box = slide.getBoundingClientRect();
+            return [Reveal.getSlidePastCount(), slide.checkVisibility() && box.height > 100
+                && box.left >= 0 && box.right <= innerWidth, slide.textContent.trim() !== '']";
+        let after = |presses: u64| {
+            self.browser.until("a slide is shown", SHORT, || {
+                let seen = self.value(shown);
+                (seen == json!([presses, true, true])).then_some(())
+            });
+        };
+        self.browser.until("the slides are ready", SHORT, || {
+            self.value("return Reveal.isReady()")
+                .as_bool()
+                .filter(|ready| *ready)
+        });
+        after(0);
+        self.browser.screenshot(&format!("{}-first", self.name));
+        let total = self
+            .value("return Reveal.getTotalSlides()")
+            .as_u64()
+            .unwrap();
+        assert!(total >= 10, "{}: {total} slides", self.name);
+        // As many steps as there are, one after the other, until the last slide.
+        let mut steps = 0;
+        while self.value("return Reveal.isLastSlide()") == false {
+            self.browser.press(&[RIGHT]);
+            steps += 1;
+            assert!(steps < 4 * total, "{}: it does not end", self.name);
+        }
+        after(total - 1);
+        let fragments = self.value("return document.querySelectorAll('.fragment').length");
+        assert!(fragments.as_u64().unwrap() > 3, "{}", self.name);
+    }
+
+    fn prefers(&self, theme: Option<&str>) {
+        let features = match theme {
+            Some(theme) => json!([{"name": "prefers-color-scheme", "value": theme}]),
+            None => json!([]),
+        };
+        self.browser
+            .devtools("Emulation.setEmulatedMedia", json!({"features": features}));
+    }
+
+    fn is_wide(&self, width: Option<u32>) {
+        match width {
+            Some(width) => self.browser.devtools(
+                "Emulation.setDeviceMetricsOverride",
+                json!({"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}),
+            ),
+            None => self
+                .browser
+                .devtools("Emulation.clearDeviceMetricsOverride", json!({})),
+        };
     }
 
     /// What is too wide scrolls by itself; the page does not.
@@ -175,7 +303,8 @@ impl Page<'_> {
                 .map(e => e.outerHTML.slice(0, 300))";
         let wide = self.value(script);
         assert_eq!(wide, json!([]), "{}: wider than a phone", self.name);
-        let unfolded = self.value("return document.querySelector('.book-outline')?.open ?? false");
+        let unfolded =
+            self.value("return document.querySelector('.book-outline details')?.open ?? false");
         assert_eq!(unfolded, false, "{}", self.name);
         self.browser.screenshot(&format!("{}-narrow", self.name));
         self.browser
@@ -234,6 +363,95 @@ fn the_buttons_work(browser: &Browser, page: &Path) {
             .map(str::to_owned)
     });
     assert_eq!(copied, FIRST_CELL);
+}
+
+/// From the Tab key to a place in the book: the text, the search, what it finds; each with a frame
+/// around it.
+fn the_keyboard_is_enough(browser: &Browser, folder: &Path) {
+    let focused = || {
+        let script = "const element = document.activeElement;
+            const { outlineStyle, outlineWidth } = getComputedStyle(element);
+            const seen = outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2;
+            return [element.className || element.name || element.textContent, seen]";
+        let [what, framed]: [Value; 2] =
+            serde_json::from_value(browser.script(script, json!([]))).unwrap();
+        assert_eq!(framed, true, "{what} has a frame");
+        what.as_str().unwrap().to_owned()
+    };
+    browser.open(&address(&folder.join("01-why-coroutines.html")));
+    browser.press(&[TAB]);
+    assert_eq!(focused(), "book-skip");
+    browser.screenshot("book-keyboard");
+    browser.press(&[ENTER]);
+    assert_eq!(
+        browser.script("return document.activeElement.id", json!([])),
+        "book-text"
+    );
+    // What scrolls is among what follows, so that the arrow keys can move it.
+    let wide = "const scrolls = element => element.checkVisibility()
+            && getComputedStyle(element).overflowX === 'auto'
+            && element.scrollWidth > element.clientWidth + 1;
+        return [...document.querySelectorAll('main *')].filter(scrolls)
+            .map(element => [element.tabIndex, element.role])";
+    let wide: Vec<(i64, String)> = serde_json::from_value(browser.script(wide, json!([]))).unwrap();
+    assert!(!wide.is_empty());
+    assert!(wide.iter().all(|it| *it == (0, "group".into())), "{wide:?}");
+    browser.press(&['/']);
+    assert_eq!(focused(), "find");
+    for letter in "spawn".chars() {
+        browser.press(&[letter]);
+    }
+    browser.press(&[ENTER]);
+    let first = "return document.activeElement.matches('.book-found li:first-child a')";
+    browser.until("the first result can be opened", SHORT, || {
+        browser.script(first, json!([])).as_bool().filter(|it| *it)
+    });
+    focused();
+    browser.press(&[ENTER]);
+    browser.until("it is open", SHORT, || {
+        let script = "return document.querySelector('.book-outline') !== null";
+        browser.script(script, json!([])).as_bool().filter(|it| *it)
+    });
+}
+
+/// One page with every heading of the others, once, that a browser prints whole.
+fn the_whole_course_can_be_printed(browser: &Browser, folder: &Path) {
+    let headings = |name: &Path| -> Vec<String> {
+        browser.open(&address(name));
+        let script =
+            "return [...document.querySelectorAll('main .jp-RenderedMarkdown :is(h1, h2, h3)')]
+            .map(heading => heading.textContent)";
+        serde_json::from_value(browser.script(script, json!([]))).unwrap()
+    };
+    let mut pages: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().as_encoded_bytes();
+            name[0].is_ascii_digit() && !name.ends_with(b".slides.html")
+        })
+        .collect();
+    pages.sort();
+    let expected: Vec<String> = pages.iter().flat_map(|page| headings(page)).collect();
+    assert!(expected.len() > 50, "{expected:?}");
+    let whole = folder.join("print.html");
+    assert_eq!(headings(&whole), expected);
+    let twice = "const seen = new Set();
+        return [...document.querySelectorAll('[id]')].map(element => element.id)
+            .filter(id => seen.has(id) || !seen.add(id))";
+    assert_eq!(browser.script(twice, json!([])), json!([]));
+    let size = fs::metadata(&whole).unwrap().len();
+    assert!(size < 8 << 20, "{size} bytes");
+    let printed = browser.print();
+    // Chromium leaves the objects that pages are as text.
+    let count = |what: &[u8]| {
+        printed
+            .windows(what.len())
+            .filter(|part| *part == what)
+            .count()
+    };
+    let sheets = count(b"/Type /Page") - count(b"/Type /Pages");
+    assert!(sheets > 100, "{sheets} sheets");
 }
 
 /// Each word of the glossary is found where the glossary says that it is explained.

@@ -12,7 +12,7 @@ use base64::Engine;
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
-use crate::common::command::{Running, SHORT, start_server};
+use crate::common::command::{LONG, Running, SHORT, start_server};
 use crate::common::{clean, free_port, project};
 
 /// Under this name the protocol refers to elements.
@@ -22,6 +22,10 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub const SHIFT: char = '\u{e008}';
 /// The one that ends a line.
 pub const ENTER: char = '\u{e007}';
+/// The one that goes from one thing that can be used to the next.
+pub const TAB: char = '\u{e004}';
+/// The arrow to the right.
+pub const RIGHT: char = '\u{e014}';
 /// The one that, with S, saves.
 pub const CONTROL: char = '\u{e009}';
 
@@ -109,6 +113,7 @@ impl Browser {
             "goog:chromeOptions": options,
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             "unhandledPromptBehavior": "accept",
+            "timeouts": {"script": LONG.as_millis() as u64},
         }}});
         let made = answer(client.post(format!("{address}/session")).json(&wanted));
         let made = made.unwrap_or_else(|error| panic!("{error}: {}", driver.text()));
@@ -122,11 +127,12 @@ impl Browser {
     }
 
     fn post(&self, what: &str, body: &Value) -> Result<Value, String> {
-        answer(
-            self.client
-                .post(format!("{}/{what}", self.session))
-                .json(body),
-        )
+        self.post_within(SHORT, what, body)
+    }
+
+    fn post_within(&self, limit: Duration, what: &str, body: &Value) -> Result<Value, String> {
+        let request = self.client.post(format!("{}/{what}", self.session));
+        answer(request.timeout(limit).json(body))
     }
 
     /// Goes to an address.
@@ -136,8 +142,13 @@ impl Browser {
 
     /// What the body of a JavaScript function returns, given `arguments`.
     pub fn script(&self, body: &str, arguments: Value) -> Value {
+        self.script_within(SHORT, body, arguments)
+    }
+
+    /// The same, when what it returns is a promise that takes its time.
+    pub fn script_within(&self, limit: Duration, body: &str, arguments: Value) -> Value {
         let call = json!({"script": body, "args": arguments});
-        self.post("execute/sync", &call)
+        self.post_within(limit, "execute/sync", &call)
             .unwrap_or_else(|error| panic!("{error}: {body}"))
     }
 
@@ -234,6 +245,16 @@ impl Browser {
         let path = folder.join(format!("{name}.png"));
         fs::write(&path, bytes.unwrap()).unwrap();
         path
+    }
+
+    /// The page as it is printed on A4: a PDF. (The protocol's own command for this gives up after ten
+    /// seconds.)
+    pub fn print(&self) -> Vec<u8> {
+        let paper = json!({"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": true});
+        let call = json!({"cmd": "Page.printToPDF", "params": paper});
+        let printed = self.post_within(LONG, "goog/cdp/execute", &call).unwrap();
+        let bytes = base64::prelude::BASE64_STANDARD.decode(printed["data"].as_str().unwrap());
+        bytes.unwrap()
     }
 
     /// Where downloads go.

@@ -1,4 +1,5 @@
-// Light or dark, the outline, copying: without this script a page is as readable.
+// Light or dark, the outline, copying, scrolling by keyboard: without this script a page is as
+// readable.
 (() => {
   const page = document.documentElement;
   // A browser may refuse to remember anything for a file.
@@ -6,6 +7,8 @@
   const remember = (theme) => { try { localStorage.setItem("theme", theme); } catch { /* until the next page */ } };
   const system = () => matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   const theme = () => page.dataset.theme ?? system();
+
+  const SCROLLING = "pre, .book-scroll, .nb-table, .jp-OutputArea-output, .jp-RenderedMarkdown > div";
 
   // Before anything is painted.
   if (["light", "dark"].includes(remembered())) page.dataset.theme = remembered();
@@ -36,7 +39,7 @@
       remember(page.dataset.theme);
       pressed.textContent = other();
     });
-    document.querySelector(".book-bar").append(themes);
+    document.querySelector(".book-bar")?.append(themes);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { themes.textContent = other(); });
 
     for (const cell of document.querySelectorAll(".jp-CodeCell .jp-InputArea")) {
@@ -46,7 +49,18 @@
       cell.append(copies);
     }
 
-    const outline = document.querySelector(".book-outline");
+    // What is wider than the page can be scrolled by keyboard, and only that stops the Tab key.
+    const wide = new ResizeObserver((entries) => {
+      for (const { target } of entries) {
+        const scrolls = target.scrollWidth > target.clientWidth + 1 && getComputedStyle(target).overflowX !== "visible";
+        for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", "可以左右滚动"]]) {
+          if (scrolls) target.setAttribute(name, value); else target.removeAttribute(name);
+        }
+      }
+    });
+    for (const part of document.querySelectorAll(SCROLLING)) wide.observe(part);
+
+    const outline = document.querySelector(".book-outline details");
     if (!outline) return;
     // Beside the text it is always open, above the text only when asked for.
     const beside = matchMedia("(min-width: 76rem)");

@@ -62,21 +62,28 @@
 
   const searchHere = (input, asked) => {
     const found = document.querySelector(".book-found");
+    const [status, list] = found.children;
     const map = document.querySelector(".book-map");
     const sections = JSON.parse(document.getElementById("book-sections").textContent);
     const show = () => {
       const asked = input.value.trim();
-      found.hidden = !asked;
       map.hidden = !!asked;
-      if (!asked) return;
-      const results = search(sections, asked);
+      const results = asked ? search(sections, asked) : [];
       const more = results.length > MOST ? `，列出前 ${MOST} 节` : "";
-      const said = results.length ? `${results.length} 节里有“${asked}”${more}。` : `没有找到“${asked}”：试试更短的词。`;
-      found.replaceChildren(element("p", said), element("ol", ...results.slice(0, MOST)));
+      const said = !asked ? "" : results.length ? `${results.length} 节里有“${asked}”${more}。` : `没有找到“${asked}”：试试更短的词。`;
+      // Only this is read out as it changes.
+      status.textContent = said;
+      list.replaceChildren(...results.slice(0, MOST));
     };
+    const goThere = () => { list.querySelector("a")?.focus(); };
     input.value = asked;
     input.addEventListener("input", show);
+    input.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      goThere();
+    });
     show();
+    if (asked) goThere();
   };
 
   const markHere = (asked) => {
@@ -106,6 +113,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     const asked = new URLSearchParams(location.search).get("find") ?? "";
     const input = document.querySelector(".book-search input");
+    if (!input) return;
     if (document.querySelector(".book-found")) {
       searchHere(input, asked);
     } else {

@@ -2,6 +2,7 @@
 
 use super::page::Rendered;
 use super::search::sections;
+use super::slides;
 use super::{BOOK_TITLE, CREDIT, CSS, Page, SCRIPT};
 
 pub(super) const INDEX: &str = include_str!("../../assets/book/index.html");
@@ -43,15 +44,18 @@ fn entry(page: &Page, rendered: &Rendered) -> String {
         .map(|minutes| format!("<small>{minutes} 分钟</small>"))
         .unwrap_or_default();
     let (name, title) = (escaped(&page.name), escaped(&about.title));
+    let slides = escaped(&slides::file(page));
     let sections = rendered.outline.sections(&name);
     format!(
         "<li>\n<p>{original}</p>\n<div>\n\
          <h2><a href=\"{name}.html\"><b>{number}</b> {title}</a> {minutes}</h2>\n\
+         <a class=\"book-slides\" href=\"{slides}\" aria-label=\"幻灯片：{title}\">幻灯片</a>\n\
          <ul>\n{sections}</ul>\n</div>\n</li>\n"
     )
 }
 
-fn escaped(text: &str) -> String {
+/// A text as HTML.
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -75,6 +79,8 @@ mod tests {
             "<small>30 分钟</small>",
             "<p>协程的优点</p>",
             r#"<a href="01-why.html#一">一</a>"#,
+            r#"href="01-why.slides.html""#,
+            r#"<a href="print.html">"#,
             "共 2 篇，约 30 分钟。",
             "StdioA/fluent-python-notes",
             "Luciano Ramalho",

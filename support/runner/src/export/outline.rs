@@ -16,7 +16,8 @@ impl Outline {
     /// Of a page that nbconvert has made. What a cell's output calls a heading has no anchor, and
     /// is none here.
     pub fn of(html: &str) -> Outline {
-        const ANCHOR: &str = "<a class=\"anchor-link\"";
+        // nbconvert sorts attributes.
+        const ANCHOR: &str = "<a aria-hidden=\"true\" class=\"anchor-link\"";
         let headings = html.split("<h").skip(1).filter_map(|heading| {
             let (tag, rest) = heading.split_once('>')?;
             let level = tag.chars().next()?.to_digit(10)? as u8;
@@ -43,8 +44,8 @@ impl Outline {
         };
         let entries: String = self.0.iter().map(entry).collect();
         format!(
-            "<details class=\"book-outline\" open>\n<summary>本篇目录</summary>\n\
-             <nav><ol>\n{entries}</ol></nav>\n</details>"
+            "<nav class=\"book-outline\" aria-label=\"本篇目录\">\n<details open>\n\
+             <summary>本篇目录</summary>\n<ol>\n{entries}</ol>\n</details>\n</nav>"
         )
     }
 
@@ -73,11 +74,11 @@ fn without_links(html: &str) -> String {
 mod tests {
     use super::*;
 
-    const PAGE: &str = r##"<h1 id="题">题<a class="anchor-link" href="#题">#</a></h1>
+    const PAGE: &str = r##"<h1 id="题">题<a aria-hidden="true" class="anchor-link" href="#题">#</a></h1>
         <hr><header></header>
-        <h2 id="1　一">1　一 <code>.await</code><a class="anchor-link" href="#1　一">#</a></h2>
-        <h3 id="二">见<a href="x.html">二</a>！<a class="anchor-link" href="#二">#</a></h3>
-        <h4 id="四">四<a class="anchor-link" href="#四">#</a></h4>
+        <h2 id="1　一">1　一 <code>.await</code><a aria-hidden="true" class="anchor-link" href="#1　一">#</a></h2>
+        <h3 id="二">见<a href="x.html">二</a>！<a aria-hidden="true" class="anchor-link" href="#二">#</a></h3>
+        <h4 id="四">四<a aria-hidden="true" class="anchor-link" href="#四">#</a></h4>
         <h2 id="printed">by a cell</h2><h2>"##;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -10,27 +10,59 @@ use serde_json::{Value, json};
 use super::about::About;
 use super::addresses::{loaded_from_outside, with_links_between_pages};
 use super::outline::Outline;
+use super::slides;
 use super::{BOOK_TITLE, CREDIT, CSS, Page, SCRIPT};
 use base::ipynb::Notebook;
 use base::process::last_lines;
 
 /// The nbconvert template, file by file: the program must run without its sources at hand.
-pub(super) const TEMPLATE: [(&str, &str); 2] = [
+pub(super) const TEMPLATE: [(&str, &str); 3] = [
     ("conf.json", include_str!("../../assets/book/conf.json")),
+    (
+        "cells.html.j2",
+        include_str!("../../assets/book/cells.html.j2"),
+    ),
     (
         "index.html.j2",
         include_str!("../../assets/book/page.html.j2"),
     ),
 ];
 
+/// What nbconvert makes of a folder with notebooks.
+struct Kind {
+    to: &'static str,
+    template: &'static str,
+    files: [(&'static str, &'static str); 3],
+    /// The folder.
+    inputs: &'static str,
+}
+
+const PAGES: Kind = Kind {
+    to: "html",
+    template: "lab-book",
+    files: TEMPLATE,
+    inputs: "pages",
+};
+
+const SLIDES: Kind = Kind {
+    to: "slides",
+    template: "lab-slides",
+    files: slides::TEMPLATE,
+    inputs: "slides",
+};
+
 /// Where the template leaves room for the outline, which is only known when the page is there.
 const OUTLINE_HERE: &str = "<!-- lab: outline -->";
 
-/// A page as it is written.
+/// Stands before and after the text of a page, without what leads to others.
+pub(super) const TEXT_HERE: &str = "<!-- lab: text -->";
+
+/// A page as it is written, and its slides.
 pub(super) struct Rendered {
     pub about: About,
     pub outline: Outline,
     pub html: String,
+    pub slides: String,
 }
 
 /// Renders every page.
@@ -44,33 +76,35 @@ pub(super) fn render(pages: &[Page], python: &Path) -> Result<Vec<Rendered>> {
         fs::create_dir_all(&path)?;
         Ok(path)
     };
-    let template = folder("templates/lab-book")?;
-    for (name, text) in TEMPLATE {
-        fs::write(template.join(name), text)?;
+    for kind in [PAGES, SLIDES] {
+        let template = folder(&format!("templates/{}", kind.template))?;
+        for (name, text) in kind.files {
+            fs::write(template.join(name), text)?;
+        }
     }
-    let inputs = folder("notebooks")?;
+    let (inputs, decks) = (folder(PAGES.inputs)?, folder(SLIDES.inputs)?);
     let mut notebooks = Vec::new();
     for page in pages {
         let notebook = Notebook::load(&page.executed)?;
         notebooks.push((About::of(&notebook, &page.name), notebook));
     }
     let abouts: Vec<About> = notebooks.iter().map(|(about, _)| about.clone()).collect();
-    for (position, (_, notebook)) in notebooks.iter_mut().enumerate() {
+    for (position, (about, notebook)) in notebooks.iter_mut().enumerate() {
+        let page = &pages[position];
+        let file = format!("{}.ipynb", page.name);
+        slides::save(notebook, page, about, &decks.join(&file))?;
         notebook
             .metadata_mut()
             .insert("lab_book".into(), metadata(pages, &abouts, position));
-        notebook.save(&inputs.join(format!("{}.ipynb", pages[position].name)))?;
+        notebook.save(&inputs.join(&file))?;
     }
 
     let html = folder("html")?;
-    let output = nbconvert(pages, python, work.path())?;
-    let rendered = pages.iter().zip(abouts).map(|(page, about)| {
-        let Ok(text) = fs::read_to_string(html.join(format!("{}.html", page.name))) else {
-            bail!(
-                "nbconvert 转换不了 {}：{}",
-                page.name,
-                last_lines(&output.stderr)
-            );
+    let said_of_pages = nbconvert(&PAGES, pages, python, work.path())?;
+    let said_of_slides = nbconvert(&SLIDES, pages, python, work.path())?;
+    let read = |page: &Page, file: String, said: &[u8]| {
+        let Ok(text) = fs::read_to_string(html.join(file)) else {
+            bail!("nbconvert 转换不了 {}：{}", page.name, last_lines(said));
         };
         if let Some(address) = loaded_from_outside(&text) {
             bail!(
@@ -78,12 +112,18 @@ pub(super) fn render(pages: &[Page], python: &Path) -> Result<Vec<Rendered>> {
                 page.name
             );
         }
+        Ok(text)
+    };
+    let rendered = pages.iter().zip(abouts).map(|(page, about)| {
+        let text = read(page, format!("{}.html", page.name), &said_of_pages)?;
+        let slides = read(page, slides::file(page), &said_of_slides)?;
         let outline = Outline::of(&text);
         let text = text.replacen(OUTLINE_HERE, &outline.html(), 1);
         Ok(Rendered {
             about,
             outline,
             html: with_links_between_pages(&text, pages),
+            slides: slides::complete(&with_links_between_pages(&slides, pages)),
         })
     });
     rendered.collect()
@@ -102,19 +142,28 @@ fn metadata(pages: &[Page], abouts: &[About], position: usize) -> Value {
         "style": CSS,
         "script": SCRIPT,
         "outline_here": OUTLINE_HERE,
+        "text_here": TEXT_HERE,
         "previous": neighbour(position.checked_sub(1)),
         "next": neighbour(Some(position + 1)),
     })
 }
 
-/// Runs nbconvert once for all pages, since starting it takes longer than a page does.
-fn nbconvert(pages: &[Page], python: &Path, work: &Path) -> Result<Output> {
+/// Runs nbconvert once for all notebooks, since starting it takes longer than a page does. Returns what
+/// it says of them.
+fn nbconvert(kind: &Kind, pages: &[Page], python: &Path, work: &Path) -> Result<Vec<u8>> {
     let setting = |name: &str, folder: &str| format!("--{name}={}", work.join(folder).display());
     let inputs = pages
         .iter()
-        .map(|page| work.join(format!("notebooks/{}.ipynb", page.name)));
-    Command::new(python)
-        .args(["-m", "nbconvert", "--to", "html", "--template", "lab-book"])
+        .map(|page| work.join(kind.inputs).join(format!("{}.ipynb", page.name)));
+    let output = Command::new(python)
+        .args([
+            "-m",
+            "nbconvert",
+            "--to",
+            kind.to,
+            "--template",
+            kind.template,
+        ])
         .arg(setting(
             "TemplateExporter.extra_template_basedirs",
             "templates",
@@ -135,7 +184,8 @@ fn nbconvert(pages: &[Page], python: &Path, work: &Path) -> Result<Output> {
                 "启动不了 {}：请运行 `cargo run -- setup` 重新安装",
                 python.display()
             )
-        })
+        })?;
+    Ok(output.stderr)
 }
 
 #[cfg(test)]
@@ -157,6 +207,6 @@ mod tests {
 
     #[test]
     fn every_page_bears_the_mark() {
-        assert!(TEMPLATE[1].1.contains(MARK));
+        assert!(TEMPLATE[2].1.contains(MARK));
     }
 }
