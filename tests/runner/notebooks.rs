@@ -25,7 +25,7 @@ struct Expected {
 }
 
 /// One for each notebook.
-const COURSE: [Expected; 8] = [
+const COURSE: [Expected; 9] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
@@ -34,6 +34,7 @@ const COURSE: [Expected; 8] = [
     WEB_SERVER,
     MANY_THINGS,
     CANCELLATION,
+    TESTING,
 ];
 
 const GUIDE: Expected = Expected {
@@ -757,6 +758,86 @@ const CANCELLATION: Expected = Expected {
         ("check-5", &["还没有通过：第 3 个先出错了"]),
         ("check-6", &["还没有通过：三题都不答，过了期限还在等\n"]),
         ("check-7", &["还没有通过：一页也没有取\n"]),
+    ],
+};
+
+const TESTING: Expected = Expected {
+    notebook: "08",
+    interrupted_at: "symptom",
+    fails: &[("split", "left: [80, 73, 10]")],
+    shows: &[],
+    prints: &[
+        ("paused", &["里面过了 3600 秒\n外面不到一秒：true\n"]),
+        ("leaps-run", &["第 5 秒\n第 60 秒\n第 3600 秒\n"]),
+        ("advance", &["Some(42)\nNone\n"]),
+        ("outside", &["Err(Elapsed(()))\n"]),
+        ("thousand", &["一千遍都对\n"]),
+        ("explore", &["个种子出错了：", "一张票卖了 2 次", "buy #2 "]),
+        ("replay", &["重放 100 遍，结果有 1 种\n"]),
+        ("fixed", &["试了 10000 个种子", "都没有出错"]),
+        (
+            "not-found-run",
+            &[
+                "中间让出：false，一次也没有出错：true\n",
+                "中间让出：true，一次也没有出错：false\n",
+            ],
+        ),
+        ("step", &["None\n", "Pending（等待），1 处拿着它的 waker"]),
+        (
+            "step-send",
+            &[
+                "Some(42)\n",
+                "第 1 次 poll：Pending（等待），1 处拿着它的 waker；此后被唤醒：1 次",
+                "第 2 次 poll：Pending（等待），1 处拿着它的 waker；此后被唤醒：1 次",
+                "第 3 次 poll：Ready（就绪）",
+            ],
+        ),
+        ("task-spawn", &["每一步都对\n"]),
+        ("script", &["Ok(())\nErr(Kind(ConnectionReset))\n"]),
+        ("slow", &["Err(Kind(TimedOut))\n"]),
+        (
+            "logged",
+            &[" INFO 查询\n INFO 查询\n INFO 得到\n INFO 得到\n"],
+        ),
+        (
+            "instrument",
+            &[
+                " INFO request{id=1}: 查询\n INFO request{id=2}: 查询\n",
+                " INFO request{id=2}: 得到\n INFO request{id=1}: 得到\n",
+            ],
+        ),
+        (
+            "stray",
+            &[" INFO spawner{id=3}: 查询\n INFO spawner{id=3}: 得到\n"],
+        ),
+        (
+            "busy-run",
+            &[
+                "timed{id=5}: close time.busy=5",
+                "timed{id=4}: close time.busy=",
+                "ms\n",
+            ],
+        ),
+        (
+            "sick-run",
+            &["阻塞了线程", "自己唤醒了自己", "没有谁拿着它的 waker"],
+        ),
+        ("hung-run", &["结束了：false\n", "count_all", "在等待"]),
+        ("deadlock", &["死锁：主任务"]),
+        ("symptom", &["[", "15", "]\n不足 15 页："]),
+        ("alive", &["收到 ", "取完 ", "取消 0 个任务\n"]),
+        ("seed", &["个种子出错了：", "只有 {1, "]),
+        ("proof", &["试了 10000 个种子", "50 遍，页数：{15}\n"]),
+        ("check-1", &["还没有通过：应在第 0、1、3、7 秒问"]),
+        ("check-2", &["还没有通过：load 做了 "]),
+        ("check-3", &["还没有通过：门开了，没有唤醒它"]),
+        ("check-4", &["还没有通过：一行分两次来，没有答对"]),
+        ("check-5", &["还没有通过：装箱、封口不都在日志里"]),
+        ("check-6", &["还没有通过：死锁：主任务"]),
+        (
+            "check-7",
+            &["还没有通过：7 个一起来：一秒里放行了 4 次，在 [0, 0, 0, 0] 毫秒\n"],
+        ),
     ],
 };
 
