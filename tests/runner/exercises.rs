@@ -80,6 +80,7 @@ const WHY_COROUTINES: Exercises = Exercises {
         "deposit-timeline",
         "spinner-thread",
         "spin",
+        "drop-spinner",
     ],
     checks: &[
         (
@@ -136,6 +137,40 @@ const WHY_COROUTINES: Exercises = Exercises {
                 ),
             ],
         ),
+        (
+            "check-3",
+            &[
+                ("过了时限还在等", UNCHANGED),
+                (
+                    "应给出它的结果 7",
+                    "async fn patient(slow: Slow, limit: Duration) -> u32 {
+                        sleep(limit).await;
+                        drop(slow);
+                        0
+                    }",
+                ),
+                (
+                    "应给出 0，得到 7",
+                    "async fn patient(_slow: Slow, _limit: Duration) -> u32 { 7 }",
+                ),
+                (
+                    "那件事却还在后台做",
+                    "async fn patient(slow: Slow, limit: Duration) -> u32 {
+                        let task = tokio::spawn(slow);
+                        timeout(limit, task).await.map_or(0, Result::unwrap)
+                    }",
+                ),
+                (
+                    "却等满了时限",
+                    "async fn patient(slow: Slow, limit: Duration) -> u32 {
+                        let task = tokio::spawn(slow);
+                        sleep(limit).await;
+                        task.abort();
+                        task.await.unwrap_or(0)
+                    }",
+                ),
+            ],
+        ),
     ],
 };
 
@@ -148,6 +183,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         "join",
         "join-timeline",
         "join-handle",
+        "joinset",
         "select",
         "countdown",
         "block-on-by-hand",
@@ -196,6 +232,45 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         (
             "check-2",
             &[
+                ("一件接着一件：要先都启动，再等", UNCHANGED),
+                (
+                    "一件接着一件：要先都启动，再等",
+                    "async fn all_tasks(jobs: Vec<Job>) -> Vec<&'static str> {
+                        let mut results = Vec::new();
+                        for task in jobs.into_iter().map(tokio::spawn) {
+                            results.push(task.await.unwrap());
+                        }
+                        results
+                    }",
+                ),
+                (
+                    "三件事在同一个任务里",
+                    "async fn all_tasks(jobs: Vec<Job>) -> Vec<&'static str> {
+                        futures::future::join_all(jobs).await
+                    }",
+                ),
+                (
+                    "应按 jobs 的次序",
+                    "async fn all_tasks(jobs: Vec<Job>) -> Vec<&'static str> {
+                        let mut tasks: JoinSet<_> = jobs.into_iter().collect();
+                        let mut results = Vec::new();
+                        while let Some(result) = tasks.join_next().await {
+                            results.push(result.unwrap());
+                        }
+                        results
+                    }",
+                ),
+                (
+                    "返回值不能写死",
+                    r#"async fn all_tasks(_jobs: Vec<Job>) -> Vec<&'static str> {
+                        vec!["子", "丑", "寅"]
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
                 ("第一次轮询应回答 Pending", UNCHANGED),
                 (
                     "要通知一次",
@@ -225,7 +300,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
             &[
                 ("twice(3) 得到 6，这里得到 0", UNCHANGED),
                 (
@@ -338,6 +413,24 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
         (
             "check-2",
             &[
+                ("404 应该只问 1 次，问了 5 次", UNCHANGED),
+                (
+                    "503 应该问 5 次，问了 1 次",
+                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
+                        fetch_flag(client, site, code).await
+                    }",
+                ),
+                (
+                    "XX 应为 NotFound",
+                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
+                        Ok(fetch_flag(client, site, code).await.unwrap_or_default())
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
                 ("同时最多收到 1 个请求，应为 2 个", UNCHANGED),
                 (
                     "国名应为 Japan",
@@ -358,24 +451,6 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                             fetch_name(client, site, code),
                         );
                         Ok((picture.unwrap_or_default(), name.unwrap_or_default()))
-                    }",
-                ),
-            ],
-        ),
-        (
-            "check-3",
-            &[
-                ("404 应该只问 1 次，问了 5 次", UNCHANGED),
-                (
-                    "503 应该问 5 次，问了 1 次",
-                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
-                        fetch_flag(client, site, code).await
-                    }",
-                ),
-                (
-                    "XX 应为 NotFound",
-                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
-                        Ok(fetch_flag(client, site, code).await.unwrap_or_default())
                     }",
                 ),
             ],
@@ -438,6 +513,71 @@ const AVOID_BLOCKING: Exercises = Exercises {
         ),
         (
             "check-2",
+            &[
+                ("同时执行的有 12 个", UNCHANGED),
+                (
+                    "12 张里做完了 3 张",
+                    "async fn resize_all(peak: Peak) {
+                        let mut tasks = JoinSet::new();
+                        for peak in std::iter::repeat_n(peak, 3) {
+                            tasks.spawn_blocking(move || resize(&peak));
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "一张也没有做完",
+                    "async fn resize_all(peak: Peak) {
+                        let limit = Arc::new(Semaphore::new(3));
+                        for _ in 0..12 {
+                            let (peak, limit) = (peak.clone(), limit.clone());
+                            tokio::spawn(async move {
+                                let permit = limit.acquire_owned().await.unwrap();
+                                spawn_blocking(move || {
+                                    resize(&peak);
+                                    drop(permit);
+                                });
+                            });
+                        }
+                    }",
+                ),
+                (
+                    "变成一张接一张了",
+                    "async fn resize_all(peak: Peak) {
+                        for peak in std::iter::repeat_n(peak, 12) {
+                            spawn_blocking(move || resize(&peak)).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "只有 2 个",
+                    "async fn resize_all(peak: Peak) {
+                        let (limit, mut tasks) = (Arc::new(Semaphore::new(2)), JoinSet::new());
+                        for peak in std::iter::repeat_n(peak, 12) {
+                            let permit = limit.clone().acquire_owned().await.unwrap();
+                            tasks.spawn_blocking(move || {
+                                resize(&peak);
+                                drop(permit);
+                            });
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "许可要跟着闭包走",
+                    "async fn resize_all(peak: Peak) {
+                        let (limit, mut tasks) = (Semaphore::new(3), JoinSet::new());
+                        for peak in std::iter::repeat_n(peak, 12) {
+                            let _permit = limit.acquire().await.unwrap();
+                            tasks.spawn_blocking(move || resize(&peak));
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
             &[
                 ("一次也没有让出", UNCHANGED),
                 (
@@ -507,71 +647,6 @@ const AVOID_BLOCKING: Exercises = Exercises {
                     "async fn checksum(data: impl Iterator<Item = u8>) -> u32 {
                         yield_now().await;
                         data.step_by(20).fold(0, |sum: u32, byte| sum.rotate_left(1) ^ u32::from(byte))
-                    }",
-                ),
-            ],
-        ),
-        (
-            "check-3",
-            &[
-                ("同时执行的有 12 个", UNCHANGED),
-                (
-                    "12 张里做完了 3 张",
-                    "async fn resize_all(peak: Peak) {
-                        let mut tasks = JoinSet::new();
-                        for peak in std::iter::repeat_n(peak, 3) {
-                            tasks.spawn_blocking(move || resize(&peak));
-                        }
-                        tasks.join_all().await;
-                    }",
-                ),
-                (
-                    "一张也没有做完",
-                    "async fn resize_all(peak: Peak) {
-                        let limit = Arc::new(Semaphore::new(3));
-                        for _ in 0..12 {
-                            let (peak, limit) = (peak.clone(), limit.clone());
-                            tokio::spawn(async move {
-                                let permit = limit.acquire_owned().await.unwrap();
-                                spawn_blocking(move || {
-                                    resize(&peak);
-                                    drop(permit);
-                                });
-                            });
-                        }
-                    }",
-                ),
-                (
-                    "变成一张接一张了",
-                    "async fn resize_all(peak: Peak) {
-                        for peak in std::iter::repeat_n(peak, 12) {
-                            spawn_blocking(move || resize(&peak)).await.unwrap();
-                        }
-                    }",
-                ),
-                (
-                    "只有 2 个",
-                    "async fn resize_all(peak: Peak) {
-                        let (limit, mut tasks) = (Arc::new(Semaphore::new(2)), JoinSet::new());
-                        for peak in std::iter::repeat_n(peak, 12) {
-                            let permit = limit.clone().acquire_owned().await.unwrap();
-                            tasks.spawn_blocking(move || {
-                                resize(&peak);
-                                drop(permit);
-                            });
-                        }
-                        tasks.join_all().await;
-                    }",
-                ),
-                (
-                    "许可要跟着闭包走",
-                    "async fn resize_all(peak: Peak) {
-                        let (limit, mut tasks) = (Semaphore::new(3), JoinSet::new());
-                        for peak in std::iter::repeat_n(peak, 12) {
-                            let _permit = limit.acquire().await.unwrap();
-                            tasks.spawn_blocking(move || resize(&peak));
-                        }
-                        tasks.join_all().await;
                     }",
                 ),
             ],

@@ -118,6 +118,7 @@ const WHY_COROUTINES: Expected = Expected {
         ),
         ("check-1", &["还没有通过：余额从 30 到了 130，少了 100"]),
         ("check-2", &["还没有通过：动画应有 4 帧，只画了 0 帧\n"]),
+        ("check-3", &["还没有通过：过了时限还在等\n"]),
     ],
 };
 
@@ -194,8 +195,9 @@ const DEFINE_AND_RUN: Expected = Expected {
         ),
         ("callback", &["回调：42\n等到：42\n"]),
         ("check-1", &["还没有通过：三件事一件接着一件\n"]),
-        ("check-2", &["还没有通过：第一次轮询应回答 Pending\n"]),
-        ("check-3", &["还没有通过：twice(3) 得到 6，这里得到 0\n"]),
+        ("check-3", &["还没有通过：第一次轮询应回答 Pending\n"]),
+        ("check-4", &["还没有通过：twice(3) 得到 6，这里得到 0\n"]),
+        ("check-2", &["还没有通过：一件接着一件：要先都启动，再等\n"]),
     ],
 };
 
@@ -292,10 +294,10 @@ const DOWNLOAD_FLAGS: Expected = Expected {
         ("clean", &["还在吗？false\n"]),
         ("check-1", &["还没有通过：服务器同时收到"]),
         (
-            "check-2",
+            "check-3",
             &["还没有通过：服务器同时最多收到 1 个请求，应为 2 个\n"],
         ),
-        ("check-3", &["还没有通过：404 应该只问 1 次，问了 5 次\n"]),
+        ("check-2", &["还没有通过：404 应该只问 1 次，问了 5 次\n"]),
     ],
 };
 
@@ -378,8 +380,8 @@ const AVOID_BLOCKING: Expected = Expected {
         ),
         ("clean-up", &["还在吗？false\n"]),
         ("check-1", &["还没有通过：count_slowly 占着任务的线程\n"]),
-        ("check-2", &["还没有通过：一次也没有让出"]),
-        ("check-3", &["还没有通过：同时执行的有 "]),
+        ("check-3", &["还没有通过：一次也没有让出"]),
+        ("check-2", &["还没有通过：同时执行的有 "]),
     ],
 };
 
