@@ -94,6 +94,10 @@ const WHY_COROUTINES: Expected = Expected {
             ],
         ),
         (
+            "backspace",
+            &["| thinking!\u{8}", "\u{8}/ thinking\n"],
+        ),
+        (
             "supervisor",
             &[
                 "spinner object: JoinHandle { id: Id(",
