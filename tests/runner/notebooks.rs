@@ -93,10 +93,7 @@ const WHY_COROUTINES: Expected = Expected {
                 "画过的帧：|/-\\",
             ],
         ),
-        (
-            "backspace",
-            &["| thinking!\u{8}", "\u{8}/ thinking\n"],
-        ),
+        ("backspace", &["| thinking!\u{8}", "\u{8}/ thinking!\n"]),
         (
             "supervisor",
             &[
