@@ -1368,6 +1368,7 @@ const TESTING: Exercises = Exercises {
         "log",
         "numbers",
         "times",
+        "expect",
     ],
     checks: &[
         (
