@@ -1570,7 +1570,7 @@ const TESTING: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "来了一行，还不答复，在等后面的",
+                    "来了一行，没有答复它：不要等后面的",
                     "async fn serve_lines(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
                         let mut text = String::new();
                         stream.read_to_string(&mut text).await?;
