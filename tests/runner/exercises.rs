@@ -78,8 +78,11 @@ const WHY_COROUTINES: Exercises = Exercises {
         "tasks",
         "await-between",
         "deposit-timeline",
+        "draw",
         "spinner-thread",
+        "frames",
         "spin",
+        "drop-spinner",
     ],
     checks: &[
         (
@@ -136,6 +139,40 @@ const WHY_COROUTINES: Exercises = Exercises {
                 ),
             ],
         ),
+        (
+            "check-3",
+            &[
+                ("过了时限还在等", UNCHANGED),
+                (
+                    "应给出它的结果 7",
+                    "async fn patient(slow: Slow, limit: Duration) -> u32 {
+                        sleep(limit).await;
+                        drop(slow);
+                        0
+                    }",
+                ),
+                (
+                    "应给出 0，得到 7",
+                    "async fn patient(_slow: Slow, _limit: Duration) -> u32 { 7 }",
+                ),
+                (
+                    "那件事却还在后台做",
+                    "async fn patient(slow: Slow, limit: Duration) -> u32 {
+                        let task = tokio::spawn(slow);
+                        timeout(limit, task).await.map_or(0, Result::unwrap)
+                    }",
+                ),
+                (
+                    "却等满了时限",
+                    "async fn patient(slow: Slow, limit: Duration) -> u32 {
+                        let task = tokio::spawn(slow);
+                        sleep(limit).await;
+                        task.abort();
+                        task.await.unwrap_or(0)
+                    }",
+                ),
+            ],
+        ),
     ],
 };
 
@@ -148,8 +185,12 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         "join",
         "join-timeline",
         "join-handle",
+        "joinset",
+        "guard",
         "select",
+        "countdown-items",
         "countdown",
+        "unpark",
         "block-on-by-hand",
         "machine-enum",
     ],
@@ -196,6 +237,45 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         (
             "check-2",
             &[
+                ("一件接着一件：要先都启动，再等", UNCHANGED),
+                (
+                    "一件接着一件：要先都启动，再等",
+                    "async fn all_tasks(jobs: Vec<Job>) -> Vec<&'static str> {
+                        let mut results = Vec::new();
+                        for task in jobs.into_iter().map(tokio::spawn) {
+                            results.push(task.await.unwrap());
+                        }
+                        results
+                    }",
+                ),
+                (
+                    "三件事在同一个任务里",
+                    "async fn all_tasks(jobs: Vec<Job>) -> Vec<&'static str> {
+                        futures::future::join_all(jobs).await
+                    }",
+                ),
+                (
+                    "应按 jobs 的次序",
+                    "async fn all_tasks(jobs: Vec<Job>) -> Vec<&'static str> {
+                        let mut tasks: JoinSet<_> = jobs.into_iter().collect();
+                        let mut results = Vec::new();
+                        while let Some(result) = tasks.join_next().await {
+                            results.push(result.unwrap());
+                        }
+                        results
+                    }",
+                ),
+                (
+                    "返回值不能写死",
+                    r#"async fn all_tasks(_jobs: Vec<Job>) -> Vec<&'static str> {
+                        vec!["子", "丑", "寅"]
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
                 ("第一次轮询应回答 Pending", UNCHANGED),
                 (
                     "要通知一次",
@@ -225,7 +305,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
             &[
                 ("twice(3) 得到 6，这里得到 0", UNCHANGED),
                 (
@@ -310,15 +390,21 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
         "deps",
         "local",
         "get",
+        "get-flag-items",
         "get-flag",
         "delay",
+        "sequential-items",
         "sequential",
+        "concurrent-items",
         "concurrent",
+        "half",
         "lazy",
         "semaphore",
         "error-type",
+        "fetch",
         "fetch-flag",
         "status",
+        "metadata",
         "country",
     ],
     checks: &[
@@ -337,6 +423,24 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
         ),
         (
             "check-2",
+            &[
+                ("404 应该只问 1 次，问了 5 次", UNCHANGED),
+                (
+                    "503 应该问 5 次，问了 1 次",
+                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
+                        fetch_flag(client, site, code).await
+                    }",
+                ),
+                (
+                    "XX 应为 NotFound",
+                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
+                        Ok(fetch_flag(client, site, code).await.unwrap_or_default())
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
             &[
                 ("同时最多收到 1 个请求，应为 2 个", UNCHANGED),
                 (
@@ -362,24 +466,6 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                 ),
             ],
         ),
-        (
-            "check-3",
-            &[
-                ("404 应该只问 1 次，问了 5 次", UNCHANGED),
-                (
-                    "503 应该问 5 次，问了 1 次",
-                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
-                        fetch_flag(client, site, code).await
-                    }",
-                ),
-                (
-                    "XX 应为 NotFound",
-                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
-                        Ok(fetch_flag(client, site, code).await.unwrap_or_default())
-                    }",
-                ),
-            ],
-        ),
     ],
 };
 
@@ -387,16 +473,19 @@ const AVOID_BLOCKING: Exercises = Exercises {
     notebook: "04",
     before: &[
         "deps",
+        "frames",
         "spin",
         "beside-spinner",
         "read-blocking",
         "spawn-blocking",
         "cancel-not",
+        "stop",
         "cancel-flag",
         "peak",
         "pool-512",
         "pool-limit",
         "semaphore",
+        "is-prime",
         "primes",
         "yield-now",
     ],
@@ -438,6 +527,71 @@ const AVOID_BLOCKING: Exercises = Exercises {
         ),
         (
             "check-2",
+            &[
+                ("同时执行的有 12 个", UNCHANGED),
+                (
+                    "12 张里做完了 3 张",
+                    "async fn resize_all(peak: Peak) {
+                        let mut tasks = JoinSet::new();
+                        for peak in std::iter::repeat_n(peak, 3) {
+                            tasks.spawn_blocking(move || resize(&peak));
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "一张也没有做完",
+                    "async fn resize_all(peak: Peak) {
+                        let limit = Arc::new(Semaphore::new(3));
+                        for _ in 0..12 {
+                            let (peak, limit) = (peak.clone(), limit.clone());
+                            tokio::spawn(async move {
+                                let permit = limit.acquire_owned().await.unwrap();
+                                spawn_blocking(move || {
+                                    resize(&peak);
+                                    drop(permit);
+                                });
+                            });
+                        }
+                    }",
+                ),
+                (
+                    "变成一张接一张了",
+                    "async fn resize_all(peak: Peak) {
+                        for peak in std::iter::repeat_n(peak, 12) {
+                            spawn_blocking(move || resize(&peak)).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "只有 2 个",
+                    "async fn resize_all(peak: Peak) {
+                        let (limit, mut tasks) = (Arc::new(Semaphore::new(2)), JoinSet::new());
+                        for peak in std::iter::repeat_n(peak, 12) {
+                            let permit = limit.clone().acquire_owned().await.unwrap();
+                            tasks.spawn_blocking(move || {
+                                resize(&peak);
+                                drop(permit);
+                            });
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "许可要跟着闭包走",
+                    "async fn resize_all(peak: Peak) {
+                        let (limit, mut tasks) = (Semaphore::new(3), JoinSet::new());
+                        for peak in std::iter::repeat_n(peak, 12) {
+                            let _permit = limit.acquire().await.unwrap();
+                            tasks.spawn_blocking(move || resize(&peak));
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
             &[
                 ("一次也没有让出", UNCHANGED),
                 (
@@ -511,71 +665,6 @@ const AVOID_BLOCKING: Exercises = Exercises {
                 ),
             ],
         ),
-        (
-            "check-3",
-            &[
-                ("同时执行的有 12 个", UNCHANGED),
-                (
-                    "12 张里做完了 3 张",
-                    "async fn resize_all(peak: Peak) {
-                        let mut tasks = JoinSet::new();
-                        for peak in std::iter::repeat_n(peak, 3) {
-                            tasks.spawn_blocking(move || resize(&peak));
-                        }
-                        tasks.join_all().await;
-                    }",
-                ),
-                (
-                    "一张也没有做完",
-                    "async fn resize_all(peak: Peak) {
-                        let limit = Arc::new(Semaphore::new(3));
-                        for _ in 0..12 {
-                            let (peak, limit) = (peak.clone(), limit.clone());
-                            tokio::spawn(async move {
-                                let permit = limit.acquire_owned().await.unwrap();
-                                spawn_blocking(move || {
-                                    resize(&peak);
-                                    drop(permit);
-                                });
-                            });
-                        }
-                    }",
-                ),
-                (
-                    "变成一张接一张了",
-                    "async fn resize_all(peak: Peak) {
-                        for peak in std::iter::repeat_n(peak, 12) {
-                            spawn_blocking(move || resize(&peak)).await.unwrap();
-                        }
-                    }",
-                ),
-                (
-                    "只有 2 个",
-                    "async fn resize_all(peak: Peak) {
-                        let (limit, mut tasks) = (Arc::new(Semaphore::new(2)), JoinSet::new());
-                        for peak in std::iter::repeat_n(peak, 12) {
-                            let permit = limit.clone().acquire_owned().await.unwrap();
-                            tasks.spawn_blocking(move || {
-                                resize(&peak);
-                                drop(permit);
-                            });
-                        }
-                        tasks.join_all().await;
-                    }",
-                ),
-                (
-                    "许可要跟着闭包走",
-                    "async fn resize_all(peak: Peak) {
-                        let (limit, mut tasks) = (Semaphore::new(3), JoinSet::new());
-                        for peak in std::iter::repeat_n(peak, 12) {
-                            let _permit = limit.acquire().await.unwrap();
-                            tasks.spawn_blocking(move || resize(&peak));
-                        }
-                        tasks.join_all().await;
-                    }",
-                ),
-            ],
-        ),
     ],
 };
 
@@ -583,19 +672,25 @@ const WEB_SERVER: Exercises = Exercises {
     notebook: "05",
     before: &[
         "deps",
+        "half",
         "tutorial",
         "serve",
         "get",
         "page",
         "unescaped",
         "escape",
+        "crowd-items",
         "crowd",
+        "ask",
         "oneshot",
+        "paging",
         "extract",
         "extract-json",
         "respond",
+        "notes",
         "state",
         "middleware",
+        "background-items",
         "background",
         "words",
         "build",
@@ -692,23 +787,28 @@ const MANY_THINGS: Exercises = Exercises {
         "insert",
         "find",
         "injection",
+        "stamps",
         "send",
         "rollback",
         "rollback-cancel",
         "rows",
         "ask",
         "busy",
+        "new-id",
         "tags",
         "layer",
         "tree",
         "draw",
+        "collector-items",
         "collector",
         "start-tracing",
         "show-trace",
+        "get",
         "instrument",
         "spawn-span",
         "backpressure",
         "tracker",
+        "work",
         "token",
     ],
     checks: &[
@@ -1247,6 +1347,447 @@ const CANCELLATION: Exercises = Exercises {
     ],
 };
 
+const TESTING: Exercises = Exercises {
+    notebook: "08",
+    before: &[
+        "deps",
+        "paused",
+        "leaps",
+        "outside",
+        "buy",
+        "not-found",
+        "source",
+        "judge",
+        "step",
+        "task-spawn",
+        "door",
+        "serve",
+        "script",
+        "logged",
+        "instrument",
+        "log",
+        "numbers",
+        "times",
+        "expect",
+    ],
+    checks: &[
+        (
+            "check-1",
+            &[
+                ("却在第 [0, 1, 2, 3] 秒", UNCHANGED),
+                (
+                    "一次也没有问",
+                    "async fn retry(_ask: impl AsyncFn() -> Answer) -> Answer { Ok(42) }",
+                ),
+                (
+                    "tokio 的时钟没有走",
+                    "async fn retry(ask: impl AsyncFn() -> Answer) -> Answer {
+                        for _ in 0..3 {
+                            let answer = ask().await;
+                            if answer.is_ok() {
+                                return answer;
+                            }
+                            thread::sleep(Duration::from_millis(1));
+                        }
+                        ask().await
+                    }",
+                ),
+                (
+                    "tokio 的时钟没有走",
+                    "async fn retry(ask: impl AsyncFn() -> Answer) -> Answer {
+                        for seconds in [1, 2, 4] {
+                            let answer = ask().await;
+                            if answer.is_ok() {
+                                return answer;
+                            }
+                            let _ = sleep(Duration::from_secs(seconds));
+                        }
+                        ask().await
+                    }",
+                ),
+                (
+                    "第 4 次失败以后还等了 8 秒",
+                    r#"async fn retry(ask: impl AsyncFn() -> Answer) -> Answer {
+                        for seconds in [1, 2, 4, 8] {
+                            let answer = ask().await;
+                            if answer.is_ok() {
+                                return answer;
+                            }
+                            sleep(Duration::from_secs(seconds)).await;
+                        }
+                        Err("没有答复")
+                    }"#,
+                ),
+                (
+                    "一共却问了 4 次",
+                    "async fn retry(ask: impl AsyncFn() -> Answer) -> Answer {
+                        for seconds in [1, 2, 4] {
+                            let _ = ask().await;
+                            sleep(Duration::from_secs(seconds)).await;
+                        }
+                        ask().await
+                    }",
+                ),
+                (
+                    "最多问 4 次，却问了 7 次",
+                    "async fn retry(ask: impl AsyncFn() -> Answer) -> Answer {
+                        let mut seconds = 1;
+                        loop {
+                            let answer = ask().await;
+                            if answer.is_ok() {
+                                return answer;
+                            }
+                            sleep(Duration::from_secs(seconds)).await;
+                            seconds *= 2;
+                        }
+                    }",
+                ),
+                (
+                    "应给出最后一次的结果",
+                    "async fn retry(ask: impl AsyncFn() -> Answer) -> Answer {
+                        for seconds in [1, 2, 4] {
+                            if ask().await.is_ok() {
+                                return Ok(0);
+                            }
+                            sleep(Duration::from_secs(seconds)).await;
+                        }
+                        ask().await
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("load 做了 ", UNCHANGED),
+                (
+                    "load 一次也没有做",
+                    "async fn get(_cache: &Cache, _source: &Source) -> u32 { 7 }",
+                ),
+                (
+                    "load 做了 4 次",
+                    "async fn get(cache: &Cache, source: &Source) -> u32 {
+                        let _one_by_one = cache.value.lock().await;
+                        load(source).await
+                    }",
+                ),
+                (
+                    "四次都应得到 7",
+                    "async fn get(cache: &Cache, source: &Source) -> u32 {
+                        let Ok(mut value) = cache.value.try_lock() else {
+                            return 0;
+                        };
+                        if value.is_none() {
+                            *value = Some(load(source).await);
+                        }
+                        value.unwrap()
+                    }",
+                ),
+                (
+                    "还没有结束",
+                    "async fn get(cache: &Cache, source: &Source) -> u32 {
+                        loop {
+                            let Ok(mut value) = cache.value.try_lock() else {
+                                yield_now().await;
+                                continue;
+                            };
+                            if value.is_none() {
+                                *value = Some(load(source).await);
+                            }
+                            return value.unwrap();
+                        }
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
+                ("返回 Pending 以前要登记唤醒者", UNCHANGED),
+                (
+                    "会一直空转",
+                    "async fn wait(door: Arc<Mutex<Door>>) {
+                        poll_fn(|cx| match door.lock().unwrap().is_open {
+                            true => Poll::Ready(()),
+                            false => {
+                                cx.waker().wake_by_ref();
+                                Poll::Pending
+                            }
+                        })
+                        .await
+                    }",
+                ),
+                (
+                    "唤醒的还是原来那个",
+                    "async fn wait(door: Arc<Mutex<Door>>) {
+                        poll_fn(|cx| {
+                            let mut door = door.lock().unwrap();
+                            if door.is_open {
+                                return Poll::Ready(());
+                            }
+                            door.waker.get_or_insert_with(|| cx.waker().clone());
+                            Poll::Pending
+                        })
+                        .await
+                    }",
+                ),
+                (
+                    "门没有开就完成了",
+                    "async fn wait(door: Arc<Mutex<Door>>) {
+                        poll_fn(|cx| {
+                            door.lock().unwrap().waker = Some(cx.waker().clone());
+                            Poll::Ready(())
+                        })
+                        .await
+                    }",
+                ),
+                (
+                    "门开了，还在等",
+                    "async fn wait(door: Arc<Mutex<Door>>) {
+                        poll_fn(|cx| {
+                            door.lock().unwrap().waker = Some(cx.waker().clone());
+                            Poll::Pending
+                        })
+                        .await
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-4",
+            &[
+                ("一行分两次来，没有答对", UNCHANGED),
+                (
+                    "多读到的要留给下一行",
+                    "async fn serve_lines(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+                        loop {
+                            let mut line = String::new();
+                            if BufReader::new(&mut stream).read_line(&mut line).await? == 0 {
+                                return Ok(());
+                            }
+                            stream.write_all(line.to_uppercase().as_bytes()).await?;
+                        }
+                    }",
+                ),
+                (
+                    "来了一行，没有答复它：不要等后面的",
+                    "async fn serve_lines(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+                        let mut text = String::new();
+                        stream.read_to_string(&mut text).await?;
+                        stream.write_all(text.to_uppercase().as_bytes()).await
+                    }",
+                ),
+                (
+                    "一次来一行，也没有答对",
+                    r#"async fn serve_lines(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+                        stream.write_all(b"A\nB\n").await
+                    }"#,
+                ),
+                (
+                    "应返回那个错误",
+                    r#"async fn serve_lines(stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+                        let (from, mut to) = io::split(stream);
+                        let mut lines = BufReader::new(from).lines();
+                        while let Ok(Some(line)) = lines.next_line().await {
+                            to.write_all(format!("{}\n", line.to_uppercase()).as_bytes()).await?;
+                        }
+                        Ok(())
+                    }"#,
+                ),
+                (
+                    "应返回那个错误",
+                    r#"async fn serve_lines(stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+                        let (from, mut to) = io::split(stream);
+                        let mut lines = BufReader::new(from).lines();
+                        while let Some(line) = lines.next_line().await.unwrap() {
+                            to.write_all(format!("{}\n", line.to_uppercase()).as_bytes()).await?;
+                        }
+                        Ok(())
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-5",
+            &[
+                ("任务不知道有这个订阅者", UNCHANGED),
+                (
+                    "任务不知道有这个订阅者",
+                    r#"#[instrument]
+                    async fn order(id: u32) {
+                        info!("收到");
+                        tokio::spawn(pack().in_current_span()).await.unwrap();
+                        info!("寄出");
+                    }"#,
+                ),
+                (
+                    "span 没有带过去",
+                    r#"#[instrument]
+                    async fn order(id: u32) {
+                        info!("收到");
+                        tokio::spawn(pack().with_current_subscriber()).await.unwrap();
+                        info!("寄出");
+                    }"#,
+                ),
+                (
+                    "有的行写在了另一份订单名下",
+                    r#"#[instrument]
+                    async fn order(id: u32) {
+                        info!("收到");
+                        let packing = pack().instrument(tracing::info_span!("order", id = 1));
+                        tokio::spawn(packing.with_current_subscriber()).await.unwrap();
+                        info!("寄出");
+                    }"#,
+                ),
+                (
+                    "每份订单的四句话，各应写一次",
+                    r#"#[instrument]
+                    async fn order(id: u32) {
+                        pack().await;
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-6",
+            &[
+                ("死锁：", UNCHANGED),
+                (
+                    "第 2 秒就送完了，第 12 秒才返回：不要靠超时",
+                    "async fn sum_all(workers: u32) -> u32 {
+                        let (to, mut numbers) = mpsc::channel(2);
+                        for n in 1..=workers {
+                            tokio::spawn(send_numbers(n, to.clone()));
+                        }
+                        let mut sum = 0;
+                        while let Ok(number) = timeout(Duration::from_secs(10), numbers.recv()).await {
+                            sum += number.unwrap();
+                        }
+                        sum
+                    }",
+                ),
+                (
+                    "2 个工人，和应为 54，得到 ",
+                    "async fn sum_all(workers: u32) -> u32 {
+                        let (to, mut numbers) = mpsc::channel(2);
+                        for n in 1..=workers {
+                            tokio::spawn(send_numbers(n, to.clone()));
+                        }
+                        let mut sum = 0;
+                        for _ in 0..workers {
+                            sum += numbers.recv().await.unwrap();
+                        }
+                        sum
+                    }",
+                ),
+                (
+                    "结果不能写死",
+                    "async fn sum_all(workers: u32) -> u32 {
+                        (1..=workers).map(|n| (1..=n).map(|i| n * 10 + i).sum::<u32>()).sum()
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-7",
+            &[
+                ("7 个一起来：一秒里放行了 4 次", UNCHANGED),
+                (
+                    "7 个一起来：一秒里放行了 4 次",
+                    "struct Limiter { limit: usize, window: Duration, recent: AsyncMutex<Vec<Instant>> }
+                    impl Limiter {
+                        fn new(limit: usize, window: Duration) -> Limiter {
+                            Limiter { limit, window, recent: AsyncMutex::default() }
+                        }
+                        async fn acquire(&self) {
+                            let mut recent = self.recent.lock().await;
+                            if recent.len() == self.limit {
+                                thread::sleep(self.window / 1000);
+                                recent.remove(0);
+                            }
+                            recent.push(Instant::now());
+                        }
+                    }",
+                ),
+                (
+                    "7 个一起来：应在",
+                    "struct Limiter { step: Duration, next: AsyncMutex<Option<Instant>> }
+                    impl Limiter {
+                        fn new(limit: usize, window: Duration) -> Limiter {
+                            Limiter { step: window / limit as u32, next: AsyncMutex::default() }
+                        }
+                        async fn acquire(&self) {
+                            let mut next = self.next.lock().await;
+                            if let Some(next) = *next {
+                                tokio::time::sleep_until(next).await;
+                            }
+                            *next = Some(Instant::now() + self.step);
+                        }
+                    }",
+                ),
+                (
+                    "900 毫秒时来 5 个：一秒里放行了 4 次",
+                    "struct Limiter { limit: usize, window: Duration, count: AsyncMutex<(usize, Instant)> }
+                    impl Limiter {
+                        fn new(limit: usize, window: Duration) -> Limiter {
+                            Limiter { limit, window, count: AsyncMutex::new((0, Instant::now())) }
+                        }
+                        async fn acquire(&self) {
+                            let mut count = self.count.lock().await;
+                            if count.0 == self.limit {
+                                tokio::time::sleep_until(count.1 + self.window).await;
+                                *count = (0, Instant::now());
+                            }
+                            count.0 += 1;
+                        }
+                    }",
+                ),
+                (
+                    "900 毫秒时来 5 个：应在",
+                    "struct Limiter { limit: usize, window: Duration, recent: Mutex<Vec<Instant>> }
+                    impl Limiter {
+                        fn new(limit: usize, window: Duration) -> Limiter {
+                            Limiter { limit, window, recent: Mutex::default() }
+                        }
+                        fn try_acquire(&self) -> bool {
+                            let mut recent = self.recent.lock().unwrap();
+                            recent.retain(|at| at.elapsed() < self.window);
+                            let is_free = recent.len() < self.limit;
+                            recent.extend(is_free.then(Instant::now));
+                            is_free
+                        }
+                        async fn acquire(&self) {
+                            while !self.try_acquire() {
+                                sleep(self.window).await;
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "有 2 个等到一半不等了：应在",
+                    "struct Limiter { limit: usize, window: Duration, given: Mutex<Vec<Instant>> }
+                    impl Limiter {
+                        fn new(limit: usize, window: Duration) -> Limiter {
+                            Limiter { limit, window, given: Mutex::default() }
+                        }
+                        fn reserve(&self) -> Instant {
+                            let (mut given, mut at) = (self.given.lock().unwrap(), Instant::now());
+                            if given.len() == self.limit {
+                                at = at.max(given.remove(0) + self.window);
+                            }
+                            given.push(at);
+                            at
+                        }
+                        async fn acquire(&self) {
+                            tokio::time::sleep_until(self.reserve()).await;
+                        }
+                    }",
+                ),
+            ],
+        ),
+    ],
+};
+
 impl Exercises {
     fn path(&self) -> PathBuf {
         let names = [self.notebook.to_owned()];
@@ -1312,7 +1853,7 @@ fn solution(notebook: &Notebook, id: &str) -> String {
     code.to_owned()
 }
 
-const COURSE: [Exercises; 8] = [
+const COURSE: [Exercises; 9] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
@@ -1321,6 +1862,7 @@ const COURSE: [Exercises; 8] = [
     WEB_SERVER,
     MANY_THINGS,
     CANCELLATION,
+    TESTING,
 ];
 
 #[test]

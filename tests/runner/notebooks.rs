@@ -25,7 +25,7 @@ struct Expected {
 }
 
 /// One for each notebook.
-const COURSE: [Expected; 8] = [
+const COURSE: [Expected; 9] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
@@ -34,6 +34,7 @@ const COURSE: [Expected; 8] = [
     WEB_SERVER,
     MANY_THINGS,
     CANCELLATION,
+    TESTING,
 ];
 
 const GUIDE: Expected = Expected {
@@ -92,6 +93,7 @@ const WHY_COROUTINES: Expected = Expected {
                 "画过的帧：|/-\\",
             ],
         ),
+        ("backspace", &["| thinking!\u{8}", "\u{8}/ thinking!\n"]),
         (
             "supervisor",
             &[
@@ -117,6 +119,7 @@ const WHY_COROUTINES: Expected = Expected {
         ),
         ("check-1", &["还没有通过：余额从 30 到了 130，少了 100"]),
         ("check-2", &["还没有通过：动画应有 4 帧，只画了 0 帧\n"]),
+        ("check-3", &["还没有通过：过了时限还在等\n"]),
     ],
 };
 
@@ -193,8 +196,9 @@ const DEFINE_AND_RUN: Expected = Expected {
         ),
         ("callback", &["回调：42\n等到：42\n"]),
         ("check-1", &["还没有通过：三件事一件接着一件\n"]),
-        ("check-2", &["还没有通过：第一次轮询应回答 Pending\n"]),
-        ("check-3", &["还没有通过：twice(3) 得到 6，这里得到 0\n"]),
+        ("check-3", &["还没有通过：第一次轮询应回答 Pending\n"]),
+        ("check-4", &["还没有通过：twice(3) 得到 6，这里得到 0\n"]),
+        ("check-2", &["还没有通过：一件接着一件：要先都启动，再等\n"]),
     ],
 };
 
@@ -291,10 +295,10 @@ const DOWNLOAD_FLAGS: Expected = Expected {
         ("clean", &["还在吗？false\n"]),
         ("check-1", &["还没有通过：服务器同时收到"]),
         (
-            "check-2",
+            "check-3",
             &["还没有通过：服务器同时最多收到 1 个请求，应为 2 个\n"],
         ),
-        ("check-3", &["还没有通过：404 应该只问 1 次，问了 5 次\n"]),
+        ("check-2", &["还没有通过：404 应该只问 1 次，问了 5 次\n"]),
     ],
 };
 
@@ -377,8 +381,8 @@ const AVOID_BLOCKING: Expected = Expected {
         ),
         ("clean-up", &["还在吗？false\n"]),
         ("check-1", &["还没有通过：count_slowly 占着任务的线程\n"]),
-        ("check-2", &["还没有通过：一次也没有让出"]),
-        ("check-3", &["还没有通过：同时执行的有 "]),
+        ("check-3", &["还没有通过：一次也没有让出"]),
+        ("check-2", &["还没有通过：同时执行的有 "]),
     ],
 };
 
@@ -757,6 +761,86 @@ const CANCELLATION: Expected = Expected {
         ("check-5", &["还没有通过：第 3 个先出错了"]),
         ("check-6", &["还没有通过：三题都不答，过了期限还在等\n"]),
         ("check-7", &["还没有通过：一页也没有取\n"]),
+    ],
+};
+
+const TESTING: Expected = Expected {
+    notebook: "08",
+    interrupted_at: "symptom",
+    fails: &[("split", "left: [80, 73, 10]")],
+    shows: &[],
+    prints: &[
+        ("paused", &["里面过了 3600 秒\n外面不到一秒：true\n"]),
+        ("leaps-run", &["第 5 秒\n第 60 秒\n第 3600 秒\n"]),
+        ("advance", &["Some(42)\nNone\n"]),
+        ("outside", &["Err(Elapsed(()))\n"]),
+        ("thousand", &["一千遍都对\n"]),
+        ("explore", &["个种子出错了：", "一张票卖了 2 次", "buy #2 "]),
+        ("replay", &["重放 100 遍，结果有 1 种\n"]),
+        ("fixed", &["试了 10000 个种子", "都没有出错"]),
+        (
+            "not-found-run",
+            &[
+                "中间让出：false，一次也没有出错：true\n",
+                "中间让出：true，一次也没有出错：false\n",
+            ],
+        ),
+        ("step", &["None\n", "Pending（等待），1 处拿着它的 waker"]),
+        (
+            "step-send",
+            &[
+                "Some(42)\n",
+                "第 1 次 poll：Pending（等待），1 处拿着它的 waker；此后被唤醒：1 次",
+                "第 2 次 poll：Pending（等待），1 处拿着它的 waker；此后被唤醒：1 次",
+                "第 3 次 poll：Ready（就绪）",
+            ],
+        ),
+        ("task-spawn", &["每一步都对\n"]),
+        ("script", &["Ok(())\nErr(Kind(ConnectionReset))\n"]),
+        ("slow", &["Err(Kind(TimedOut))\n"]),
+        (
+            "logged",
+            &[" INFO 查询\n INFO 查询\n INFO 得到\n INFO 得到\n"],
+        ),
+        (
+            "instrument",
+            &[
+                " INFO request{id=1}: 查询\n INFO request{id=2}: 查询\n",
+                " INFO request{id=2}: 得到\n INFO request{id=1}: 得到\n",
+            ],
+        ),
+        (
+            "stray",
+            &[" INFO spawner{id=3}: 查询\n INFO spawner{id=3}: 得到\n"],
+        ),
+        (
+            "busy-run",
+            &[
+                "timed{id=5}: close time.busy=5",
+                "timed{id=4}: close time.busy=",
+                "ms\n",
+            ],
+        ),
+        (
+            "sick-run",
+            &["阻塞了线程", "自己唤醒了自己", "没有谁拿着它的 waker"],
+        ),
+        ("hung-run", &["结束了：false\n", "count_all", "在等待"]),
+        ("deadlock", &["死锁：主任务"]),
+        ("symptom", &["[", "15", "]\n不足 15 页："]),
+        ("alive", &["收到 ", "做完 ", "取消 0 个\n"]),
+        ("seed", &["个种子出错了：", "只有 {1, "]),
+        ("proof", &["试了 10000 个种子", "50 遍，页数：{15}\n"]),
+        ("check-1", &["还没有通过：应在第 0、1、3、7 秒问"]),
+        ("check-2", &["还没有通过：load 做了 "]),
+        ("check-3", &["还没有通过：门开了，没有唤醒它"]),
+        ("check-4", &["还没有通过：一行分两次来，没有答对"]),
+        ("check-5", &["还没有通过：装箱、封口不都在日志里"]),
+        ("check-6", &["还没有通过：死锁：主任务"]),
+        (
+            "check-7",
+            &["还没有通过：7 个一起来：一秒里放行了 4 次，在 [0, 0, 0, 0] 毫秒\n"],
+        ),
     ],
 };
 
