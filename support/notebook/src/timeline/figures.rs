@@ -8,6 +8,7 @@ use super::lints::{self, Lint, Others};
 use super::record::{End, SEVERAL_THREADS, Task};
 use super::tree;
 use crate::columns::clip;
+use nest_tokio::watch::Kind;
 
 /// From this on a poll is said to block its thread: three frames of a smooth animation, and a
 /// thousand times what tokio recommends.
@@ -84,7 +85,7 @@ pub(crate) struct Picture {
     /// Number of tasks in progress from each of these moments on.
     pub(crate) progress: Vec<(u64, usize)>,
     pub(crate) peak: usize,
-    /// Index of the task with the longest poll.
+    /// Index of the task with the longest poll, of those that keep others waiting with it.
     pub(crate) longest: Option<usize>,
 }
 
@@ -109,8 +110,17 @@ impl Task {
         self.end.is_some_and(|(_, end)| end == how)
     }
 
+    /// Whether it is a closure in `spawn_blocking`: on a thread of its own, as it should be.
+    fn may_block(&self) -> bool {
+        self.origin
+            .is_some_and(|origin| origin.kind == Kind::Blocking)
+    }
+
     fn never_yielded(&self) -> bool {
-        self.polls == 1 && self.ended_as(End::Completed) && self.busy() >= WORTH_YIELDING
+        !self.may_block()
+            && self.polls == 1
+            && self.ended_as(End::Completed)
+            && self.busy() >= WORTH_YIELDING
     }
 }
 
@@ -162,7 +172,7 @@ impl Picture {
         threads.sort_unstable_by_key(|thread| first_polls[thread]);
 
         let longest = (0..tasks.len())
-            .filter(|&task| tasks[task].longest.is_some())
+            .filter(|&task| tasks[task].longest.is_some() && !tasks[task].may_block())
             .max_by_key(|&task| tasks[task].longest.map(|span| span.busy));
 
         Picture {
@@ -462,7 +472,6 @@ fn number_duplicates(tasks: &mut [Task]) {
 /// Tasks made by hand, for the tests of everything that is made from them.
 #[cfg(test)]
 pub(crate) mod sample {
-    use nest_tokio::watch::Kind;
 
     use super::super::record::{Origin, Span};
     use super::*;
@@ -541,7 +550,7 @@ pub(crate) mod sample {
 
 #[cfg(test)]
 mod tests {
-    use super::sample::{MS, picture, task};
+    use super::sample::{MS, picture, started, task};
     use super::*;
 
     #[test]
@@ -578,6 +587,19 @@ mod tests {
                 .join("")
                 .contains("这个任务阻塞了线程 30 ms")
         );
+    }
+
+    #[test]
+    fn what_may_block_is_no_example_of_what_must_not() {
+        let mut tasks = picture().tasks;
+        let mut closure = started(1, None, tasks.remove(1));
+        closure.origin.as_mut().unwrap().kind = Kind::Blocking;
+        tasks.insert(1, closure);
+        let picture = Picture::new(tasks, 100 * MS);
+        let captions = picture.captions().join("\n");
+        assert!(captions.contains("最长的一次 poll 只有 2 ms"), "{captions}");
+        assert!(!captions.contains("从未让出"), "{captions}");
+        assert!(picture.summary().never_yielded.is_empty());
     }
 
     #[test]
