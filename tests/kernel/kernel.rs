@@ -526,14 +526,19 @@ fn a_start_that_finds_a_port_taken_is_tried_again() {
     });
 }
 
-/// Not in this clone, which need not be there any more, and without a lock file.
+/// A copy of our kernel in a folder of its own.
+fn copied() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("kernel");
+    fs::copy(common::kernelspec().program(), &program).unwrap();
+    (folder, program)
+}
+
 /// A set-up brings a new one while a notebook is open.
 #[test]
 fn a_kernel_whose_program_is_replaced_goes_on_as_before() {
     run(async {
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("kernel");
-        fs::copy(common::kernelspec().program(), &program).unwrap();
+        let (folder, program) = copied();
         let mut command = common::clean(&program);
         command
             .env(variable::CACHE, folder.path().join("cache"))
@@ -551,12 +556,11 @@ fn a_kernel_whose_program_is_replaced_goes_on_as_before() {
     });
 }
 
+/// Not in this clone, which need not be there any more, and without a lock file.
 #[test]
 fn a_kernel_that_was_copied_elsewhere_runs_any_notebook_and_its_second_start_is_warm() {
     run(async {
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("kernel");
-        fs::copy(common::kernelspec().program(), &program).unwrap();
+        let (folder, program) = copied();
         let start = || {
             let mut command = common::clean(&program);
             command

@@ -157,6 +157,16 @@ fn time_does_not_leap_while_the_future_runs() {
     });
 }
 
+/// Time that is paused is real for a moment, and then paused again.
+async fn resume_and_pause_again() {
+    resume();
+    let real = std::time::Instant::now();
+    sleep(Duration::from_millis(20)).await;
+    assert!(real.elapsed() >= Duration::from_millis(20));
+    pause();
+    sleep(HOUR).await;
+}
+
 #[test]
 fn time_is_advanced_and_resumed() {
     within(|| {
@@ -167,12 +177,7 @@ fn time_is_advanced_and_resumed() {
             advance(2 * HOUR).await;
             task.await.unwrap();
             assert_eq!(start.elapsed(), 2 * HOUR);
-            resume();
-            let real = std::time::Instant::now();
-            sleep(Duration::from_millis(20)).await;
-            assert!(real.elapsed() >= Duration::from_millis(20));
-            pause();
-            sleep(HOUR).await;
+            resume_and_pause_again().await;
         });
     });
 }
@@ -368,12 +373,7 @@ fn a_task_pauses_and_resumes_where_time_has_been_paused() {
                 let start = Instant::now();
                 tokio::spawn(advance(HOUR)).await.unwrap();
                 assert_eq!(start.elapsed(), HOUR);
-                resume();
-                let real = std::time::Instant::now();
-                sleep(Duration::from_millis(20)).await;
-                assert!(real.elapsed() >= Duration::from_millis(20));
-                pause();
-                sleep(HOUR).await;
+                resume_and_pause_again().await;
             });
             runtime.block_on(task).unwrap();
         }

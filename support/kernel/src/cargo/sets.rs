@@ -11,7 +11,7 @@
 mod copy;
 pub mod store;
 
-pub use copy::{hash, library};
+pub use copy::{hashed, library, library_of};
 
 use std::collections::BTreeMap;
 use std::fs;

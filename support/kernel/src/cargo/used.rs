@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cell::{SAID_BY_CARGO, is_named};
-use super::sets::{hash, library};
+use super::sets::{hashed, library, library_of};
 
 /// Packages that cargo has used.
 #[derive(Default)]
@@ -58,9 +58,9 @@ impl Used {
             false => paths(&message["filenames"]),
         };
         for file in &files {
-            let hash = file.iter().rev().find_map(|name| hash(Path::new(name)));
+            let hash = file.iter().rev().find_map(|name| hashed(Path::new(name)));
             match hash {
-                Some(hash) => self.hashes.extend([hash.to_owned()]),
+                Some((_, hash)) => self.hashes.extend([hash.to_owned()]),
                 None => self.without_hash.extend(library(file).map(str::to_owned)),
             }
         }
@@ -82,14 +82,10 @@ impl Used {
     /// Whether a file or folder of cargo's is of one of these packages, as far as its name says of
     /// which it is.
     pub fn includes(&self, path: &Path) -> bool {
-        let Some(hash) = hash(path) else {
+        let Some((package, hash)) = hashed(path) else {
             return true;
         };
-        let package = path.file_name().and_then(|name| name.to_str());
-        let package = package.and_then(|name| name.strip_suffix(hash)?.strip_suffix('-'));
-        let is_alone =
-            package.is_some_and(|name| self.without_hash.contains(&name.replace('-', "_")));
-        self.hashes.contains(hash) || is_alone
+        self.hashes.contains(hash) || self.without_hash.contains(&library_of(package))
     }
 }
 
@@ -192,7 +188,7 @@ fn path(name: &str) -> PathBuf {
 fn is_generated(source: &Path) -> bool {
     let parts: Vec<_> = source.iter().collect();
     parts.windows(3).any(|parts| {
-        parts[0] == "build" && parts[2] == "out" && hash(Path::new(parts[1])).is_some()
+        parts[0] == "build" && parts[2] == "out" && hashed(Path::new(parts[1])).is_some()
     })
 }
 

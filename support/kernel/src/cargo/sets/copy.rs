@@ -93,7 +93,7 @@ fn is_of_a_cell(name: &str) -> bool {
 /// Compiled dependencies, and build scripts, with a hash in their names. A path dependency's dylib
 /// has none (`libnest_tokio.so`), and the linker writes to it in place.
 fn is_never_rewritten(path: &Path) -> bool {
-    (is_library(path) || is_in_folder(path, 2, "build")) && has_hash(path)
+    (is_library(path) || is_in_folder(path, 2, "build")) && hashed(path).is_some()
 }
 
 /// What is not read when it has once been compiled: why something would have to be compiled again,
@@ -121,7 +121,7 @@ fn is_in_folder(path: &Path, above: usize, name: &str) -> bool {
 
 /// Such a dylib.
 fn is_rewritten(path: &Path) -> bool {
-    is_library(path) && !has_hash(path)
+    is_library(path) && hashed(path).is_none()
 }
 
 fn is_library(path: &Path) -> bool {
@@ -131,18 +131,16 @@ fn is_library(path: &Path) -> bool {
     is_in_folder(path, 1, "deps") && compiled
 }
 
-/// What cargo tells two compilations of a package apart by, at the end of a name.
-pub fn hash(path: &Path) -> Option<&str> {
-    let (_, hash) = path.file_stem()?.to_str()?.rsplit_once('-')?;
-    is_hash(hash).then_some(hash)
+/// A name and, behind it, what cargo tells two compilations of a package apart by.
+pub fn hashed(path: &Path) -> Option<(&str, &str)> {
+    let parts = path.file_stem()?.to_str()?.rsplit_once('-')?;
+    let is_hash = parts.1.len() == 16 && parts.1.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then_some(parts)
 }
 
-fn has_hash(path: &Path) -> bool {
-    hash(path).is_some()
-}
-
-fn is_hash(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// The library of a package of this name.
+pub fn library_of(package: &str) -> String {
+    package.replace('-', "_")
 }
 
 /// The library's name in the name of its file.
@@ -157,8 +155,7 @@ fn fingerprinted(path: &Path) -> Option<String> {
     if above.next()?.file_name()? != ".fingerprint" {
         return None;
     }
-    let (package, hash) = package.file_name()?.to_str()?.rsplit_once('-')?;
-    is_hash(hash).then(|| package.replace('-', "_"))
+    hashed(package).map(|(package, _)| library_of(package))
 }
 
 #[cfg(test)]
