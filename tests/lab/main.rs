@@ -6,5 +6,6 @@ mod common;
 
 mod browser;
 mod licences;
+mod pack;
 mod program;
 mod repository;

@@ -1,7 +1,6 @@
 //! What all students share: the course, the toolchain, sources of crates, Python, the proxy, and what
 //! `lab setup` sets up with them.
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -9,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, exit};
 
 use anyhow::{Context, Result, bail, ensure};
-use base::process::{end_all, end_with_us, get_when_we_end, last_lines};
+use base::process::{end_all, get_when_we_end};
 use base::toolchain::Toolchain;
 use base::{files, npm};
+use lab::committed::{self, output};
 use lab::project::{PROJECT_ENV, Project};
 use lab::python::{Environment, HUB_PACKAGES, PACKAGES};
 use lab::screen::Screen;
@@ -27,38 +27,14 @@ use crate::trees::{keep_times, link_tree};
 impl Class {
     /// The course as it is committed. What is being changed in the clone does not reach a class.
     pub fn share_project(&self, project: &Project) -> Result<()> {
-        let git = || {
-            let mut git = Command::new("git");
-            git.args(["-c", "safe.directory=*", "-C"])
-                .arg(project.root());
-            git
-        };
-        let commit = output(git().args(["rev-parse", "HEAD"]))
-            .context("课程取自克隆里最新的提交：请用 git clone 得到的文件夹")?;
-        let changed = output(git().args(["status", "--porcelain", "notebooks", "support"]))?;
-        if !changed.is_empty() {
-            println!("  没有提交的改动不会发给学生：\n{changed}");
-        }
+        let commit = committed::commit(project)?;
         let (mark, place) = (self.shared("commit"), self.shared("project"));
         if fs::read_to_string(&mark).is_ok_and(|found| found == commit) && place.is_dir() {
             return Ok(());
         }
         let _ = fs::remove_file(&mark);
         files::make_folder(&place, |new| {
-            let mut archive = git()
-                .args(["archive", "HEAD"])
-                .stdout(Stdio::piped())
-                .spawn()?;
-            let files = archive.stdout.take().context("stdout is piped")?;
-            // With today's times: cargo compiles again what is newer than what it has compiled.
-            let unpacked = output(
-                Command::new("tar")
-                    .args(["-x", "--touch", "--no-same-owner", "-C"])
-                    .arg(new)
-                    .stdin(files),
-            );
-            unpacked.context("复制课程失败：请检查磁盘空间")?;
-            ensure!(archive.wait()?.success(), "git archive 失败");
+            committed::unpack(project, new)?;
             Ok(keep_times(&place, new)?)
         })?;
         files::replace(&mark, |file| file.write_all(commit.as_bytes()))
@@ -248,27 +224,4 @@ pub fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|folder| folder.join(program))
         .find(|path| path.is_file())
-}
-
-/// Runs a program to its end, and returns what it prints.
-fn output(command: &mut Command) -> Result<String> {
-    let name = command.get_program().to_os_string();
-    let name = Path::new(&name)
-        .file_name()
-        .unwrap_or(OsStr::new("?"))
-        .display();
-    // A git that nobody waits for would be in the next one's way.
-    end_with_us(command);
-    let output = command
-        .output()
-        .with_context(|| format!("运行不了 {name}"))?;
-    if !output.status.success() {
-        bail!(
-            "{name} 失败：{}",
-            last_lines(&[output.stdout, output.stderr].concat())
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned())
 }

@@ -9,6 +9,7 @@
 //! | [`cargo`] | the `cargo` and the `rustc` that evcxr finds: a cell without cargo, known answers, sets of dependencies that are compiled once |
 //! | [`build_folder`] | what a kernel builds in |
 //! | [`sources`] | the standard library's sources, without what nobody needs |
+//! | [`pack`] | a kernel in a pack: no network, nothing installed |
 //! | [`spare`] | kernels that wait to be taken |
 //! | [`priority`] | work that nobody waits for yet |
 //!
@@ -33,6 +34,7 @@ mod build_folder;
 mod cargo;
 mod child;
 mod front;
+mod pack;
 mod priority;
 mod sources;
 mod spare;

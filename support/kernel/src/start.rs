@@ -19,6 +19,7 @@ use link::variable;
 use crate::build_folder::{self, BuildFolder};
 use crate::cargo::{self, Set};
 use crate::front::{self, Clients, Settings};
+use crate::pack;
 use crate::priority;
 use crate::sources;
 use crate::spare::{self, Needs, Offer};
@@ -46,6 +47,7 @@ impl Place {
     /// # Errors
     /// When one of them cannot be used.
     pub fn find() -> Result<Place> {
+        pack::enter()?;
         let cache = caches::folder()?.join("kernel");
         caches::make(&cache)?;
         Ok(Place {

@@ -5,7 +5,7 @@ use base::toolchain::Toolchain;
 
 use crate::project::Project;
 use crate::python::{Environment, PACKAGES};
-use crate::{kernelspec, log, sets, survey};
+use crate::{kernelspec, log, pack, sets, survey};
 
 /// Prints one line for each thing that is needed. Returns whether all is well.
 ///
@@ -15,6 +15,7 @@ use crate::{kernelspec, log, sets, survey};
 /// When the notebooks themselves cannot be read.
 pub fn doctor(project: &Project) -> Result<bool> {
     let environment = Environment::find(project);
+    let setup = pack::spelled("setup");
     println!("项目：{}", project.root().display());
     println!("缓存：{}", project.cache().display());
     let log = log::path(project);
@@ -37,7 +38,7 @@ pub fn doctor(project: &Project) -> Result<bool> {
     all_well &= match (missing.is_empty(), environment.check()) {
         (true, _) => good(&format!("Python 环境 {}", environment.folder().display())),
         (false, Ok(version)) => bad(&format!(
-            "{version}，{} 里缺少 {}：请运行 `cargo run -- setup`",
+            "{version}，{} 里缺少 {}：请运行 `{setup}`",
             environment.folder().display(),
             missing.join("、")
         )),
@@ -49,7 +50,7 @@ pub fn doctor(project: &Project) -> Result<bool> {
             "内核 Rust：{}",
             kernelspec::folder(&environment).display()
         )),
-        false => bad("内核 Rust 没有安装，或者是旧的：请运行 `cargo run -- setup`"),
+        false => bad(&format!("内核 Rust 没有安装，或者是旧的：请运行 `{setup}`")),
     };
     let (wanted, troubles) = sets::survey(&project.course()?);
     for trouble in troubles {
@@ -63,7 +64,7 @@ pub fn doctor(project: &Project) -> Result<bool> {
                 good(&format!("笔记本的依赖：{} 组，已编译好", wanted.len()))
             }
             Ok(missing) => bad(&format!(
-                "笔记本的依赖：{}/{} 组已编译好，其余的会让第一个单元格等上一两分钟：请运行 `cargo run -- setup`",
+                "笔记本的依赖：{}/{} 组已编译好，其余的会让第一个单元格等上一两分钟：请运行 `{setup}`",
                 wanted.len() - missing.len(),
                 wanted.len()
             )),

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use base::files;
 use link::variable;
 
+use crate::pack;
 use crate::project::Project;
 use crate::python::Environment;
 
@@ -81,6 +82,9 @@ pub fn variables(project: &Project) -> Vec<(String, String)> {
         (variable::LOCK.to_owned(), in_clone("Cargo.lock")),
         (variable::SECTIONS.to_owned(), in_clone(SECTIONS)),
     ];
+    if let Some(pack) = pack::here() {
+        variables.push((variable::PACK.to_owned(), pack.display().to_string()));
+    }
     // Where several users share a cache, each has another of their own.
     let caches = [variable::SHARED_CACHE, variable::CACHE];
     let named = caches

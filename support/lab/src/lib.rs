@@ -5,6 +5,7 @@
 //! | module | idea |
 //! |---|---|
 //! | `project` | where things lie: the clone and its cache folder |
+//! | `committed` | the project as others get it |
 //! | `survey` | what is there, what is missing, and what that will take |
 //! | `screen` | bars for what goes on side by side |
 //! | `log` | what programs say that set-up starts |
@@ -16,6 +17,7 @@
 //! | `sets` | what the notebooks depend on: downloaded, compiled once |
 //! | `setup` | `lab setup`: all of the above that is missing |
 //! | `open` | `lab open` |
+//! | `pack` | this program as a part of a pack, and who makes one |
 //! | `doctor` | `lab doctor` |
 //! | `fmt` | `lab fmt` |
 
@@ -23,11 +25,13 @@
 extern crate base;
 
 pub mod axe;
+pub mod committed;
 pub mod doctor;
 pub mod fmt;
 pub mod kernelspec;
 pub mod log;
 pub mod open;
+pub mod pack;
 pub mod programs;
 pub mod project;
 pub mod python;

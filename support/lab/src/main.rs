@@ -4,14 +4,17 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use base::book::{absolute, refuse_foreign_files};
 use base::eprintln;
 use base::ipynb::Notebook;
+use base::toolchain::Toolchain;
 use clap::{Args, Parser, Subcommand, value_parser};
+use lab::programs::{NEEDED, Programs};
 use lab::project::Project;
+use lab::screen::Screen;
 use lab::setup::{Notebooks, Ready, setup_or_warn};
-use lab::{doctor, fmt, kernelspec, open, setup, signals};
+use lab::{doctor, fmt, kernelspec, open, pack, setup, signals};
 
 const EXAMPLES: &str = "例子:
   cargo run                          打开笔记本
@@ -49,6 +52,8 @@ enum Task {
     /// 执行笔记本，导出成可以分发的 HTML
     #[command(long_about = EXPORT)]
     Export(ExportOptions),
+    /// 打成一个文件，发给没有网络、没有 Rust 的学生：解开就能用
+    Pack(PackOptions),
     /// 整理笔记本：去掉输出，用 rustfmt 排版代码
     Fmt(FmtOptions),
     /// 检查装了什么、缺什么、该怎么办
@@ -85,6 +90,16 @@ struct ExportOptions {
     out: PathBuf,
     #[command(flatten)]
     limit: Limit,
+}
+
+#[derive(Args)]
+struct PackOptions {
+    /// 写到哪个文件；不写就是 rust-async-notes-版本.run
+    #[arg(long, value_name = "文件")]
+    out: Option<PathBuf>,
+    /// 只带这些笔记本的依赖，不带书；给测试用
+    #[arg(long = "notebook", value_name = "笔记本", hide = true)]
+    notebooks: Vec<String>,
 }
 
 #[derive(Args)]
@@ -130,6 +145,7 @@ fn perform(task: Task) -> Result<ExitCode> {
             runner.arg("--out").arg(&options.out);
             return become_runner(runner, &options.limit, &notebooks);
         }
+        Task::Pack(options) => return become_packer(&project, &options),
         Task::Fmt(options) => {
             let changed = !fmt::fmt(&project.select(&options.notebooks)?, options.check)?;
             !(changed && options.check)
@@ -161,6 +177,28 @@ fn runner(project: &Project, notebooks: &[PathBuf], task: &str) -> Result<(Ready
         .arg("--kernel")
         .arg(kernelspec::folder(&ready.environment));
     Ok((ready, runner))
+}
+
+/// From here on this process is the program that makes packs, compiled if need be.
+fn become_packer(project: &Project, options: &PackOptions) -> Result<ExitCode> {
+    if pack::here().is_some() {
+        bail!("这已经是一个包：把当初的那个 .run 文件发给别人就行");
+    }
+    let toolchain = Toolchain::find_or_complete()?;
+    let programs = Programs::beside_us()?;
+    let names = [&NEEDED[..], &["pack"]].concat();
+    let screen = Screen::new();
+    let step = screen.begin("内核、runner 和 pack");
+    let cargo = programs.cargo(project, &toolchain, &names);
+    programs.build(&names, cargo, &step)?;
+    step.done("内核、runner 和 pack 是新的");
+    let mut packer = Command::new(programs.folder().join("pack"));
+    packer.arg("make").args(&options.notebooks);
+    if let Some(out) = &options.out {
+        packer.arg("--out").arg(out);
+    }
+    let error = packer.exec();
+    Err(error).with_context(|| format!("运行不了 {}", packer.get_program().display()))
 }
 
 /// From here on this process is the runner: signals reach it directly.

@@ -18,7 +18,7 @@ use signal_hook::consts::SIGINT;
 
 use crate::project::Project;
 use crate::setup::{Notebooks, Ready, setup_or_warn};
-use crate::{kernelspec, sets, signals};
+use crate::{kernelspec, pack, sets, signals};
 
 /// How long the spare kernels may take to end.
 const END: Duration = Duration::from_secs(7);
@@ -53,6 +53,9 @@ pub struct Options {
 /// allowed.
 pub fn open(project: &Project, options: &Options) -> Result<ExitCode> {
     check(options)?;
+    if let Some(pack) = pack::here() {
+        take_over(&pack);
+    }
     let ready = setup_or_warn(project, Notebooks::First, "笔记本照样打开")?;
     println!("打开 JupyterLab……（按两次 Ctrl-C 退出）");
     // Closed to others.
@@ -86,6 +89,15 @@ pub fn open(project: &Project, options: &Options) -> Result<ExitCode> {
     }
     let code = status.code().or(status.signal().map(|signal| 128 + signal));
     Ok(ExitCode::from(code.unwrap_or(1) as u8))
+}
+
+/// What readers have written in an older pack is here, too.
+fn take_over(pack: &Path) {
+    match pack::take_over(pack) {
+        Ok(taken) if taken.is_empty() => {}
+        Ok(taken) => println!("✓ 从旧的包里拿来了你的：{}", taken.join("、")),
+        Err(error) => eprintln!("警告：{error:#}。它们还在原处，下次打开时再试。"),
+    }
 }
 
 fn jupyter(project: &Project, options: &Options, ready: &Ready) -> Command {

@@ -125,8 +125,11 @@ pub fn download(project: &Project, toolchain: &Toolchain, sets: &[Set], step: &S
     Ok(())
 }
 
-/// A package that depends on what a set names.
-fn manifest(set: &Set) -> Result<String> {
+/// A package that depends on what a set names, and is a workspace of its own.
+///
+/// # Errors
+/// Never, for a notebook in a folder.
+pub fn manifest(set: &Set) -> Result<String> {
     let folder = set.notebook.parent().context("a notebook has a folder")?;
     let mut text = String::from(
         "[package]\nname = \"download\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n",

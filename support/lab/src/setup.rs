@@ -20,7 +20,7 @@ use crate::python::{Environment, PACKAGES, TEST_PACKAGES};
 use crate::screen::Screen;
 use crate::sets::Set;
 use crate::survey::survey;
-use crate::{axe, kernelspec, log, sets};
+use crate::{axe, kernelspec, log, pack, sets};
 
 /// What to set up.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -163,6 +163,12 @@ fn attempt(
 
 /// What a first set-up will do.
 fn plan(project: &Project, has_programs: bool, lacks_packages: bool) -> String {
+    if pack::here().is_some() {
+        return format!(
+            "\n第一次打开：安装 JupyterLab、编译课程自己的三个包，不用网络，约半分钟；以后几秒就绪。\n  完整的经过记在 {}\n",
+            log::path(project).display()
+        );
+    }
     let cores = thread::available_parallelism().map_or(2, |cores| cores.get().min(8)) as u64;
     let minutes = |seconds: u64| (seconds / cores).div_ceil(60).max(1);
     let mut text = String::from(

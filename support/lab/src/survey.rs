@@ -11,6 +11,7 @@ use base::process::finish_within;
 use base::toolchain::Toolchain;
 use rustix::fs::statvfs;
 
+use crate::pack;
 use crate::project::Project;
 use crate::python::Environment;
 use crate::screen::spoken;
@@ -18,6 +19,8 @@ use crate::screen::spoken;
 /// What is free on the disk before a first set-up, at least: the programs with what they are compiled
 /// from, JupyterLab, the sets of the notebooks.
 const NEEDED: u64 = 7 << 30;
+/// The same in a pack, where all of that is but what is compiled of the course itself and JupyterLab.
+const NEEDED_IN_PACK: u64 = 1 << 30;
 /// How long a registry may take to answer.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// A registry that takes longer than this is slow.
@@ -72,7 +75,7 @@ pub fn survey(project: &Project, environment: &Environment, whole: bool) -> Resu
     }
     match (toolchain, missing.is_empty()) {
         (Ok(toolchain), true) => {
-            if whole {
+            if whole && pack::here().is_none() {
                 well.extend(registries(project, environment, &toolchain));
             }
             let well = well.iter().map(|line| shown(line)).collect();
@@ -125,7 +128,11 @@ fn space(project: &Project) -> Result<String, String> {
         return Ok("磁盘：看不出还有多少空间".to_owned());
     };
     let size = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
-    match least >= NEEDED {
+    let needed = match pack::here() {
+        Some(_) => NEEDED_IN_PACK,
+        None => NEEDED,
+    };
+    match least >= needed {
         true => Ok(format!(
             "磁盘：{} 所在的还有 {}",
             place.display(),
@@ -135,7 +142,7 @@ fn space(project: &Project) -> Result<String, String> {
             "磁盘空间不够：{} 所在的只有 {}，第一次准备需要 {}：请腾出空间，或用环境变量 CARGO_TARGET_DIR 和 LAB_CACHE 另指一处",
             place.display(),
             size(least),
-            size(NEEDED)
+            size(needed)
         )),
     }
 }

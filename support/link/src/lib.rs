@@ -5,11 +5,13 @@
 //! |---|---|
 //! | [`marker`] | evcxr, the kernel's front, and the `notebook` crate: lines in what a cell writes |
 //! | [`record`] | what runs in the cells' process, and the front: what it is told among that text |
+//! | [`pack`] | who makes a pack, and what runs out of it: what lies where |
 //! | [`frame`] | the front, and the process that runs the cells: what goes over their socket |
 //! | [`variable`] | names of environment variables |
 
 pub mod frame;
 pub mod marker;
+pub mod pack;
 pub mod record;
 
 /// Names of environment variables.
@@ -38,6 +40,8 @@ pub mod variable {
     /// What the front writes to its standard error of what it hears and does: `messages`, or `texts`
     /// with what is in them, too.
     pub const LOG: &str = "LAB_LOG";
+    /// The folder of the [`pack`](crate::pack) that everything comes from, if it comes from one.
+    pub const PACK: &str = "LAB_PACK";
     /// The notebook that a kernel is started for; Jupyter sets it.
     pub const NOTEBOOK: &str = "JPY_SESSION_NAME";
 }

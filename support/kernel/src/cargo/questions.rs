@@ -21,6 +21,8 @@ use serde_json::Value;
 use link::variable;
 
 use super::sets::store::Stores;
+use crate::pack;
+
 use super::{BUILD_ENV, TOOLCHAIN_ENV, manifests, sets};
 
 /// In the manifest with which evcxr asks whether a dependency can be resolved.
@@ -130,6 +132,9 @@ impl Question {
         let output = ask(resolves)?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         eprint!("{stderr}");
+        if let Some(explanation) = pack::explanation(&stderr) {
+            eprintln!("{explanation}");
+        }
         if !output.status.success() || stderr.contains(OF_NO_USE) {
             stdout.write_all(&output.stdout)?;
             return Ok(ExitCode::from(

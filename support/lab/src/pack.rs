@@ -1,0 +1,188 @@
+//! A pack: one file with everything, for machines without network. The program `pack` makes it; in one
+//! that has been unpacked this program finds all that it needs, and takes over what its reader wrote in
+//! an older one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use base::files;
+use link::variable;
+use walkdir::WalkDir;
+
+/// In a pack: the project, as `git clone` would give it.
+pub const COURSE: &str = "course";
+/// In a pack: the notebooks as they were when it was made.
+pub const ORIGINALS: &str = "originals";
+/// In a pack, which says so in here: its version.
+pub const VERSION: &str = "VERSION";
+/// Says that an older pack has been looked for.
+const TAKEN: &str = ".taken-over";
+/// Before the name of a notebook of the course that its reader has changed.
+const OWN: &str = "我的-";
+
+/// The folder of the pack that this program is a part of, if it is.
+pub fn here() -> Option<PathBuf> {
+    let folder = std::env::var_os(variable::PACK).filter(|folder| !folder.is_empty());
+    folder.map(PathBuf::from)
+}
+
+/// How a command of this program is written here.
+pub fn spelled(command: &str) -> String {
+    match here() {
+        Some(pack) => format!("{}/start {command}", pack.display()),
+        None => format!("cargo run -- {command}"),
+    }
+}
+
+/// Copies what readers have written in the newest of the packs that lie beside this one, the first time
+/// that this one is opened. Returns what, as it is called now.
+///
+/// # Errors
+/// When something cannot be copied: it is tried again the next time.
+pub fn take_over(pack: &Path) -> Result<Vec<String>> {
+    let mark = pack.join(TAKEN);
+    if mark.exists() {
+        return Ok(Vec::new());
+    }
+    let mut taken = Vec::new();
+    if let Some(older) = newest_beside(pack) {
+        taken = take(&older, pack)
+            .with_context(|| format!("没能从 {} 拿来你的笔记本", older.display()))?;
+    }
+    files::replace(&mark, |_| Ok(()))?;
+    Ok(taken)
+}
+
+/// The pack beside this one that was used last.
+fn newest_beside(pack: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(pack.parent()?).ok()?;
+    let others = entries.flatten().map(|entry| entry.path());
+    let others = others.filter(|path| {
+        path != pack && path.join(VERSION).is_file() && path.join(ORIGINALS).is_dir()
+    });
+    let used = |path: &PathBuf| {
+        let notebooks = WalkDir::new(path.join(COURSE).join("notebooks")).into_iter();
+        let times = notebooks.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok());
+        times.max()
+    };
+    others.max_by_key(used)
+}
+
+/// Copies the files in the notebooks' folder of one pack that it did not bring there itself. Nothing
+/// that is in the other one is touched: what bears the name of a file of the course gets another one.
+fn take(from: &Path, to: &Path) -> io::Result<Vec<String>> {
+    let (from, originals) = (from.join(COURSE).join("notebooks"), from.join(ORIGINALS));
+    let to = to.join(COURSE).join("notebooks");
+    let mut taken = Vec::new();
+    let entries = WalkDir::new(&from).sort_by_file_name().into_iter();
+    for entry in entries.filter_entry(|entry| entry.file_name() != ".ipynb_checkpoints") {
+        let entry = entry?;
+        let name = entry.path().strip_prefix(&from).expect("is below");
+        if !entry.file_type().is_file() || is_same(entry.path(), &originals.join(name)) {
+            continue;
+        }
+        let Some(name) = free(&to, name, entry.path()) else {
+            continue; // it is there already
+        };
+        let place = to.join(&name);
+        fs::create_dir_all(place.parent().unwrap_or(&to))?;
+        fs::copy(entry.path(), &place)?;
+        taken.push(name.display().to_string());
+    }
+    Ok(taken)
+}
+
+/// A name under which a file can be put into a folder; none if that very file is there already.
+fn free(folder: &Path, name: &Path, file: &Path) -> Option<PathBuf> {
+    let simple = name.file_name()?.to_string_lossy();
+    let (stem, end) = match simple.rsplit_once('.') {
+        Some((stem, end)) => (stem.to_owned(), format!(".{end}")),
+        None => (simple.to_string(), String::new()),
+    };
+    let own = match stem.starts_with(OWN) {
+        true => stem,
+        false => format!("{OWN}{stem}"),
+    };
+    let others = (2..).map(|number| name.with_file_name(format!("{own}-{number}{end}")));
+    let names = [name.to_owned(), name.with_file_name(format!("{own}{end}"))];
+    for name in names.into_iter().chain(others) {
+        let place = folder.join(&name);
+        if !place.exists() {
+            return Some(name);
+        }
+        if is_same(&place, file) {
+            return None;
+        }
+    }
+    None
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((fs::read(one), fs::read(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pack with one notebook and one file of data, as it was made.
+    fn pack(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let pack = folder.join(name);
+        for part in ["course/notebooks", ORIGINALS] {
+            fs::create_dir_all(pack.join(part)).unwrap();
+            fs::write(pack.join(part).join("01-why.ipynb"), text).unwrap();
+            fs::write(pack.join(part).join("data.csv"), text).unwrap();
+        }
+        fs::write(pack.join(VERSION), name).unwrap();
+        pack
+    }
+
+    fn read(pack: &Path, name: &str) -> String {
+        fs::read_to_string(pack.join(COURSE).join("notebooks").join(name)).unwrap()
+    }
+
+    #[test]
+    fn a_newer_pack_takes_over_what_its_reader_wrote_and_changes_nothing_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = pack(folder.path(), "old", "as it was");
+        let notebooks = old.join(COURSE).join("notebooks");
+        fs::write(notebooks.join("01-why.ipynb"), "with my answers").unwrap();
+        fs::create_dir_all(notebooks.join("mine/.ipynb_checkpoints")).unwrap();
+        fs::write(notebooks.join("mine/notes.ipynb"), "notes").unwrap();
+        fs::write(notebooks.join("mine/.ipynb_checkpoints/x"), "").unwrap();
+        let new = pack(folder.path(), "new", "newer");
+        let taken = take_over(&new).unwrap();
+        assert_eq!(taken, ["我的-01-why.ipynb", "mine/notes.ipynb"]);
+        assert_eq!(read(&new, "01-why.ipynb"), "newer");
+        assert_eq!(read(&new, "data.csv"), "newer");
+        assert_eq!(read(&new, "我的-01-why.ipynb"), "with my answers");
+        assert_eq!(read(&new, "mine/notes.ipynb"), "notes");
+        assert_eq!(read(&old, "01-why.ipynb"), "with my answers");
+        // Only once: what has been deleted since then does not come back.
+        fs::remove_file(new.join(COURSE).join("notebooks/我的-01-why.ipynb")).unwrap();
+        assert!(take_over(&new).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_came_from_an_older_pack_goes_on_to_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = pack(folder.path(), "old", "1");
+        let notebooks = old.join(COURSE).join("notebooks");
+        fs::write(notebooks.join("01-why.ipynb"), "second answers").unwrap();
+        fs::write(notebooks.join("我的-01-why.ipynb"), "first answers").unwrap();
+        let new = pack(folder.path(), "new", "2");
+        take_over(&new).unwrap();
+        assert_eq!(read(&new, "我的-01-why.ipynb"), "second answers");
+        assert_eq!(read(&new, "我的-01-why-2.ipynb"), "first answers");
+    }
+
+    #[test]
+    fn alone_a_pack_takes_over_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("other")).unwrap();
+        let new = pack(folder.path(), "new", "1");
+        assert!(take_over(&new).unwrap().is_empty());
+    }
+}

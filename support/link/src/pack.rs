@@ -1,0 +1,27 @@
+//! A pack: one folder with everything that notebooks need, for a machine without network.
+//!
+//! Cargo takes a crate that lies elsewhere for another one, and would compile it again: what it has
+//! compiled bears the absolute path of the sources. So in a pack the sources have the same absolute path
+//! wherever the folder lies, one that leads through an open file: see [`crates_home`].
+
+/// The descriptor that is open on the pack's folder in a kernel and in all that it starts. High enough
+/// to be nobody else's, and below the 1,024 that every Linux allows.
+pub const DESCRIPTOR: i32 = 900;
+
+/// Cargo's home in a pack: its configuration, and under [`CRATES`] the sources of crates.
+pub const CARGO: &str = "cargo";
+/// Where the sources of crates lie in a pack. Whose path has `registry/src` in it never changes.
+pub const CRATES: &str = "cargo/registry/src/pack";
+/// The Rust toolchain in a pack.
+pub const TOOLCHAIN: &str = "toolchain";
+/// The standard library's sources in a pack.
+pub const SOURCES: &str = "toolchain/lib/rustlib/src/rust/library";
+
+/// What cargo's home is called by whom the [`DESCRIPTOR`] is open for, wherever the pack lies.
+///
+/// ```
+/// assert_eq!(link::pack::crates_home(), "/proc/self/fd/900/cargo");
+/// ```
+pub fn crates_home() -> String {
+    format!("/proc/self/fd/{DESCRIPTOR}/{CARGO}")
+}

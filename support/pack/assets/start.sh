@@ -1,0 +1,17 @@
+#!/bin/sh
+# 打开笔记本；其余的命令：./start --help
+here=$(CDPATH='' cd -P -- "$(dirname -- "$0")" && pwd) || exit
+case $here in
+*[[:space:]:]*)
+    echo "错误：$here 里有空格或冒号，编译单元格的程序用不了：请把整个文件夹移到别处" >&2
+    exit 2
+    ;;
+esac
+# 别的 Python 和 Rust 的设置在这里没有用。
+unset VIRTUAL_ENV CONDA_PREFIX CONDA_DEFAULT_ENV PYTHONPATH PYTHONHOME
+unset RUSTUP_TOOLCHAIN RUSTUP_HOME CARGO_HOME CARGO_TARGET_DIR RUSTFLAGS RUST_SRC_PATH
+export LAB_PACK="$here" LAB_PROJECT="$here/course" LAB_PROGRAMS="$here/bin" LAB_CACHE="$here/cache"
+export PATH="$here/toolchain/bin:$PATH" RUST_SRC_PATH="$here/toolchain/lib/rustlib/src/rust/library"
+# 不用网络。
+export PIP_NO_INDEX=1 PIP_FIND_LINKS="$here/wheels" PIP_CONFIG_FILE=/dev/null
+exec "$here/bin/lab" "$@"

@@ -1,0 +1,150 @@
+//! One file with everything: it unpacks itself, and what is in it needs no network, no Rust and no C
+//! compiler. Whether that is so on a system that really has none of them is played by hand: see
+//! support/pack/README.md.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::common::command::{LONG, SHORT, finish};
+use crate::common::{self, clean, lab, project};
+
+/// With no network but loopback, and nothing else in the environment.
+fn without_network(folder: &Path, script: &str) -> Command {
+    // What brings loopback up: `ip` is not everywhere.
+    const LOOPBACK: &str = "import fcntl, socket, struct; \
+        fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sH14x', b'lo', 0x41))";
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command
+        .args(["--net", "sh", "-c"])
+        .arg(format!("python3 -c \"{LOOPBACK}\" && {script}"))
+        .env_clear()
+        .env("PATH", folder.join("path"))
+        .env("HOME", folder.join("home"))
+        .env("LANG", "C.UTF-8")
+        .current_dir(folder);
+    command
+}
+
+/// The programs that a minimal Debian has and a pack calls, and no other.
+fn path_of_a_minimal_system(folder: &Path) {
+    let path = folder.join("path");
+    fs::create_dir_all(&path).unwrap();
+    fs::create_dir_all(folder.join("home")).unwrap();
+    for program in [
+        "cat", "chmod", "dirname", "getconf", "head", "mktemp", "python3", "rm", "sed", "sh",
+        "tail", "uname",
+    ] {
+        let found = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(program));
+        let found = found.into_iter().find(|path| path.exists());
+        let found = found.unwrap_or_else(|| panic!("{program} is not there"));
+        std::os::unix::fs::symlink(found, path.join(program)).unwrap();
+    }
+}
+
+#[test]
+fn a_pack_opens_without_network_rust_or_compiler_and_compiles_no_crate_of_a_registry_again() {
+    common::set_up();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    path_of_a_minimal_system(folder);
+    let packed = folder.join("notes.run");
+    let mut pack = clean(lab());
+    pack.args(["pack", "--notebook", "00", "--out"])
+        .arg(&packed)
+        .current_dir(project().root());
+    finish(&mut pack, LONG).succeeded();
+
+    // Where it could not be used it says so, and leaves nothing.
+    fs::create_dir_all(folder.join("a blank")).unwrap();
+    let refused = finish(
+        &mut without_network(folder, "sh notes.run 'a blank'"),
+        SHORT,
+    );
+    refused.failed_with(&["空格或冒号", "a blank"]);
+    assert_eq!(fs::read_dir(folder.join("a blank")).unwrap().count(), 0);
+
+    // A part that has been lost on its way is found.
+    let whole = fs::read(&packed).unwrap();
+    fs::write(folder.join("cut.run"), &whole[..whole.len() - 1000]).unwrap();
+    fs::create_dir_all(folder.join("cut")).unwrap();
+    let refused = finish(&mut without_network(folder, "sh cut.run cut"), LONG);
+    refused.failed_with(&["不完整"]);
+    assert_eq!(fs::read_dir(folder.join("cut")).unwrap().count(), 0);
+
+    let place = folder.join("学生");
+    fs::create_dir_all(&place).unwrap();
+    finish(&mut without_network(folder, "sh notes.run 学生"), LONG).succeeded();
+    let unpacked = only_entry(&place);
+    let start = format!("学生/{}/start", unpacked.file_name().unwrap().display());
+    let ran = finish(
+        &mut without_network(folder, &format!("{start} run 00")),
+        LONG,
+    )
+    .succeeded();
+    println!("the first notebook, set-up included: {:?}", ran.took);
+    let compiled = compiled(&unpacked);
+    let own = ["flags", "link", "nest-tokio", "notebook", "notebook-cell"];
+    let foreign: Vec<&String> = compiled
+        .iter()
+        .filter(|name| !own.contains(&&***name))
+        .collect();
+    assert!(foreign.is_empty(), "compiled again: {foreign:?}");
+    assert!(
+        compiled.iter().any(|name| name == "nest-tokio"),
+        "{compiled:?}"
+    );
+    finish(
+        &mut without_network(folder, &format!("{start} doctor")),
+        SHORT,
+    )
+    .succeeded();
+
+    // Nothing outside of it.
+    let home: Vec<PathBuf> = fs::read_dir(folder.join("home"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.ends_with(".cache") || fs::read_dir(path).unwrap().count() > 0)
+        .collect();
+    assert!(home.is_empty(), "{home:?}");
+
+    // What is not in there is said at once.
+    let cells = [(":dep rand_pcg = \"0.9\"\nlet x = 1;", false)];
+    let own = unpacked.join("course/notebooks/mine.ipynb");
+    fs::write(&own, common::notebook(&cells)).unwrap();
+    let run = format!("{start} run mine");
+    let refused = finish(&mut without_network(folder, &run), SHORT);
+    refused.failed_with(&["rand_pcg", "这个包里没有"]);
+
+    // Moved, it is still one.
+    let moved = folder.join("elsewhere");
+    fs::rename(&unpacked, &moved).unwrap();
+    let doctor = "elsewhere/start setup 00 && elsewhere/start doctor";
+    finish(&mut without_network(folder, doctor), LONG).succeeded();
+}
+
+fn only_entry(folder: &Path) -> PathBuf {
+    let mut entries = fs::read_dir(folder).unwrap();
+    let entry = entries.next().expect("it is not empty").unwrap().path();
+    assert!(entries.next().is_none());
+    let start = fs::metadata(entry.join("start")).unwrap();
+    assert_eq!(start.permissions().mode() & 0o111, 0o111);
+    entry
+}
+
+/// The packages that the set-up in a pack has compiled, as its log says.
+fn compiled(pack: &Path) -> Vec<String> {
+    let caches = fs::read_dir(pack.join("cache/rust-async-notebooks")).unwrap();
+    let logs = caches.map(|entry| entry.unwrap().path().join("setup.log"));
+    let log: String = logs
+        .filter_map(|log| fs::read_to_string(log).ok())
+        .collect();
+    log.lines()
+        .filter_map(|line| line.split_once("Compiling "))
+        .map(|(_, package)| package.split(' ').next().unwrap_or_default().to_owned())
+        .collect()
+}
