@@ -20,14 +20,25 @@ pub fn spelled_anew(text: &str) -> String {
     text.replace(OLD_SPELLING, NEW_SPELLING)
 }
 
-/// Spells the manifest in the working directory as cargo wants it.
+/// Spells the manifest in the working directory as cargo wants it: as a workspace of its own, too, since
+/// a cache that lies inside of one is no part of that.
 pub fn spell_anew() {
-    if let Ok(text) = fs::read_to_string(MANIFEST)
-        && text.contains(OLD_SPELLING)
-    {
+    let Ok(text) = fs::read_to_string(MANIFEST) else {
+        return; // cargo says what is wrong with it
+    };
+    let new = alone(spelled_anew(&text));
+    if new != text {
         // If that is not possible, cargo says what it refuses.
-        let _ = fs::write(MANIFEST, spelled_anew(&text));
+        let _ = fs::write(MANIFEST, new);
     }
+}
+
+/// A manifest that belongs to no workspace above it.
+fn alone(mut manifest: String) -> String {
+    if !manifest.lines().any(|line| line.trim() == "[workspace]") {
+        manifest += "\n[workspace]\n";
+    }
+    manifest
 }
 
 /// The texts of the manifest at `path` and of all that it depends on; `None` if one of them cannot
@@ -162,6 +173,14 @@ mod tests {
         expected.sort();
         let found: Vec<PathBuf> = found.into_keys().collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_manifest_is_made_a_workspace_of_its_own_once() {
+        let once = alone("[package]\nname = \"ctx\"".to_owned());
+        let table: Table = once.parse().unwrap();
+        assert!(table.contains_key("workspace"));
+        assert_eq!(alone(once.clone()), once);
     }
 
     #[test]
