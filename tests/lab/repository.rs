@@ -150,6 +150,13 @@ fn the_readme_is_short_and_its_first_screen_shows_a_notebook_and_the_three_comma
     assert!(lines <= 115, "{lines} lines are no longer read");
 }
 
+#[test]
+fn the_changelog_begins_with_the_version_of_everything() {
+    let log = read(".github/CHANGELOG.md");
+    let newest = log.lines().find_map(|line| line.strip_prefix("## "));
+    assert_eq!(newest, Some(env!("CARGO_PKG_VERSION")));
+}
+
 /// The targets of links in Markdown.
 fn links(markdown: &str) -> Vec<&str> {
     let inline = markdown

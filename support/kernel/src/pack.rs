@@ -25,11 +25,24 @@ pub fn enter() -> Result<()> {
     // SAFETY: there is no other thread.
     unsafe {
         std::env::set_var("PATH", path);
-        std::env::set_var("CARGO_HOME", pack::crates_home());
+        std::env::set_var("CARGO_HOME", format!("{}/{}", pack::root(), pack::CARGO));
         std::env::set_var("RUST_SRC_PATH", folder.join(pack::SOURCES));
         std::env::remove_var("RUSTUP_TOOLCHAIN");
     }
     Ok(())
+}
+
+/// A manifest in which packages that lie in the pack have the path that they have wherever it lies: as
+/// they have been compiled, they need not be compiled again.
+pub fn placed(manifest: String) -> String {
+    match std::env::var(variable::PACK) {
+        Ok(folder) if !folder.is_empty() => placed_in(&folder, &manifest),
+        _ => manifest,
+    }
+}
+
+fn placed_in(folder: &str, manifest: &str) -> String {
+    manifest.replace(&format!("\"{folder}/"), &format!("\"{}/", pack::root()))
 }
 
 /// What to say behind cargo's own words, if what they are about is a crate that is not in the pack.
@@ -63,6 +76,17 @@ fn open(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_in_the_pack_has_one_path_and_what_lies_elsewhere_keeps_its_own() {
+        let manifest = r#"a = { path = "/p/course/a" }
+b = { path = "/p-2/b" }"#;
+        assert_eq!(
+            placed_in("/p", manifest),
+            r#"a = { path = "/proc/self/fd/900/course/a" }
+b = { path = "/p-2/b" }"#
+        );
+    }
 
     #[test]
     fn a_crate_that_is_not_there_is_told_from_other_troubles() {

@@ -165,7 +165,7 @@ fn attempt(
 fn plan(project: &Project, has_programs: bool, lacks_packages: bool) -> String {
     if pack::here().is_some() {
         return format!(
-            "\n第一次打开：安装 JupyterLab、编译课程自己的三个包，不用网络，约半分钟；以后几秒就绪。\n  完整的经过记在 {}\n",
+            "\n第一次打开：安装 JupyterLab，不用网络，约半分钟；以后几秒就绪。\n  完整的经过记在 {}\n",
             log::path(project).display()
         );
     }

@@ -19,7 +19,7 @@ use crate::screen::spoken;
 /// What is free on the disk before a first set-up, at least: the programs with what they are compiled
 /// from, JupyterLab, the sets of the notebooks.
 const NEEDED: u64 = 7 << 30;
-/// The same in a pack, where all of that is but what is compiled of the course itself and JupyterLab.
+/// The same in a pack, where all of that is but JupyterLab.
 const NEEDED_IN_PACK: u64 = 1 << 30;
 /// How long a registry may take to answer.
 const PATIENCE: Duration = Duration::from_secs(8);

@@ -1,8 +1,8 @@
 //! A pack: one folder with everything that notebooks need, for a machine without network.
 //!
 //! Cargo takes a crate that lies elsewhere for another one, and would compile it again: what it has
-//! compiled bears the absolute path of the sources. So in a pack the sources have the same absolute path
-//! wherever the folder lies, one that leads through an open file: see [`crates_home`].
+//! compiled bears the absolute path of the sources. So in a pack all sources have the same absolute path
+//! wherever the folder lies, one that leads through an open file: see [`root`].
 
 /// The descriptor that is open on the pack's folder in a kernel and in all that it starts. High enough
 /// to be nobody else's, and below the 1,024 that every Linux allows.
@@ -17,11 +17,11 @@ pub const TOOLCHAIN: &str = "toolchain";
 /// The standard library's sources in a pack.
 pub const SOURCES: &str = "toolchain/lib/rustlib/src/rust/library";
 
-/// What cargo's home is called by whom the [`DESCRIPTOR`] is open for, wherever the pack lies.
+/// What the pack's folder is called by whom the [`DESCRIPTOR`] is open for, wherever it lies.
 ///
 /// ```
-/// assert_eq!(link::pack::crates_home(), "/proc/self/fd/900/cargo");
+/// assert_eq!(link::pack::root(), "/proc/self/fd/900");
 /// ```
-pub fn crates_home() -> String {
-    format!("/proc/self/fd/{DESCRIPTOR}/{CARGO}")
+pub fn root() -> String {
+    format!("/proc/self/fd/{DESCRIPTOR}")
 }

@@ -13,5 +13,9 @@ unset RUSTUP_TOOLCHAIN RUSTUP_HOME CARGO_HOME CARGO_TARGET_DIR RUSTFLAGS RUST_SR
 export LAB_PACK="$here" LAB_PROJECT="$here/course" LAB_PROGRAMS="$here/bin" LAB_CACHE="$here/cache"
 export PATH="$here/toolchain/bin:$PATH" RUST_SRC_PATH="$here/toolchain/lib/rustlib/src/rust/library"
 # 不用网络。
-export PIP_NO_INDEX=1 PIP_FIND_LINKS="$here/wheels" PIP_CONFIG_FILE=/dev/null
+export PIP_NO_INDEX=1 PIP_FIND_LINKS="$here/wheels" PIP_CONFIG_FILE=/dev/null PIP_NO_CACHE_DIR=1
+# 别处什么也不留下。
+jupyter=$here/jupyter
+export JUPYTER_CONFIG_DIR="$jupyter/config" JUPYTER_DATA_DIR="$jupyter/data" \
+    JUPYTER_RUNTIME_DIR="$jupyter/runtime" IPYTHONDIR="$jupyter/ipython"
 exec "$here/bin/lab" "$@"

@@ -17,7 +17,7 @@ use crate::course;
 use crate::make::Stage;
 
 /// How much is tried to make it smaller: more takes minutes more, and saves little.
-const LEVEL: i32 = 15;
+const LEVEL: i32 = 9;
 /// How far back what has been there before is found, as a power of two: sets repeat what other sets have.
 const WINDOW: u32 = 27;
 
@@ -76,13 +76,12 @@ pub fn write(stage: &Stage, packer: &Path, glibc: &str, out: &Path, step: &Step)
     })
 }
 
-/// All that is in a folder, and how long it is. Files that resemble each other follow each other.
+/// All that is in a folder, and how long it is.
 fn entries(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let all = WalkDir::new(folder).min_depth(1).sort_by_file_name();
     let mut entries = Vec::new();
     for entry in all {
         let entry = entry?;
-        // What JupyterLab and the tests of it leave behind is not a part of it.
         let length = match entry.file_type().is_file() {
             true => entry.metadata()?.len(),
             false => 0,

@@ -1,5 +1,5 @@
 //! What cells depend on, compiled: by the very kernel, toolchain and crates that are in the pack, so
-//! that nothing of a registry is compiled again when it has been unpacked somewhere else.
+//! that nothing is compiled again when it has been unpacked somewhere else.
 
 use std::fs;
 use std::io::Write;
@@ -13,16 +13,11 @@ use lab::screen::Step;
 use lab::{log, sets};
 use link::variable;
 use serde_json::json;
-use walkdir::WalkDir;
 
 use crate::make::Stage;
 
 /// The cache in a pack.
 pub const CACHE: &str = "cache";
-
-/// The packages of the course itself, whose path is another one wherever a pack is unpacked: they are
-/// compiled there.
-const OWN: [&str; 5] = ["flags", "link", "nest-tokio", "notebook", "notebook-cell"];
 
 /// Compiles what these notebooks depend on into the cache of the pack, as far as it has not been done.
 ///
@@ -83,45 +78,5 @@ fn tidy(cache: &Path) -> Result<()> {
             fs::remove_dir_all(folder)?;
         }
     }
-    for entry in WalkDir::new(kernel.join("sets")).into_iter().flatten() {
-        if is_own(entry.path()) {
-            match entry.file_type().is_dir() {
-                true => fs::remove_dir_all(entry.path())?,
-                false => fs::remove_file(entry.path())?,
-            }
-        }
-    }
     Ok(())
-}
-
-/// Whether cargo has made this for a package of the course itself.
-fn is_own(path: &Path) -> bool {
-    let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
-        return false;
-    };
-    let hashed = name.rsplit_once('-').filter(|(_, hash)| hash.len() == 16);
-    let name = hashed.map_or(name, |(name, _)| name);
-    let name = name.strip_prefix("lib").unwrap_or(name).replace('_', "-");
-    OWN.contains(&&*name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_compiled_of_the_course_is_told_from_everything_else() {
-        for (path, expected) in [
-            ("debug/deps/libnest_tokio.so", true),
-            ("debug/deps/liblink-0123456789abcdef.rlib", true),
-            ("debug/deps/notebook.d", true),
-            (".fingerprint/notebook-cell-0123456789abcdef", true),
-            (".fingerprint/tokio-0123456789abcdef", false),
-            ("debug/deps/libtokio-0123456789abcdef.rlib", false),
-            ("debug/deps/liblinked_hash_map-0123456789abcdef.rlib", false),
-            ("debug/deps", false),
-        ] {
-            assert_eq!(is_own(Path::new(path)), expected, "{path}");
-        }
-    }
 }

@@ -48,7 +48,12 @@ const BOOK_TITLE: &str = "异步 Rust：对照《流畅的 Python》";
 /// How long tasks that go on after a notebook's last cell may add to its page. `--help` says so.
 const BACKGROUND: Duration = Duration::from_secs(30);
 
-const CREDIT: &str = r#"改写自 <a href="https://github.com/StdioA/fluent-python-notes">StdioA/fluent-python-notes</a>，原笔记所读的书是 Luciano Ramalho 的《流畅的 Python》（<cite lang="en">Fluent Python</cite>）。本课程以 <a rel="license" href="https://creativecommons.org/licenses/by-sa/4.0/deed.zh-hans">CC BY-SA 4.0</a> 许可发布。"#;
+const CREDIT: &str = concat!(
+    r#"改写自 <a href="https://github.com/StdioA/fluent-python-notes">StdioA/fluent-python-notes</a>，原笔记所读的书是 Luciano Ramalho 的《流畅的 Python》（<cite lang="en">Fluent Python</cite>）。本课程以 <a rel="license" href="https://creativecommons.org/licenses/by-sa/4.0/deed.zh-hans">CC BY-SA 4.0</a> 许可发布。"#,
+    "版本 ",
+    env!("CARGO_PKG_VERSION"),
+    "。"
+);
 
 const CSS: &str = include_str!("../assets/book/book.css");
 /// Of any page.

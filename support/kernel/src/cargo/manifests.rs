@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use crate::pack;
+
 const MANIFEST: &str = "Cargo.toml";
 const DEPENDENCIES: [&str; 3] = ["dependencies", "build-dependencies", "dev-dependencies"];
 
@@ -21,12 +23,12 @@ pub fn spelled_anew(text: &str) -> String {
 }
 
 /// Spells the manifest in the working directory as cargo wants it: as a workspace of its own, too, since
-/// a cache that lies inside of one is no part of that.
+/// a cache that lies inside of one is no part of that; and where a pack is, with its paths.
 pub fn spell_anew() {
     let Ok(text) = fs::read_to_string(MANIFEST) else {
         return; // cargo says what is wrong with it
     };
-    let new = alone(spelled_anew(&text));
+    let new = pack::placed(alone(spelled_anew(&text)));
     if new != text {
         // If that is not possible, cargo says what it refuses.
         let _ = fs::write(MANIFEST, new);
