@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod a_newcomer;
 mod browser;
 mod licences;
 mod pack;
