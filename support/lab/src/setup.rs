@@ -123,6 +123,7 @@ fn attempt(
         || {
             let step = screen.begin("JupyterLab");
             let step = match lacks_packages {
+                true if pack::here().is_some() => step.announce("安装，约二十秒"),
                 true => step.announce("下载和安装，约一分钟"),
                 false => step,
             };

@@ -12,6 +12,8 @@ use base::toolchain::Toolchain;
 use lab::project::Project;
 use serde_json::Value;
 
+use crate::archive;
+
 /// How the names of files begin that a licence may be in.
 const NAMES: [&str; 4] = ["copying", "copyright", "licen", "notice"];
 
@@ -41,6 +43,9 @@ pub fn collect(project: &Project, toolchain: &Toolchain, to: &Path) -> Result<()
             let name = file.file_name().context("a file has a name")?;
             fs::copy(&file, to.join("rust").join(name))?;
         }
+    }
+    if documents.join("rust/licenses").is_dir() {
+        archive::copy(&documents.join("rust/licenses"), &to.join("rust/licenses"))?;
     }
     fs::create_dir_all(to.join("system"))?;
     for package in SYSTEM {

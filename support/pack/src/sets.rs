@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use base::files;
@@ -29,8 +30,9 @@ pub fn compile(stage: &Stage, key: &str, notebooks: &[PathBuf], step: &Step) -> 
     if fs::read_to_string(&mark).is_ok_and(|found| found == key) {
         return Ok(());
     }
-    // Sets that are there already only have to be found: what an interrupted run has compiled stays.
+    // Sets that are there already are a beginning: what an interrupted run has compiled stays.
     fs::create_dir_all(&cache)?;
+    let began = SystemTime::now();
     let spec = tempfile::tempdir()?;
     let course = stage.folder().join(lab::pack::COURSE);
     let entry = json!({
@@ -65,12 +67,12 @@ pub fn compile(stage: &Stage, key: &str, notebooks: &[PathBuf], step: &Step) -> 
     if !output.status.success() {
         bail!("{}", last_lines(&output.stderr));
     }
-    tidy(&cache)?;
+    tidy(&cache, began)?;
     files::replace(&mark, |file| file.write_all(key.as_bytes()))
 }
 
-/// Removes what is of no use anywhere else.
-fn tidy(cache: &Path) -> Result<()> {
+/// Removes what is of no use anywhere else, and sets that have not been used since then.
+fn tidy(cache: &Path, since: SystemTime) -> Result<()> {
     let kernel = cache.join("rust-async-notebooks/kernel");
     for name in ["answers", "config", "kernels", "library"] {
         let folder = kernel.join(name);
@@ -78,5 +80,46 @@ fn tidy(cache: &Path) -> Result<()> {
             fs::remove_dir_all(folder)?;
         }
     }
+    for entry in fs::read_dir(kernel.join("sets"))? {
+        let path = entry?.path();
+        // The kernel touches this file when it uses a set.
+        let used = fs::metadata(path.join("ready")).and_then(|mark| mark.modified());
+        if used.is_ok_and(|used| used >= since) {
+            continue;
+        }
+        match path.is_dir() {
+            true => fs::remove_dir_all(path)?,
+            false => fs::remove_file(path)?,
+        }
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_the_sets_that_have_just_been_used_go_into_a_pack() {
+        let folder = tempfile::tempdir().unwrap();
+        let kernel = folder.path().join("rust-async-notebooks/kernel");
+        for name in ["sets/used", "sets/older", "sets/unfinished", "answers"] {
+            fs::create_dir_all(kernel.join(name)).unwrap();
+        }
+        fs::write(kernel.join("sets/used.lock"), "").unwrap();
+        let began = SystemTime::now();
+        for (name, time) in [
+            ("used", began + Duration::from_secs(1)),
+            ("older", began - Duration::from_secs(1)),
+        ] {
+            let mark = fs::File::create(kernel.join("sets").join(name).join("ready")).unwrap();
+            mark.set_modified(time).unwrap();
+        }
+        tidy(folder.path(), began).unwrap();
+        let left = fs::read_dir(kernel.join("sets")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["used"]);
+        assert!(!kernel.join("answers").exists());
+    }
 }
