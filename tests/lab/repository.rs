@@ -124,7 +124,10 @@ fn the_oldest_rust_is_the_same_wherever_it_is_named() {
         ("environment.yml", format!("\n  - rust>={oldest}\n")),
         ("environment.yml", format!("\n  - rust-src>={oldest}\n")),
         ("README.md", format!("(https://rustup.rs) ≥ {oldest}")),
-        ("support/hub/Dockerfile", format!("FROM rust:{oldest}-")),
+        (
+            "support/hub/Dockerfile",
+            format!("\nARG BUILDER=rust:{oldest}-"),
+        ),
     ] {
         assert!(read(path).contains(&words), "{path}: {words}");
     }

@@ -130,7 +130,9 @@ fn check(options: &Options) -> Result<()> {
             "警告：没有 --certificate，密码和笔记本将不加密地经过网络。请给出证书，或者只监听本机，前面放一个做 TLS 的反向代理"
         );
     }
-    if let Err(error) = TcpListener::bind((options.ip, options.port)) {
+    if !options.prepare_only
+        && let Err(error) = TcpListener::bind((options.ip, options.port))
+    {
         bail!("不能监听端口 {}（{error}）：用 --port 换一个", options.port);
     }
     let data = options.data.to_string_lossy();
