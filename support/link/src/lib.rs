@@ -1,16 +1,18 @@
 //! What both ends of a connection must agree on, and nothing else: a kernel and what runs in its
-//! cells, a kernel and who starts it. No dependencies.
+//! cells, a kernel and who starts it. No dependencies but libc.
 //!
 //! | module | who agrees |
 //! |---|---|
 //! | [`marker`] | evcxr, the kernel's front, and the `notebook` crate: lines in what a cell writes |
 //! | [`record`] | what runs in the cells' process, and the front: what it is told among that text |
 //! | [`frame`] | the front, and the process that runs the cells: what goes over their socket |
+//! | [`stack`] | the same: what was being called when something panicked |
 //! | [`variable`] | names of environment variables |
 
 pub mod frame;
 pub mod marker;
 pub mod record;
+pub mod stack;
 
 /// Names of environment variables.
 pub mod variable {
