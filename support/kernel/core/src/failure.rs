@@ -65,16 +65,17 @@ impl Panic {
     }
 
     /// From what std writes of a panic in one piece, and what was being called: how one tells without
-    /// the `notebook` crate. Also gives the number of its thread.
-    pub fn whole(report: &str, stack: &Value) -> Option<(Panic, u32)> {
+    /// the `notebook` crate. Also says whether it is on the thread of the cells.
+    pub fn whole(report: &str, stack: &Value, process: u32) -> Option<(Panic, bool)> {
         let (thread, said) = report.strip_prefix("\nthread '")?.split_once(PANICKED)?;
         let (name, number) = thread.rsplit_once("' (")?;
+        let is_of_cells = number.parse::<u32>().ok()? == process;
         let panic = Panic {
-            thread: Some(name.to_owned()),
+            thread: (!is_of_cells).then(|| name.to_owned()),
             stack: trail::frames(stack),
             ..Panic::said(said.strip_suffix('\n')?)?
         };
-        Some((panic, number.parse().ok()?))
+        Some((panic, is_of_cells))
     }
 
     /// From the place and the text in what std writes.
@@ -354,11 +355,11 @@ mod tests {
         for (report, expected) in [
             (
                 "\nthread 'a (1) b' (78) panicked at src/lib.rs:4:9:\nfirst\n\nsecond\n\n",
-                Some(("a (1) b", 78, "first\n\nsecond\n", place)),
+                Some((Some("a (1) b"), "first\n\nsecond\n", place)),
             ),
             (
                 "\nthread 'main' (7) panicked at /a:b/c.rs:1:2:\n\n",
-                Some(("main", 7, "", ("/a:b/c.rs", 1, 2))),
+                Some((None, "", ("/a:b/c.rs", 1, 2))),
             ),
             // A piece, or a student's own.
             (") panicked at ", None),
@@ -374,16 +375,12 @@ mod tests {
             ("\nthread 'main' (7) panicked at src/lib.rs:\nfirst\n", None),
             ("(it) panicked at noon:\n", None),
         ] {
-            let read = Panic::whole(report, &stack);
-            let read = read.as_ref().map(|(panic, number)| {
+            let read = Panic::whole(report, &stack, 7);
+            let read = read.as_ref().map(|(panic, is_of_cells)| {
+                assert_eq!(*is_of_cells, panic.thread.is_none());
                 assert_eq!(panic.stack, trail::frames(&stack));
                 let place = (&*panic.file, panic.line, panic.column);
-                (
-                    panic.thread.as_deref().unwrap(),
-                    *number,
-                    &*panic.message,
-                    place,
-                )
+                (panic.thread.as_deref(), &*panic.message, place)
             });
             assert_eq!(read, expected, "{report}");
         }

@@ -361,17 +361,17 @@ impl Front {
     fn take_report(&mut self, content: &Value) {
         let text = content["text"].as_str().unwrap_or_default();
         let stack = &content["stack"];
-        let process = self.process.as_ref().map(|process| process.process);
-        match Panic::whole(text, stack).filter(|_| self.is_heard()) {
-            Some((panic, thread)) if Some(thread) == process => {
+        let process = self.process.as_ref().map_or(0, |process| process.process);
+        match Panic::whole(text, stack, process).filter(|_| self.is_heard()) {
+            Some((panic, true)) => {
                 self.output.release_report(self.now);
                 self.take_panic(panic);
             }
-            Some((panic, _)) => self.report(&panic),
+            Some((panic, false)) => self.report(&panic),
             None => {
                 self.take_piece(Piece::Errors(text.into()));
                 let report = &self.output.report;
-                if process.is_some_and(|process| Panic::is_being_reported(report, process)) {
+                if Panic::is_being_reported(report, process) {
                     self.output.report_stack = stack.clone();
                 }
             }
