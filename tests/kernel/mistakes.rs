@@ -1,7 +1,7 @@
 //! What a student is told about code that does not compile, or that rustc warns of: as much as in a
 //! terminal, once, and with the places named by cell.
 
-use crate::common::{assert_in_order, notebook_kernel, ok, run};
+use crate::common::{assert_in_order, kernel, notebook_kernel, ok, run};
 use runner::client::{Execution, KernelClient, Outcome};
 use std::time::Duration;
 
@@ -366,6 +366,62 @@ fn a_variable_that_is_gone_is_told_of_with_the_cell_that_took_it() {
         let lost = told(&mut kernel, "point.x").await; // [7]
         assert_in_order("point", &lost, &["point", "单元格 [3]", "再执行一次"]);
         assert!(!lost.contains("redefined"), "{lost}");
+    });
+}
+
+/// Without the `notebook` crate, and none of ours.
+#[test]
+fn a_panic_names_the_functions_that_led_to_it_in_any_notebook() {
+    run(async {
+        let mut kernel = kernel().await;
+        let before = "fn parse(text: &str) -> u32 { text.parse().unwrap() }\n\
+            fn load(text: &str) -> u32 { parse(text) }\n\
+            fn long() { panic!(\"{}\", \"长\".repeat(400)) }";
+        ok(&mut kernel, before).await; // [1]
+        let kept = "let kept: Box<dyn Fn(&str) -> u32 + Send + Sync> = Box::new(|t| load(t));";
+        ok(&mut kernel, kept).await; // [2]
+        for (code, pieces) in [
+            (
+                "load(\"三\");", // [3]
+                &["panic", "单元格 [1] 第 1 行", "经过的函数：load → parse"][..],
+            ),
+            (
+                "kept(\"三\");",
+                &["单元格 [1] 第 1 行", "单元格 [2] 里的闭包 → load → parse"],
+            ),
+            // std writes it in pieces.
+            (
+                "long();",
+                &["长长", "单元格 [1] 第 3 行", "经过的函数：long"],
+            ),
+        ] {
+            let told = told(&mut kernel, code).await;
+            assert_in_order(code, &told, pieces);
+            for internal in ["run_user_code", "core::", "evcxr", "RUST_BACKTRACE"] {
+                assert!(!told.contains(internal), "{told}");
+            }
+        }
+        // Caught, and on another thread.
+        for (code, whose, first) in [
+            (
+                "let caught = std::panic::catch_unwind(|| load(\"三\")).is_err();", // [6]
+                "thread 'main' panicked at 单元格 [1]",
+                "经过的函数：单元格 [6] 里的闭包 → load → parse\n",
+            ),
+            (
+                "let joined = std::thread::spawn(|| load(\"三\")).join().is_err();",
+                "thread '<unnamed>' panicked at 单元格 [1]",
+                "经过的函数：单元格 [7] 里的闭包 → load → parse\n",
+            ),
+        ] {
+            let told = warnings(&ok(&mut kernel, code).await);
+            assert_in_order(code, &told, &[whose, "InvalidDigit", first]);
+            assert_eq!(told.matches("panicked").count(), 1, "{told}");
+        }
+        // What only looks like it.
+        let code = "eprint!(\"(he) panicked at noon\");";
+        let told = warnings(&ok(&mut kernel, code).await);
+        assert_eq!(told, "(he) panicked at noon");
     });
 }
 

@@ -1,5 +1,5 @@
 //! What both ends of a connection must agree on, and nothing else: a kernel and what runs in its
-//! cells, a kernel and who starts it. No dependencies.
+//! cells, a kernel and who starts it. No dependencies but libc.
 //!
 //! | module | who agrees |
 //! |---|---|
@@ -7,12 +7,14 @@
 //! | [`record`] | what runs in the cells' process, and the front: what it is told among that text |
 //! | [`pack`] | who makes a pack, and what runs out of it: what lies where |
 //! | [`frame`] | the front, and the process that runs the cells: what goes over their socket |
+//! | [`stack`] | the same: what was being called when something panicked |
 //! | [`variable`] | names of environment variables |
 
 pub mod frame;
 pub mod marker;
 pub mod pack;
 pub mod record;
+pub mod stack;
 
 /// Names of environment variables.
 pub mod variable {

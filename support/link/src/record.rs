@@ -41,6 +41,9 @@ pub const IN_ORDER: [&str; 5] = [ENDED, PANICKED, RETURNED, CHANGED, MESSAGE];
 /// follow as `1:2:3;`.
 pub const PLACE: &str = "PLACE ";
 
+/// What std writes of a panic, between the number of its thread and the place: always in one piece.
+pub const PANICS: &str = ") panicked at ";
+
 /// A pipe takes no more bytes than these at once: so many stay together, whoever else writes.
 pub const WHOLE: usize = 4096;
 

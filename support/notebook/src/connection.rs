@@ -17,11 +17,10 @@ use std::thread;
 use std::time::Duration;
 
 use link::record::{self, MESSAGE};
-use link::{frame, variable};
+use link::{frame, stack, variable};
 use serde_json::{Value, json};
 
 use crate::pump::duplicate;
-use crate::stack;
 use crate::tasks;
 
 /// How long the front may take to let us in.

@@ -19,7 +19,6 @@
 //! | `escape.rs`, `columns.rs` | text in HTML, and its width |
 //! | `outlet.rs` | where displays go: the front, a stock evcxr, a terminal |
 //! | `connection.rs` | the connection to the kernel's front: output as it is written, displays, panics, interrupts |
-//! | `stack.rs` | what is being called when something panics |
 //! | `pump.rs` | without a front: what cells print, on its way to evcxr: whole lines, and the end-of-cell marker on a line of its own |
 //! | `parent.rs` | a child whose kernel is gone ends itself |
 
@@ -46,7 +45,6 @@ mod polled;
 mod progress;
 mod pump;
 mod screen;
-mod stack;
 mod step;
 mod table;
 mod tasks;

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use link::record;
 use serde_json::{Value, json};
 
 use crate::diagnosis::Told;
@@ -11,6 +12,11 @@ use crate::evcxr::trail::{self, Frames};
 
 /// What stands in the names of the standard library's files: without its sources, and with them.
 const OF_STD: [&str; 2] = ["/rustc/", "/rustlib/src/rust/library/"];
+
+/// What std writes between the number of the thread that panics and the place.
+const PANICKED: &str = record::PANICS;
+/// How it says where more could be seen: evcxr's and tokio's functions.
+pub const NOTE: &str = "note: run with `RUST_BACKTRACE=1`";
 
 /// A panic, on the thread that runs the cells unless another is said.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,41 +64,66 @@ impl Panic {
         }
     }
 
-    /// Where, in what a process has written to stderr, std's report of a panic on the thread of the
-    /// cells begins: how one without the `notebook` crate tells.
-    pub fn reported(stderr: &[u8], process: u32) -> Option<usize> {
-        let at = memchr::memmem::find(stderr, mark(process).as_bytes())?;
-        Some(start_of_report(stderr, at))
+    /// From what std writes of a panic in one piece, and what was being called: how one tells without
+    /// the `notebook` crate. Also says whether it is on the thread of the cells.
+    pub fn whole(report: &str, stack: &Value, process: u32) -> Option<(Panic, bool)> {
+        let (thread, said) = report.strip_prefix("\nthread '")?.split_once(PANICKED)?;
+        let (name, number) = thread.rsplit_once("' (")?;
+        let is_of_cells = number.parse::<u32>().ok()? == process;
+        let panic = Panic {
+            thread: (!is_of_cells).then(|| name.to_owned()),
+            stack: trail::frames(stack),
+            ..Panic::said(said.strip_suffix('\n')?)?
+        };
+        Some((panic, is_of_cells))
     }
 
-    /// From the last of these reports. Also gives where it begins.
-    pub fn printed(stderr: &[u8], process: u32) -> Option<(Panic, usize)> {
-        let mark = mark(process);
-        let at = memchr::memmem::rfind(stderr, mark.as_bytes())?;
-        let report = String::from_utf8_lossy(&stderr[at + mark.len()..]);
-        let (place, text) = report.split_once(":\n")?;
+    /// From the place and the text in what std writes.
+    fn said(said: &str) -> Option<Panic> {
+        let (place, message) = said.split_once(":\n")?;
         let mut place = place.rsplitn(3, ':');
         let (column, line) = (place.next()?.parse().ok()?, place.next()?.parse().ok()?);
-        let message = match text.split_once("\nnote: run with `RUST_BACKTRACE") {
-            Some((message, _)) => message,
-            None => text.trim_end_matches('\n'),
-        };
-        let panic = Panic {
+        Some(Panic {
             message: message.to_owned(),
             file: place.next()?.to_owned(),
             line,
             column,
             ..Panic::default()
+        })
+    }
+
+    /// Where, in what a process has written to stderr, std's report of a panic on the thread of the
+    /// cells begins: a long one, which it writes in pieces.
+    pub fn reported(stderr: &[u8], process: u32) -> Option<usize> {
+        let at = memchr::memmem::find(stderr, mark(process).as_bytes())?;
+        Some(start_of_report(stderr, at))
+    }
+
+    /// Whether that is where this ends.
+    pub fn is_being_reported(stderr: &[u8], process: u32) -> bool {
+        stderr.ends_with(mark(process).as_bytes())
+    }
+
+    /// From the last of these reports, and what was being called. Also gives where it begins.
+    pub fn printed(stderr: &[u8], process: u32, stack: &Value) -> Option<(Panic, usize)> {
+        let mark = mark(process);
+        let at = memchr::memmem::rfind(stderr, mark.as_bytes())?;
+        let report = String::from_utf8_lossy(&stderr[at + mark.len()..]);
+        let panic = Panic {
+            stack: trail::frames(stack),
+            ..Panic::said(report.trim_end_matches('\n'))?
         };
         Some((panic, start_of_report(stderr, at)))
     }
 
     /// The place in a cell, if it is certain.
     pub fn place(&self, map: &SourceMap) -> Option<Place> {
-        let generated = self.file == GENERATED;
-        generated
-            .then(|| map.find(self.library.as_deref(), self.line, self.column))
-            .flatten()
+        if self.file != GENERATED {
+            return None;
+        }
+        let known = self.library.as_deref();
+        let library = known.or_else(|| map.only_library(&self.stack));
+        map.find(library, self.line, self.column)
     }
 
     /// The line that tells which of the student's functions led there.
@@ -126,7 +157,7 @@ impl Panic {
 /// What std writes of a panic between the thread's name and the place. Cells run on the process's
 /// first thread, which has the same number.
 fn mark(process: u32) -> String {
-    format!(" ({process}) panicked at ")
+    format!(" ({process}{PANICKED}")
 }
 
 /// The beginning of the line that has something at `at`, with the empty line before it.
@@ -295,12 +326,12 @@ mod tests {
     fn a_panic_is_read_from_what_std_prints() {
         let reports = [
             "\nthread 'main' (77) panicked at src/lib.rs:4:9:\nfirst\nsecond\n",
-            "\nthread '<unnamed>' (77) panicked at src/lib.rs:4:9:\nfirst\nsecond\nnote: run with \
-             `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+            "\nthread '<unnamed>' (77) panicked at src/lib.rs:4:9:\nfirst\nsecond\n",
         ];
+        let stack = json!([["/libcode_1.so", [5]]]);
         for report in reports {
             let written = format!("before\n{report}");
-            let (panic, start) = Panic::printed(written.as_bytes(), 77).unwrap();
+            let (panic, start) = Panic::printed(written.as_bytes(), 77, &stack).unwrap();
             assert_eq!(&written[start..], report);
             assert_eq!(Panic::reported(written.as_bytes(), 77), Some(start));
             assert_eq!(panic.message, "first\nsecond");
@@ -308,12 +339,51 @@ mod tests {
                 (&*panic.file, panic.line, panic.column),
                 ("src/lib.rs", 4, 9)
             );
+            assert_eq!(panic.stack, trail::frames(&stack));
         }
         let other = "\nthread 'worker' (78) panicked at a.rs:1:1:\nb\n";
         assert_eq!(
-            Panic::printed(other.as_bytes(), 77).map(|(panic, _)| panic.message),
+            Panic::printed(other.as_bytes(), 77, &stack).map(|(panic, _)| panic.message),
             None
         );
+    }
+
+    #[test]
+    fn a_panic_that_std_writes_in_one_piece_is_read_or_left_as_it_is() {
+        let stack = json!([["/libcode_1.so", [5]]]);
+        let place = ("src/lib.rs", 4, 9);
+        for (report, expected) in [
+            (
+                "\nthread 'a (1) b' (78) panicked at src/lib.rs:4:9:\nfirst\n\nsecond\n\n",
+                Some((Some("a (1) b"), "first\n\nsecond\n", place)),
+            ),
+            (
+                "\nthread 'main' (7) panicked at /a:b/c.rs:1:2:\n\n",
+                Some((None, "", ("/a:b/c.rs", 1, 2))),
+            ),
+            // A piece, or a student's own.
+            (") panicked at ", None),
+            ("\nthread 'main' (7) panicked at src/lib.rs:4:9:\n", None),
+            (
+                "\nthread 'main' (7) panicked at src/lib.rs:4:9:\nfirst",
+                None,
+            ),
+            (
+                "\nthread 'main' (x) panicked at src/lib.rs:4:9:\nfirst\n",
+                None,
+            ),
+            ("\nthread 'main' (7) panicked at src/lib.rs:\nfirst\n", None),
+            ("(it) panicked at noon:\n", None),
+        ] {
+            let read = Panic::whole(report, &stack, 7);
+            let read = read.as_ref().map(|(panic, is_of_cells)| {
+                assert_eq!(*is_of_cells, panic.thread.is_none());
+                assert_eq!(panic.stack, trail::frames(&stack));
+                let place = (&*panic.file, panic.line, panic.column);
+                (panic.thread.as_deref(), &*panic.message, place)
+            });
+            assert_eq!(read, expected, "{report}");
+        }
     }
 
     #[test]
@@ -440,7 +510,7 @@ mod tests {
         map.add(7, path.as_ref(), 3, "let 名 = x(); 名.y();");
         let panic = json!({
             "message": "m", "file": GENERATED, "line": 7, "column": 3, "library": path,
-            "stack": [{ "library": path, "addresses": [inner + 1] }],
+            "stack": [[path, [inner + 1]]],
         });
         (map, panic)
     }

@@ -11,7 +11,7 @@ use crate::action::Action;
 use crate::cell::{Failed, display};
 use crate::evcxr::words;
 use crate::event::Then;
-use crate::failure::Panic;
+use crate::failure::{NOTE, Panic};
 use crate::front::{Ending, Front, Turn};
 use crate::scanner::{Piece, Scanner};
 use crate::stream::{Batch, Stream};
@@ -45,6 +45,8 @@ pub struct Output {
     /// What std reports of a panic on the thread of the cells, and what is written to stderr behind
     /// it; and until when that is held back.
     report: Vec<u8>,
+    /// What was being called then.
+    report_stack: Value,
     report_until: Option<Moment>,
 }
 
@@ -60,6 +62,7 @@ impl Output {
             hold: None,
             last_words: Vec::new(),
             report: Vec::new(),
+            report_stack: Value::Null,
             report_until: None,
         }
     }
@@ -154,8 +157,12 @@ impl Front {
                 let printed = self.take_printed_panic();
                 if let Turn::Cell(cell) = &mut self.turn {
                     let unreported = || (!text.is_empty()).then(|| Panic::unreported(text));
-                    cell.panic = cell.panic.take().or(printed).or_else(unreported);
+                    let caught = printed.is_some().then(|| cell.panic.take()).flatten();
+                    cell.panic = printed.or(cell.panic.take()).or_else(unreported);
                     cell.failed = Some(Failed::Panicked);
+                    if let Some(caught) = caught {
+                        self.report(&caught);
+                    }
                 }
                 self.tell_evcxr(words::PANICKED);
             }
@@ -198,6 +205,9 @@ impl Front {
 
     /// What std has written to stderr.
     fn take_errors(&mut self, bytes: &[u8]) {
+        if bytes.starts_with(NOTE.as_bytes()) {
+            return;
+        }
         self.show();
         let words = &mut self.output.last_words;
         words.extend_from_slice(bytes);
@@ -265,7 +275,7 @@ impl Front {
             .process;
         let report = std::mem::take(&mut self.output.report);
         self.output.report_until = None;
-        let printed = Panic::printed(&report, process);
+        let printed = Panic::printed(&report, process, &self.output.report_stack);
         let before = printed.as_ref().map_or(report.len(), |(_, start)| *start);
         self.output
             .batch
@@ -319,17 +329,9 @@ impl Front {
                     self.output.value = self.output.shown.take();
                 }
             }
-            Some("panic") => {
-                let panic = Panic::new(content);
-                let earlier = match &mut self.turn {
-                    Turn::Cell(cell) => cell.panic.replace(panic),
-                    _ => Some(panic),
-                };
-                if let Some(caught) = earlier {
-                    self.report(&caught);
-                }
-            }
+            Some("panic") => self.take_panic(Panic::new(content)),
             Some("panic_elsewhere") => self.report(&Panic::elsewhere(content)),
+            Some("report") => self.take_report(content),
             Some(kind @ ("display_data" | "update_display_data" | "clear_output")) => {
                 self.show();
                 self.send_text(false);
@@ -340,6 +342,39 @@ impl Front {
                 self.publish_output(kind, content);
             }
             _ => {}
+        }
+    }
+
+    /// A panic on the thread of the cells, which may be the error of one.
+    fn take_panic(&mut self, panic: Panic) {
+        let earlier = match &mut self.turn {
+            Turn::Cell(cell) => cell.panic.replace(panic),
+            _ => Some(panic),
+        };
+        if let Some(caught) = earlier {
+            self.report(&caught);
+        }
+    }
+
+    /// What std has written of a panic, in one piece or the piece in which it says so; a student's
+    /// text may look the same.
+    fn take_report(&mut self, content: &Value) {
+        let text = content["text"].as_str().unwrap_or_default();
+        let stack = &content["stack"];
+        let process = self.process.as_ref().map_or(0, |process| process.process);
+        match Panic::whole(text, stack, process).filter(|_| self.is_heard()) {
+            Some((panic, true)) => {
+                self.output.release_report(self.now);
+                self.take_panic(panic);
+            }
+            Some((panic, false)) => self.report(&panic),
+            None => {
+                self.take_piece(Piece::Errors(text.into()));
+                let report = &self.output.report;
+                if Panic::is_being_reported(report, process) {
+                    self.output.report_stack = stack.clone();
+                }
+            }
         }
     }
 

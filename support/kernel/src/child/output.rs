@@ -6,7 +6,8 @@
 //! Two pipes keep no order. So what Rust code writes to standard error goes into the pipe of
 //! standard output, as records: this program's function `write` is the one that the dynamic linker
 //! finds first, as is its `read` (`input.rs`). What C libraries and the programs that cells start
-//! write there comes by its own pipe. A cell may have put something else in the place of either; then
+//! write there comes by its own pipe. With what std reports of a panic goes what is being called just
+//! then: where the `notebook` crate is not loaded, nobody else tells. A cell may have put something else in the place of either; then
 //! that is written to as ever.
 
 use std::ffi::{OsStr, c_int, c_void};
@@ -19,15 +20,20 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use link::record::{self, ERRORS, WHOLE};
+use link::record::{self, ERRORS, MESSAGE, PANICS, WHOLE};
+use link::stack;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Stat, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, writev};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
+use serde_json::json;
 
 /// How long the front may take to let us in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
+
+/// std writes no longer one in one piece.
+const LONGEST_REPORT: usize = 512;
 
 /// The pipes, once the front reads them.
 static PIPES: OnceLock<Pipes> = OnceLock::new();
@@ -132,13 +138,42 @@ impl Pipes {
         Identity::of(&self.records).is_ok_and(|records| records == self.stdout)
     }
 
+    /// Whether this can be std's report of a panic, or a piece of one.
+    fn is_report(bytes: &[u8]) -> bool {
+        bytes.len() <= LONGEST_REPORT
+            && bytes
+                .windows(PANICS.len())
+                .any(|part| part == PANICS.as_bytes())
+    }
+
+    /// Writes a report to the front, with what is being called. None if it must go the usual way.
+    fn write_report(&self, bytes: &[u8]) -> Option<rustix::io::Result<usize>> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut stack = stack::calls();
+        loop {
+            let content = json!({ "text": text, "stack": stack });
+            let message = json!({ "msg_type": "report", "content": content }).to_string();
+            let record = record::new(&self.secret, MESSAGE, message.as_bytes());
+            if record.len() <= WHOLE {
+                write_all(&self.records, &record).ok()?;
+                return Some(Ok(bytes.len()));
+            }
+            stack.pop()?; // what is farthest from the panic
+        }
+    }
+
     /// Writes to the front what is meant for standard error, or the beginning of it: what stays
-    /// together in the pipe. Nothing is allocated and little of the stack used: who writes may be out
+    /// together in the pipe. But for a panic nothing is allocated and little of the stack used: who writes may be out
     /// of either. None if it must go the usual way.
     fn write_errors(&self, bytes: &[u8]) -> Option<rustix::io::Result<usize>> {
         let is_ours = Identity::of(rustix::stdio::stderr()).is_ok_and(|file| file == self.stderr);
         if !is_ours || !self.are_ours() {
             return None;
+        }
+        if Pipes::is_report(bytes)
+            && let Some(written) = self.write_report(bytes)
+        {
+            return Some(written);
         }
         let mut digits = [b'\n'; 5];
         let room = WHOLE - self.errors.len() - digits.len() - 1;

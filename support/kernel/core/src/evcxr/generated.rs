@@ -89,6 +89,9 @@ pub const CHANGED_TYPE: u8 = b'C';
 
 /// What we put there.
 const CELL: &str = include_str!("generated/cell.rs");
+const GUARD: &str = include_str!("generated/guard.rs");
+/// Where that stands in the first of these.
+const OF_GUARD: &str = "/* GUARD */";
 const GUARDED: &str = include_str!("generated/guarded.rs");
 const DBG: &str = include_str!("generated/dbg.rs");
 
@@ -117,7 +120,8 @@ pub fn rewrite(text: &str, secret: &str) -> Result<String> {
             .map(|token| token.at)
     };
     let ours = one_line(CELL);
-    if at_depth(0, &ours).is_some() {
+    let (begin, end) = ours.split_once(OF_GUARD).expect("it stands there");
+    if at_depth(0, begin).is_some() {
         return Ok(text.to_owned());
     }
     if !text.starts_with(ALLOW) {
@@ -145,7 +149,11 @@ pub fn rewrite(text: &str, secret: &str) -> Result<String> {
             .replace("BUILD", &build);
         changes.put(end_of_attributes(text, &tokens), 0, &dbg);
     }
-    changes.put(header, 0, &ours);
+    let guard = match rest.starts_with(STORE) {
+        true => one_line(GUARD),
+        false => String::new(),
+    };
+    changes.put(header, 0, &[begin, &guard, end].concat());
     if let Some(function) = rest.strip_prefix(BARE) {
         let at = at_depth(DEPTH_BARE, CAUGHT_BARE).filter(|_| function.starts_with(CATCH_BARE));
         if let Some(at) = at {

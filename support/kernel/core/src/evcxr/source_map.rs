@@ -372,6 +372,15 @@ impl SourceMap {
         trail::line(names.flatten().collect())
     }
 
+    /// The library of a cell's that is being called, if there is one and no other.
+    pub fn only_library<'a>(&self, stack: &'a [Frames]) -> Option<&'a Path> {
+        let is_known =
+            |library: &&Path| self.builds.iter().any(|build| *build.library == **library);
+        let mut libraries = stack.iter().map(|frames| &*frames.library).filter(is_known);
+        let first = libraries.next()?;
+        libraries.all(|other| other == first).then_some(first)
+    }
+
     /// The file that a library was made from.
     fn generated(&self, build: &Build) -> Option<String> {
         String::from_utf8((self.read)(&kept(&build.library))?).ok()
@@ -1348,7 +1357,7 @@ mod tests {
             _ => Some(Vec::new()),
         });
         let told = |map: &SourceMap, library: &str| {
-            let stack = serde_json::json!([{ "library": library, "addresses": [inner + 1] }]);
+            let stack = serde_json::json!([[library, [inner + 1]]]);
             map.trail(&trail::frames(&stack))
         };
         for (build, library) in [(1, "/libcode_1.so"), (2, "/libcode_2.so")] {

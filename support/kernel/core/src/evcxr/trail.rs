@@ -40,13 +40,13 @@ pub struct Frames {
     addresses: Vec<u64>,
 }
 
-/// What the `notebook` crate has written of a stack.
+/// What has been written of a stack ([`link::stack`]).
 pub fn frames(stack: &Value) -> Vec<Frames> {
     let parts = stack.as_array().into_iter().flatten();
     let frames = parts.filter_map(|part| {
-        let addresses = part["addresses"].as_array()?.iter();
+        let addresses = part[1].as_array()?.iter();
         Some(Frames {
-            library: part["library"].as_str()?.into(),
+            library: part[0].as_str()?.into(),
             addresses: addresses.filter_map(Value::as_u64).collect(),
         })
     });
@@ -421,8 +421,9 @@ pub(crate) mod tests {
         let (bytes, inner) = library_with_inner();
         let library = "lib.so";
         let frames = frames(&serde_json::json!([
-            { "library": library, "addresses": [inner + 1, 1, u64::MAX] },
-            { "library": 7 },
+            [library, [inner + 1, 1, u64::MAX]],
+            [7, []],
+            [library],
         ]));
         assert_eq!(frames.len(), 1);
         let source = Source {

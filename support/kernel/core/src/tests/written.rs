@@ -1,11 +1,13 @@
 //! What a process writes: what clients see of it and when, and what evcxr hears.
 
+use std::path::Path;
 use std::time::Duration;
 
 use link::record;
 use serde_json::{Value, json};
 
 use super::world::{Code, PANIC, World};
+use crate::evcxr::source_map::SourceMap;
 use crate::evcxr::words;
 use crate::{Action, Channel, Event, FromProcess, Stream};
 
@@ -127,6 +129,160 @@ fn a_report_of_std_is_the_cells_error_or_is_shown() {
         assert_eq!(answer["evalue"].as_str(), error, "{records:?}");
         assert_eq!(world.text(&id, "stderr"), stderr, "{records:?}");
     }
+}
+
+/// What the process tells of a report of std's, or of a piece.
+fn report(text: &str) -> String {
+    let content = json!({ "text": text, "stack": [["/libcode_1.so", [5]]] });
+    json!({ "msg_type": "report", "content": content }).to_string()
+}
+
+#[test]
+fn a_report_that_comes_with_what_was_being_called_is_the_cells_error_or_is_shown() {
+    let whole = &*report(REPORT);
+    let second = &*report(&REPORT.replace("first", "second"));
+    let other = "\nthread 'worker' (2) panicked at /crates/a.rs:4:9:\nsecond\n";
+    let elsewhere = &*report(other);
+    let says = &*report(") panicked at ");
+    let (main, worker) = ("main", "worker");
+    let shown = |thread: &str, text: &str| {
+        format!("\nthread '{thread}' panicked at /crates/a.rs:4:9:\n{text}\n")
+    };
+    let note = "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+    let message = |text| (record::MESSAGE, text);
+    let errors = |text| (record::ERRORS, text);
+    let (panicked, ended) = ((record::PANICKED, ""), (record::ENDED, ""));
+    for (records, error, stderr) in [
+        (
+            &[message(whole), errors(note), panicked, ended][..],
+            Some("first"),
+            String::new(),
+        ),
+        // Somebody has caught it, or the first of two.
+        (&[message(whole), ended], None, shown(main, "first")),
+        (
+            &[message(whole), message(second), panicked, ended],
+            Some("second"),
+            shown(main, "first"),
+        ),
+        // On another thread, whenever.
+        (
+            &[message(whole), message(elsewhere), panicked, ended],
+            Some("first"),
+            shown(worker, "second"),
+        ),
+        // In pieces: of a long one the first and the last.
+        (
+            &[
+                errors("\nthread 'main' (1"),
+                message(says),
+                errors("/crates/a.rs:4:9:\nthird\n"),
+                panicked,
+                ended,
+            ],
+            Some("third"),
+            String::new(),
+        ),
+        (
+            &[
+                message(whole),
+                errors("\nthread 'main' (1"),
+                message(says),
+                errors("/crates/a.rs:4:9:\nthird\n"),
+                panicked,
+                ended,
+            ],
+            Some("third"),
+            shown(main, "first"),
+        ),
+        (
+            &[
+                errors("\nthread 'main' (1"),
+                message(says),
+                errors("/crates/a.rs:4:9:\nthird\n"),
+                message(whole),
+                panicked,
+                ended,
+            ],
+            Some("first"),
+            "\nthread 'main' (1) panicked at /crates/a.rs:4:9:\nthird\n".to_owned(),
+        ),
+        // A student's own text.
+        (
+            &[errors("(nobody"), message(says), errors("noon"), ended],
+            None,
+            "(nobody) panicked at noon".to_owned(),
+        ),
+    ] {
+        for has_notebook in [false, true] {
+            let (mut world, id) = running(has_notebook);
+            self::says(&mut world, records);
+            world.settle();
+            let in_pieces = records.contains(&message(says));
+            if has_notebook && in_pieces {
+                continue; // then its own hook tells
+            }
+            let answer = world.answer(&id).unwrap();
+            assert_eq!(answer["evalue"].as_str(), error, "{records:?}");
+            assert_eq!(world.text(&id, "stderr"), stderr, "{records:?}");
+        }
+    }
+    // The process may die of it.
+    let (mut world, id) = running(false);
+    self::says(&mut world, &[message(whole)]);
+    world.die();
+    world.hear_all();
+    pass(&mut world, 20);
+    assert_eq!(world.text(&id, "stderr"), shown(main, "first"));
+}
+
+#[test]
+fn what_was_being_called_belongs_to_the_report_that_it_came_with() {
+    let library = "/libcode_1.so";
+    let (bytes, inner) = crate::evcxr::trail::tests::library_with_inner();
+    let told = |thread: u32, text: &str| {
+        let content = json!({ "text": text, "stack": [[library, [inner + 1]]] });
+        let message = json!({ "msg_type": "report", "content": content }).to_string();
+        let (mut world, id) = running(false);
+        let bytes = bytes.clone();
+        world.front.map = SourceMap::new(move |path| match path == Path::new(library) {
+            true => Some(bytes.clone()),
+            false => Some(Vec::new()),
+        });
+        world
+            .front
+            .map
+            .add(1, Path::new(library), 1, "fn inner() {}");
+        let begun = format!("\nthread 'a' ({thread}");
+        let records = [
+            (record::ERRORS, &*begun),
+            (record::MESSAGE, &*message),
+            (record::ERRORS, "/crates/a.rs:4:9:\nfirst\n"),
+            (record::PANICKED, "first"),
+            (record::ENDED, ""),
+        ];
+        match text.starts_with(')') {
+            true => says(&mut world, &records),
+            false => says(&mut world, &records[1..2]),
+        }
+        says(&mut world, &records[3..]);
+        world.settle();
+        let traceback = world.answer(&id).unwrap()["traceback"].to_string();
+        (traceback, world.text(&id, "stderr"))
+    };
+    let trail = "经过的函数：inner";
+    let (of_cell, _) = told(1, REPORT);
+    assert!(of_cell.contains(trail), "{of_cell}");
+    let (of_cell, _) = told(1, ") panicked at ");
+    assert!(of_cell.contains(trail), "{of_cell}");
+    let (of_cell, shown) = told(2, &REPORT.replace("(1)", "(2)"));
+    assert!(!of_cell.contains(trail) && shown.contains(trail), "{shown}");
+    // Of another thread's in pieces nothing is held back.
+    let (of_cell, shown) = told(2, ") panicked at ");
+    assert!(
+        !of_cell.contains(trail) && shown.contains("first"),
+        "{shown}"
+    );
 }
 
 #[test]

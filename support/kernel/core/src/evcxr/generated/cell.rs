@@ -1,5 +1,5 @@
-// Stands in each generated file, as one line (`generated.rs`). Every cell compiles it anew: it is to
-// be short, and to make no copies of std's generic code.
+// Stands in each generated file, as one line (`generated.rs`). It is the same in all and has a module
+// of its own, so that rustc, which keeps what modules were compiled to, takes it from the cell before.
 #[allow(warnings)]
 mod evcxr_kernel {
     pub type Tell = extern "C" fn(u8, *const u8, usize);
@@ -26,18 +26,19 @@ mod evcxr_kernel {
         };
         tell(b'P', text);
     }
-}
 
-#[unsafe(no_mangle)]
-pub extern "C" fn evcxr_kernel_begin(tell: evcxr_kernel::Tell) -> extern "C" fn(bool) {
-    unsafe { evcxr_kernel::TELL = Some(tell) }
-    evcxr_kernel_flush
-}
-
-#[allow(warnings)]
-extern "C" fn evcxr_kernel_flush(says_something: bool) {
-    if says_something {
-        println!("");
+    #[unsafe(no_mangle)]
+    pub extern "C" fn evcxr_kernel_begin(tell: Tell) -> extern "C" fn(bool) {
+        unsafe { TELL = Some(tell) }
+        flush
     }
-    ::std::mem::forget(::std::io::Write::flush(&mut ::std::io::stdout()));
+
+    extern "C" fn flush(says_something: bool) {
+        if says_something {
+            println!("");
+        }
+        ::std::mem::forget(::std::io::Write::flush(&mut ::std::io::stdout()));
+    }
+
+    /* GUARD */
 }

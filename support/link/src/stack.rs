@@ -3,18 +3,16 @@
 
 use std::ffi::{CStr, c_void};
 
-use serde_json::{Value, json};
-
 /// Of a deeper stack only what is nearest to the panic is of interest.
 const DEEPEST: usize = 256;
 
 /// Where the code lies that is being called, the innermost first: for each stretch in one library its
 /// file, and the addresses in that.
-pub(crate) fn calls() -> Value {
+pub fn calls() -> Vec<(&'static str, Vec<usize>)> {
     let mut addresses: [*mut c_void; DEEPEST] = [std::ptr::null_mut(); DEEPEST];
     // SAFETY: there is room for as many addresses as are asked for.
     let count = unsafe { libc::backtrace(addresses.as_mut_ptr(), DEEPEST as i32) };
-    let mut stretches: Vec<(&str, Vec<usize>)> = Vec::new();
+    let mut stretches: Vec<(&'static str, Vec<usize>)> = Vec::new();
     for address in &addresses[..count.max(0) as usize] {
         // A call returns to what stands behind it, which may be another function.
         let address = (*address).wrapping_byte_sub(1);
@@ -27,14 +25,11 @@ pub(crate) fn calls() -> Value {
             _ => stretches.push((library, vec![within])),
         }
     }
-    let stretches = stretches.into_iter();
     stretches
-        .map(|(library, addresses)| json!({ "library": library, "addresses": addresses }))
-        .collect()
 }
 
 /// The file of the library at an address, and where it has been loaded.
-pub(crate) fn library(address: *const c_void) -> Option<(&'static str, usize)> {
+pub fn library(address: *const c_void) -> Option<(&'static str, usize)> {
     // SAFETY: all zeros is a valid value of this record of pointers.
     let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
     // SAFETY: the address is only looked up.
@@ -54,19 +49,16 @@ mod tests {
     #[test]
     fn what_is_being_called_is_known_by_library_and_address() {
         #[inline(never)]
-        fn calls_here() -> Value {
+        fn calls_here() -> Vec<(&'static str, Vec<usize>)> {
             std::hint::black_box(calls())
         }
         let calls = calls_here();
         let of_std = |address: usize| library(address as *const c_void);
         let (own, base) = of_std(calls_here as *const () as usize).unwrap();
         let within = calls_here as *const () as usize - base;
-        let stretches = calls.as_array().unwrap().iter();
-        let mut own = stretches.filter(|stretch| stretch["library"] == own);
-        let near = |address: &Value| {
-            (within..within + 400).contains(&(address.as_u64().unwrap() as usize))
-        };
-        let found = own.any(|stretch| stretch["addresses"].as_array().unwrap().iter().any(near));
-        assert!(found, "{calls}");
+        let mut own = calls.iter().filter(|(library, _)| *library == own);
+        let near = |address: &usize| (within..within + 400).contains(address);
+        let found = own.any(|(_, addresses)| addresses.iter().any(near));
+        assert!(found, "{calls:?}");
     }
 }
