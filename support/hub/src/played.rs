@@ -91,6 +91,23 @@ impl PlayedHub {
         Ok(hub)
     }
 
+    /// Waits until the servers of all students are open whose memory is there.
+    ///
+    /// # Errors
+    /// When they are not within `limit`.
+    pub async fn until_all_are_open(&self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while !self.log().contains(" servers are open, ") {
+            ensure!(
+                Instant::now() < deadline,
+                "服务器没有提前打开：\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
     /// Its address.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
@@ -144,16 +161,25 @@ impl PlayedHub {
             .to_owned())
     }
 
-    /// A student who has logged in, and whose server runs.
+    /// A student who has logged in.
     ///
     /// # Errors
-    /// When one of that fails.
-    pub async fn student(&self, name: &str, limit: Duration) -> Result<Student> {
+    /// When that fails.
+    pub async fn logged_in(&self, name: &str) -> Result<Student> {
         let mut student = Student::new(&self.url(), name)?;
         ensure!(
             student.log_in(&self.password(name)?).await?,
             "{name} 登录不了"
         );
+        Ok(student)
+    }
+
+    /// A student who has logged in, and whose server runs.
+    ///
+    /// # Errors
+    /// When one of that fails.
+    pub async fn student(&self, name: &str, limit: Duration) -> Result<Student> {
+        let mut student = self.logged_in(name).await?;
         student.start_server(limit).await?;
         Ok(student)
     }
