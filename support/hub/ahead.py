@@ -3,6 +3,7 @@
 # of JupyterHub; the `ahead` of `jupyterhub_config.py` says with which students.
 import json
 import os
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -70,12 +71,14 @@ def prepare(running):
     print(f"ahead: {done} servers are open, {time.monotonic() - began:.0f} s", flush=True)
 
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # so JupyterHub ends it
 first, was_quiet = True, False
 while True:
     try:
         running = servers()
         if first or (was_quiet and running):
             prepare(running)
+            running = servers()
         first, was_quiet = False, not running
     except (urllib.error.URLError, OSError) as error:
         print(f"ahead: {error}", flush=True)
