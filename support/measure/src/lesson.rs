@@ -111,8 +111,8 @@ struct Record {
     failures: Vec<String>,
     /// The most memory that all students took at one time.
     peak: u64,
-    /// Of that, what spare kernels took.
-    spares: u64,
+    /// The same without spare kernels that wait: who has no memory for them has none.
+    lean: u64,
     /// The most that one took.
     most: u64,
 }
@@ -253,10 +253,9 @@ async fn lesson(
         {
             let mut record = record.lock().unwrap();
             let memory = now.iter().map(|usage| usage.memory);
-            let sum = memory.clone().sum();
-            if sum > record.peak {
-                (record.peak, record.spares) = (sum, spares);
-            }
+            let sum: u64 = memory.clone().sum();
+            record.peak = record.peak.max(sum);
+            record.lean = record.lean.max(sum.saturating_sub(spares));
             record.most = record.most.max(memory.max().unwrap_or(0));
         }
         for (usage, now) in usage.iter_mut().zip(now) {
@@ -485,12 +484,12 @@ fn report(
     }
     let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
     let count = f64::from(options.students);
-    let memory = gib(record.peak) / count;
+    let memory = gib(record.lean) / count;
     let time: f64 = usage.iter().map(|usage| usage.time.as_secs_f64()).sum();
     let cores = time / count / (options.minutes * 60) as f64;
     println!(
-        "\n每个学生：内存 {memory:.2} GiB（同一时刻的总和的峰值，平均到每人；其中备用的内核 {:.2} GiB；最多的一个 {:.2} GiB），处理器 {:.0} 秒，也就是 {cores:.3} 个核",
-        gib(record.spares) / count,
+        "\n每个学生：内存 {memory:.2} GiB，连备用的内核 {:.2} GiB（同一时刻的总和的峰值，平均到每人；最多的一个 {:.2} GiB），处理器 {:.0} 秒，也就是 {cores:.3} 个核",
+        gib(record.peak) / count,
         gib(record.most),
         time / count
     );
