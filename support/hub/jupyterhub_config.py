@@ -20,9 +20,11 @@ from traitlets import Unicode
 c = get_config()  # noqa: F821
 LAB = json.loads(os.environ.pop("LAB_HUB"))
 DATA = Path(LAB["data"])
-SHARED = DATA / "shared"
+SHARED = Path(LAB["shared"])
 PROJECT = SHARED / "project"
 PYTHON = SHARED / "python/bin"
+# How Jupyter starts our kernel, and with which variables.
+KERNEL = json.loads((SHARED / "python/share/jupyter/kernels/rust/kernel.json").read_text())
 
 
 # --- Who may log in -------------------------------------------------------------------------------
@@ -133,6 +135,35 @@ def control_groups(account):
         return []
 
 
+# What part of the processors a student has who comes, and one whose server is started ahead, before
+# anybody waits for it: as `cpu.shares`, which `cpu.weight` counts in parts ten times as large.
+USED, AHEAD = 1024, 50
+# After which it is like any other, whoever has come.
+AHEAD_SECONDS = 60
+
+
+def weigh(account, shares):
+    groups = Path("/sys/fs/cgroup")
+    name = Path("rust-async-class") / account
+    for file, value in (
+        (groups / name / "cpu.weight", shares * 100 // 1024 or 1),
+        (groups / "cpu" / name / "cpu.shares", shares),
+    ):
+        try:
+            write(file, value)
+        except OSError:
+            pass  # not this version, or no group: all have the same part
+
+
+def has_come(_authenticator, _handler, model):
+    """Somebody who logs in waits from now on, also for what was started ahead."""
+    weigh(LAB["prefix"] + model["name"], USED)
+    return model
+
+
+c.Authenticator.post_auth_hook = has_come
+
+
 def forget_control_groups(account):
     for controller in ("", "memory", "cpu", "cpuacct"):
         group = Path("/sys/fs/cgroup") / controller / "rust-async-class" / account
@@ -150,6 +181,18 @@ def processes(uid):
                 yield int(path.name)
         except OSError:
             pass  # it has ended
+
+
+GIB = 1 << 30
+# What a student takes with a heavy notebook and a spare kernel, and what the machine keeps.
+WITH_SPARE, KEPT = 1.25 * GIB, 1 * GIB
+
+
+def available():
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return 0
 
 
 class Student(LocalProcessSpawner):
@@ -192,14 +235,42 @@ class Student(LocalProcessSpawner):
             self.pid = 0
         return await super().poll()
 
+    def has_room_for_spare(self):
+        """Whether there is memory for a spare kernel of this student, and of all that may come."""
+        # This one is among those that run already.
+        running = self.db.query(orm.Spawner).filter(orm.Spawner.server != None).count()  # noqa: E711
+        coming = max(len(LAB["students"]) + 1 - running, 0) + 1
+        return available() - KEPT > coming * WITH_SPARE
+
     async def start(self):
         await self.end_all()  # what a server left behind that ended by itself
         runtime = self.prepare()
-        self.environment = {**self.environment, "JUPYTER_RUNTIME_DIR": str(runtime)}
+        spares = LAB["spares"] if self.has_room_for_spare() else 0
+        self.environment = {
+            **self.environment,
+            "JUPYTER_RUNTIME_DIR": str(runtime),
+            "LAB_SPARE_COUNT": str(spares),
+        }
         self.groups = control_groups(self.account)
         if not self.groups:
             self.log.warning("No control group can be made: the limit is one for each process")
-        return await super().start()
+        weigh(self.account, USED)
+        if self.user_options.get("ahead"):
+            weigh(self.account, AHEAD)
+            asyncio.get_running_loop().call_later(AHEAD_SECONDS, weigh, self.account, USED)
+        address = await super().start()
+        await self.until_it_listens(*address)
+        return address
+
+    async def until_it_listens(self, ip, port):
+        """The hub itself looks less and less often: a student would wait for nothing."""
+        while await self.poll() is None:
+            try:
+                _, writer = await asyncio.open_connection(ip or "127.0.0.1", port)
+                writer.close()
+                return
+            except OSError:
+                await asyncio.sleep(0.05)
 
     def make_preexec_fn(self, name):
         become = set_user_setuid(self.account)
@@ -257,6 +328,9 @@ c.Spawner.environment = {
     "LAB_NOTEBOOKS": f"file://{SHARED / 'notebooks.git'}",
     "LAB_SUPPORT": str(PROJECT / "support"),
     "LAB_GIT_CONFIG": str(SHARED / "gitconfig"),
+    # A spare kernel is just right if it is started as the others are.
+    "LAB_KERNEL": KERNEL["argv"][0],
+    **KERNEL["env"],
     **LAB["environment"],
 }
 c.Spawner.args = [
@@ -281,7 +355,10 @@ c.JupyterHub.concurrent_spawn_limit = 10
 c.JupyterHub.template_vars = {"announcement_login": "用老师发给你的名字和密码登录。"}
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{LAB['proxy_port']}"
 c.ConfigurableHTTPProxy.pid_file = str(DATA / "hub/proxy.pid")
+# What the hub starts ends with it, however that comes about: it would be in the next one's way.
+WITH_US = ["setpriv", "--pdeathsig", "TERM"]
 c.ConfigurableHTTPProxy.command = [
+    *WITH_US,
     str(SHARED / "proxy/node_modules/.bin/configurable-http-proxy"),
 ]
 if LAB["certificate"]:
@@ -291,15 +368,31 @@ if LAB["certificate"]:
 c.JupyterHub.services = [
     {
         "name": "idle-culler",
-        "command": [sys.executable, "-m", "jupyterhub_idle_culler"]
+        "command": [*WITH_US, sys.executable, "-m", "jupyterhub_idle_culler"]
         + [f"--timeout={LAB['cull'] * 2}", f"--cull-every={max(LAB['cull'] // 2, 1)}"],
     }
 ]
+# How often the hub learns who is active: in time for the culler.
+ACTIVITY = min(300, max(LAB["cull"] // 4, 1))
+c.JupyterHub.last_activity_interval = ACTIVITY
+c.Spawner.environment["JUPYTERHUB_ACTIVITY_INTERVAL"] = str(ACTIVITY)
 c.JupyterHub.load_roles = [
     {"name": "admin", "users": [LAB["teacher"]]},  # and nobody who was the teacher before
     {
         "name": "idle-culler",
         "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
         "services": ["idle-culler"],
-    }
+    },
 ]
+# Servers that are there before their students are.
+if LAB["ahead"]:
+    c.JupyterHub.services.append(
+        {
+            "name": "ahead",
+            "command": [*WITH_US, sys.executable, str(PROJECT / "support/hub/ahead.py")],
+            "environment": {"LAB_STUDENTS": " ".join(LAB["students"])},
+        }
+    )
+    c.JupyterHub.load_roles.append(
+        {"name": "ahead", "scopes": ["list:users", "read:servers", "servers"], "services": ["ahead"]}
+    )

@@ -1,9 +1,11 @@
 //! A class on JupyterHub: the real hub, proxy and spawner, with students that are system users.
 //!
-//! All tests share one hub, with a student or two of their own each.
+//! Most tests share one hub, with a student or two of their own each; `ends.rs` has hubs that crash
+//! and cull.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod ends;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -40,7 +42,16 @@ const NOTEBOOK: &str = "01-why-coroutines.ipynb";
 const DATA_ENV: &str = "LAB_HUB_DATA";
 
 /// Its notebooks' dependencies are those of most; those of the others take minutes more.
-const OPTIONS: [&str; 4] = ["--memory", "2", "--notebook", "00"];
+/// Nothing is done ahead for students of whom each has a test of its own.
+const OPTIONS: [&str; 7] = [
+    "--memory",
+    "2",
+    "--notebook",
+    "00",
+    "--on-demand",
+    "--spares",
+    "0",
+];
 
 /// What the first test that needed a hub has come to.
 struct Started {
@@ -691,7 +702,7 @@ fn a_cell_that_takes_too_much_memory_fails_and_a_neighbour_does_not_notice() {
 #[test]
 fn what_is_idle_is_culled() {
     let Some(hub) = hub() else { return };
-    // Half an hour is too long to wait for: this is what both are told.
+    // Half an hour is too long to wait for: this is what both are told. `ends.rs` waits for less.
     let log = hub.log();
     assert!(
         log.contains("jupyterhub_idle_culler', '--timeout=3600'"),

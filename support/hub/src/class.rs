@@ -12,6 +12,8 @@ use crate::closed::closed;
 pub struct Class {
     /// Its path, with links followed.
     pub data: PathBuf,
+    /// What its students share; of another class, if that has prepared it.
+    shared: PathBuf,
 }
 
 impl Class {
@@ -19,7 +21,7 @@ impl Class {
     ///
     /// # Errors
     /// When it cannot be made, or others could not reach it.
-    pub fn new(data: &Path) -> Result<Class> {
+    pub fn new(data: &Path, prepared: Option<&Path>) -> Result<Class> {
         for (folder, mode) in [
             ("", 0o755),
             ("shared", 0o755),
@@ -43,12 +45,13 @@ impl Class {
                 closed.display()
             );
         }
-        Ok(Class { data })
+        let shared = prepared.unwrap_or(&data).join("shared").canonicalize()?;
+        Ok(Class { data, shared })
     }
 
     /// A place that everybody may read.
     pub fn shared(&self, name: &str) -> PathBuf {
-        self.data.join("shared").join(name)
+        self.shared.join(name)
     }
 
     /// A place of root's.

@@ -52,12 +52,15 @@ impl Class {
         environment.insert("RUST_SRC_PATH".to_owned(), sources.into_owned());
         let configuration = json!({
             "data": self.data,
+            "shared": self.shared(""),
             "students": students,
             "teacher": options.teacher,
             "former": self.former(students, options),
             "prefix": options.prefix,
             "memory": options.memory * GIB,
             "cull": options.cull,
+            "spares": options.spares,
+            "ahead": !options.on_demand,
             "bind": format!("{scheme}://{address}"),
             "hub_port": port,
             "proxy_port": proxy.local_addr()?.port(),

@@ -19,6 +19,8 @@ use crate::usage;
 
 /// A hub that runs. Dropped, it ends, and its users and their files are gone.
 pub struct PlayedHub {
+    /// How it is started.
+    program: Command,
     process: Child,
     data: PathBuf,
     prefix: String,
@@ -73,22 +75,70 @@ impl PlayedHub {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
-        let process = spawn(program).context("启动不了 hub")?;
+        get_when_we_end(&mut program, Signal::TERM);
+        let (program, process) = spawn(program).context("启动不了 hub")?;
         let mut hub = PlayedHub {
+            program,
             process,
             data: data.to_owned(),
             prefix,
             port,
         };
+        hub.until_it_runs(1, limit).await?;
+        Ok(hub)
+    }
+
+    /// Kills the hub, and nothing that it has started, and starts it again.
+    ///
+    /// # Errors
+    /// When the proxy survives it, or the hub does not answer within `limit`.
+    pub async fn crash(mut self, limit: Duration) -> Result<PlayedHub> {
+        let starts = self.starts();
+        self.process.kill()?;
+        self.process.wait()?;
+        let deadline = Instant::now() + SETTLE;
+        while TcpListener::bind(("127.0.0.1", self.port)).is_err() {
+            ensure!(Instant::now() < deadline, "代理还在监听");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let program = std::mem::replace(&mut self.program, Command::new(""));
+        (self.program, self.process) = spawn(program).context("启动不了 hub")?;
+        self.until_it_runs(starts + 1, limit).await?;
+        Ok(self)
+    }
+
+    /// How often it has started.
+    fn starts(&self) -> usize {
+        self.log().matches("JupyterHub is now running").count()
+    }
+
+    async fn until_it_runs(&mut self, starts: usize, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
-        while !hub.log().contains("JupyterHub is now running") {
-            if let Some(status) = hub.process.try_wait()? {
-                bail!("hub 结束了（{status}）：\n{}", hub.log());
+        while self.starts() < starts {
+            if let Some(status) = self.process.try_wait()? {
+                bail!("hub 结束了（{status}）：\n{}", self.log());
             }
-            ensure!(Instant::now() < deadline, "hub 没有启动：\n{}", hub.log());
+            ensure!(Instant::now() < deadline, "hub 没有启动：\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Ok(hub)
+        Ok(())
+    }
+
+    /// Waits until the servers of all students are open whose memory is there.
+    ///
+    /// # Errors
+    /// When they are not within `limit`.
+    pub async fn until_all_are_open(&self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while !self.log().contains(" servers are open, ") {
+            ensure!(
+                Instant::now() < deadline,
+                "服务器没有提前打开：\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
     }
 
     /// Its address.
@@ -144,16 +194,25 @@ impl PlayedHub {
             .to_owned())
     }
 
-    /// A student who has logged in, and whose server runs.
+    /// A student who has logged in.
     ///
     /// # Errors
-    /// When one of that fails.
-    pub async fn student(&self, name: &str, limit: Duration) -> Result<Student> {
+    /// When that fails.
+    pub async fn logged_in(&self, name: &str) -> Result<Student> {
         let mut student = Student::new(&self.url(), name)?;
         ensure!(
             student.log_in(&self.password(name)?).await?,
             "{name} 登录不了"
         );
+        Ok(student)
+    }
+
+    /// A student who has logged in, and whose server runs.
+    ///
+    /// # Errors
+    /// When one of that fails.
+    pub async fn student(&self, name: &str, limit: Duration) -> Result<Student> {
+        let mut student = self.logged_in(name).await?;
         student.start_server(limit).await?;
         Ok(student)
     }
@@ -167,13 +226,13 @@ impl PlayedHub {
     }
 }
 
-/// Starts a program that is told to end when this one does, however that comes about.
-fn spawn(mut command: Command) -> std::io::Result<Child> {
-    get_when_we_end(&mut command, Signal::TERM);
-    // "This one" is the thread that starts it: one that lives as long as the process.
+/// Starts a program on a thread that lives as long as this process: the program is told to end when
+/// the thread that has started it does.
+fn spawn(mut program: Command) -> std::io::Result<(Command, Child)> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let _ = sender.send(command.spawn());
+        let process = program.spawn();
+        let _ = sender.send(process.map(|process| (program, process)));
         loop {
             std::thread::park();
         }

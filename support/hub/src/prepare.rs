@@ -32,8 +32,14 @@ pub struct Options {
     /// 每个学生最多用多少 GiB 内存，1 到 1024
     #[arg(long, value_name = "GiB", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub memory: u64,
-    /// 空闲多少秒的内核会被关掉，20 到 1000000；服务器再过一倍的时间
-    #[arg(long, value_name = "秒", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(20..=1_000_000))]
+    /// 内存够时给每个学生备用几个准备好的内核，0 到 2：打开笔记本、重启内核不用等，每个占内存 0.5 GB 左右
+    #[arg(long, value_name = "个", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub spares: u8,
+    /// 学生登录以后才打开他的服务器；不写，就在内存够时提前打开
+    #[arg(long)]
+    pub on_demand: bool,
+    /// 空闲多少秒的内核会被关掉，10 到 1000000；服务器再过一倍的时间
+    #[arg(long, value_name = "秒", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
     pub cull: u64,
     /// 端口
     #[arg(long, value_name = "端口", default_value_t = 8000)]
@@ -53,6 +59,9 @@ pub struct Options {
     /// 这个班的一切都放在哪里
     #[arg(long, value_name = "文件夹", default_value = "/srv/rust-async")]
     pub data: PathBuf,
+    /// 学生共用的部分取自另一个班的文件夹，什么都不再准备
+    #[arg(long, value_name = "文件夹")]
+    pub prepared: Option<PathBuf>,
     /// 系统用户的名字怎样开头
     #[arg(long, value_name = "前缀", default_value = "stu-", hide = true)]
     pub prefix: String,
@@ -74,11 +83,33 @@ pub fn open(project: &Project, options: &Options) -> Result<()> {
     // What is shared must be readable, whatever root's own habits are.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let toolchain = Toolchain::find_or_complete()?;
-    let class = Class::new(&options.data)?;
+    let class = Class::new(&options.data, options.prepared.as_deref())?;
     let students = match options.prepare_only {
         true => Vec::new(),
         false => class.students(options)?,
     };
+    let toolchain = match options.prepared {
+        Some(_) => class.share_toolchain(toolchain)?,
+        None => prepare(project, &class, toolchain, options)?,
+    };
+    if options.prepare_only {
+        return Ok(());
+    }
+    class.hand_out_passwords(&students, options)?;
+    let error = class.jupyterhub(&students, &toolchain, options)?.exec();
+    bail!(
+        "运行不了 JupyterHub（{error}）：请删除 {} 后重试",
+        class.python().folder().display()
+    )
+}
+
+/// Prepares what all students share. Returns the toolchain that they can read.
+fn prepare(
+    project: &Project,
+    class: &Class,
+    toolchain: Toolchain,
+    options: &Options,
+) -> Result<Toolchain> {
     class.share_project(project)?;
     // What is quick and fails without network comes before what takes minutes.
     if !options.prepare_only {
@@ -90,15 +121,7 @@ pub fn open(project: &Project, options: &Options) -> Result<()> {
     class.share_crates()?;
     class.share_notebooks()?;
     class.set_up(&toolchain, programs.folder(), &options.notebooks)?;
-    if options.prepare_only {
-        return Ok(());
-    }
-    class.hand_out_passwords(&students, options)?;
-    let error = class.jupyterhub(&students, &toolchain, options)?.exec();
-    bail!(
-        "运行不了 JupyterHub（{error}）：请删除 {} 后重试",
-        class.python().folder().display()
-    )
+    Ok(toolchain)
 }
 
 /// What can be refused before anything is made.

@@ -53,42 +53,58 @@ impl Student {
         Ok(answer.status.is_redirection())
     }
 
-    /// Has the server started, and waits until it can be used.
+    /// Has the server started, waits until it can be used, and opens its page.
     ///
     /// # Errors
     /// When it is not there within `limit`.
     pub async fn start_server(&mut self, limit: Duration) -> Result<()> {
+        self.spawn(limit).await?;
+        self.open_page().await
+    }
+
+    /// Opens JupyterLab's page.
+    ///
+    /// # Errors
+    /// When the server does not let us in.
+    pub async fn open_page(&mut self) -> Result<()> {
+        let lab = self.server.at("lab");
+        // The server asks the hub who this is, once.
+        let lab = self.server.browser.page(&lab).await?;
+        ensure!(lab.status.is_success(), "{}：{}", lab.status, lab.text);
+        Ok(())
+    }
+
+    /// Has the server started, unless it is there, and waits until it can be used.
+    ///
+    /// # Errors
+    /// When it is not there within `limit`.
+    pub async fn spawn(&mut self, limit: Duration) -> Result<()> {
         let user = format!("/hub/api/users/{}", self.name);
         let server = format!("{user}/server");
-        let lab = self.server.at("lab");
         let browser = &mut self.server.browser;
-        let asked = browser
-            .request(Method::POST, &server, Body::Json(&json!({})))
-            .await?;
-        ensure!(
-            asked.status.is_success(),
-            "{}：{}",
-            asked.status,
-            asked.text
-        );
         let deadline = Instant::now() + limit;
+        let mut asked = false;
         loop {
             let found = browser.request(Method::GET, &user, Body::None).await?;
             let found = found.json()?;
             if found["servers"][""]["ready"] == true {
-                break;
+                return Ok(());
             }
-            ensure!(
-                found["pending"] == "spawn" || found["servers"][""]["pending"] == "spawn",
-                "服务器没有启动：{found}"
-            );
+            let starts = found["pending"] == "spawn" || found["servers"][""]["pending"] == "spawn";
+            if !starts {
+                ensure!(!asked, "服务器没有启动：{found}");
+                asked = true;
+                let answer = browser
+                    .request(Method::POST, &server, Body::Json(&json!({})))
+                    .await?;
+                // Somebody else may just have had it started.
+                let is_well = answer.status.is_success() || answer.status.as_u16() == 400;
+                ensure!(is_well, "{}：{}", answer.status, answer.text);
+                continue;
+            }
             ensure!(Instant::now() < deadline, "服务器 {limit:?} 还没有启动");
-            sleep(Duration::from_millis(200)).await;
+            sleep(Duration::from_millis(50)).await;
         }
-        // The server asks the hub who this is, once.
-        let lab = browser.page(&lab).await?;
-        ensure!(lab.status.is_success(), "{}：{}", lab.status, lab.text);
-        Ok(())
     }
 
     /// Stops the server, and waits until it is gone.

@@ -1,6 +1,8 @@
 //! What a student's processes take: memory, each shared page counted in parts, and processor time.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
@@ -38,6 +40,23 @@ pub fn of_student(account: &str) -> Usage {
         memory: all.filter_map(processes::memory).sum(),
         time: group_time(account).unwrap_or_default(),
     }
+}
+
+/// The memory of those of a student's spare kernels that nobody has taken.
+pub fn of_spares(account: &str) -> u64 {
+    let all = number(account).into_iter().flat_map(of_user);
+    all.filter(|process| waits(*process))
+        .flat_map(|spare| processes::below(spare, None))
+        .filter_map(processes::memory)
+        .sum()
+}
+
+/// Whether a process is a spare kernel that waits: its socket goes when it is taken.
+fn waits(process: u32) -> bool {
+    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == 0).skip(1);
+    words.next() == Some(b"--spare")
+        && (words.next()).is_some_and(|socket| Path::new(OsStr::from_bytes(socket)).exists())
 }
 
 /// The processor time that a student's control group has counted. Asking the processes would not do:

@@ -63,6 +63,9 @@ pub struct Options {
     /// 结束后留着学生共用的部分，下次不用再准备
     #[arg(long)]
     keep: bool,
+    /// 再给 hub 的选项，例如 -- --on-demand --spares 0：什么都不提前准备
+    #[arg(last = true, value_name = "选项")]
+    hub: Vec<String>,
 }
 
 /// What can take time.
@@ -70,8 +73,22 @@ pub struct Options {
 enum Kind {
     /// From logging in to the notebook's first cell being done.
     Start,
-    /// The same from the request for a new kernel, later on.
+    /// Of that: logging in.
+    LogIn,
+    /// Until the student's server can be used.
+    Spawn,
+    /// JupyterLab's page.
+    Page,
+    /// The notebook is read, a kernel started, and its channels opened.
+    Kernel,
+    /// The first cell, for which a kernel must be ready.
+    First,
+    /// From the request for a new kernel, later on, to the first cell being done.
     Restart,
+    /// Of that: until there is one, and its channels are open.
+    Again,
+    /// The first cell.
+    FirstAgain,
     /// A cell of the notebook.
     Cell,
     /// A short one.
@@ -94,6 +111,8 @@ struct Record {
     failures: Vec<String>,
     /// The most memory that all students took at one time.
     peak: u64,
+    /// The same without spare kernels that wait: who has no memory for them has none.
+    lean: u64,
     /// The most that one took.
     most: u64,
 }
@@ -164,12 +183,21 @@ pub async fn play(project: &Project, program: &Path, options: &Options) -> Resul
     let mut program = Command::new(program);
     program.current_dir(project.root());
     // Of what notebooks depend on, only this one's is compiled.
-    let more = ["--notebook", NOTEBOOK];
+    let mut more = vec!["--notebook", NOTEBOOK];
+    more.extend(options.hub.iter().map(String::as_str));
     let hub = PlayedHub::start(program, &options.data, &everybody, &more, SET_UP).await;
     if hub.is_err() && own && !options.keep {
         fs::remove_dir_all(&options.data)?;
     }
     let hub = Arc::new(hub?);
+    if !more.contains(&"--on-demand") {
+        let since = Instant::now();
+        hub.until_all_are_open(SERVER).await?;
+        println!(
+            "提前打开所有人的服务器：{:.0} 秒",
+            since.elapsed().as_secs_f64()
+        );
+    }
     let well = lesson(&hub, &students, cells, options).await;
     drop(hub);
     if own && !options.keep {
@@ -213,14 +241,21 @@ async fn lesson(
     loop {
         let (hub, names) = (hub.clone(), students.to_vec());
         let now = tokio::task::spawn_blocking(move || {
-            let of = |name| usage::of_student(&hub.account(name));
-            names.iter().map(|name| of(name)).collect::<Vec<Usage>>()
+            let accounts: Vec<String> = names.iter().map(|name| hub.account(name)).collect();
+            let of = |account: &String| usage::of_student(account);
+            let spares = accounts
+                .iter()
+                .map(|account| usage::of_spares(account))
+                .sum();
+            (accounts.iter().map(of).collect::<Vec<Usage>>(), spares)
         });
-        let now = now.await?;
+        let (now, spares): (_, u64) = now.await?;
         {
             let mut record = record.lock().unwrap();
             let memory = now.iter().map(|usage| usage.memory);
-            record.peak = record.peak.max(memory.clone().sum());
+            let sum: u64 = memory.clone().sum();
+            record.peak = record.peak.max(sum);
+            record.lean = record.lean.max(sum.saturating_sub(spares));
             record.most = record.most.max(memory.max().unwrap_or(0));
         }
         for (usage, now) in usage.iter_mut().zip(now) {
@@ -258,9 +293,17 @@ async fn learn(
             .push(format!("{name}：{what}"))
     };
     let since = Instant::now();
-    let mut student = hub.student(name, SERVER).await?;
+    let mut watch = Watch { since, note: &note };
+    let mut student = hub.logged_in(name).await?;
+    watch.lap(Kind::LogIn);
+    student.spawn(SERVER).await?;
+    watch.lap(Kind::Spawn);
+    student.open_page().await?;
+    watch.lap(Kind::Page);
     let (_, mut kernel) = student.server.open(NOTEBOOK).await?;
+    watch.lap(Kind::Kernel);
     first(&mut kernel, &cells[0].source).await?;
+    watch.lap(Kind::First);
     note(Kind::Start, since, since.elapsed());
     let mut interrupted = false;
     loop {
@@ -291,10 +334,27 @@ async fn learn(
                 interrupt(&mut student.server, &mut kernel).await?;
             }
         }
-        let at = Instant::now();
+        let since = Instant::now();
+        let mut watch = Watch { since, note: &note };
         kernel = student.server.restart(&kernel.kernel).await?;
+        watch.lap(Kind::Again);
         first(&mut kernel, &cells[0].source).await?;
-        note(Kind::Restart, at, at.elapsed());
+        watch.lap(Kind::FirstAgain);
+        note(Kind::Restart, since, since.elapsed());
+    }
+}
+
+/// Notes how long each part of a wait takes.
+struct Watch<F> {
+    since: Instant,
+    note: F,
+}
+
+impl<F: Fn(Kind, Instant, Duration)> Watch<F> {
+    fn lap(&mut self, kind: Kind) {
+        let now = Instant::now();
+        (self.note)(kind, self.since, now - self.since);
+        self.since = now;
     }
 }
 
@@ -382,7 +442,14 @@ fn report(
     println!("\n等待（秒）                      次数    p50    p95");
     for (kind, name) in [
         (Kind::Start, "登录到第一格执行完"),
+        (Kind::LogIn, "　　登录"),
+        (Kind::Spawn, "　　等服务器"),
+        (Kind::Page, "　　打开页面"),
+        (Kind::Kernel, "　　读笔记本、启动内核"),
+        (Kind::First, "　　第一格，连等内核在内"),
         (Kind::Restart, "重启内核到第一格执行完"),
+        (Kind::Again, "　　旧的结束、新的启动"),
+        (Kind::FirstAgain, "　　第一格，连等内核在内"),
         (Kind::Cell, "01 的单元格（不含第一格）"),
         (Kind::Short, "println! 单元格"),
     ] {
@@ -417,11 +484,12 @@ fn report(
     }
     let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
     let count = f64::from(options.students);
-    let memory = gib(record.peak) / count;
+    let memory = gib(record.lean) / count;
     let time: f64 = usage.iter().map(|usage| usage.time.as_secs_f64()).sum();
     let cores = time / count / (options.minutes * 60) as f64;
     println!(
-        "\n每个学生：内存 {memory:.2} GiB（同一时刻的总和的峰值，平均到每人；最多的一个 {:.2} GiB），处理器 {:.0} 秒，也就是 {cores:.3} 个核",
+        "\n每个学生：内存 {memory:.2} GiB，连备用的内核 {:.2} GiB（同一时刻的总和的峰值，平均到每人；最多的一个 {:.2} GiB），处理器 {:.0} 秒，也就是 {cores:.3} 个核",
+        gib(record.peak) / count,
         gib(record.most),
         time / count
     );
