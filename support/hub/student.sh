@@ -8,14 +8,14 @@ mkdir -p notebooks
 # Cells say `path = "../support/…"`: with this link it is the very folder that was warmed.
 ln -sfn "$LAB_SUPPORT" support
 # A kernel that waits for whoever opens a notebook or restarts one. Its keeper ends with the server:
-# nobody else holds the other end of the pipe. In a container nobody says how many there are to be.
+# nobody else holds the other end of the pipe.
 if [ "${LAB_SPARE_COUNT:-0}" -gt 0 ]; then
     export LAB_SPARES="$JUPYTER_RUNTIME_DIR/spares"
-    rm -rf "$LAB_SPARES" "$LAB_SPARES.pipe"
-    if mkdir "$LAB_SPARES" && mkfifo "$LAB_SPARES.pipe"; then
-        exec 9<>"$LAB_SPARES.pipe"
-        "$LAB_KERNEL" --keep "$LAB_SPARE_COUNT" "$LAB_SPARES" notebooks/00-guide.ipynb \
-            <"$LAB_SPARES.pipe" 9>&- &
-    fi
+    pipe="$LAB_SPARES.pipe"
+    rm -rf "$LAB_SPARES" "$pipe"
+    mkdir "$LAB_SPARES"
+    mkfifo "$pipe"
+    exec 9<>"$pipe"
+    "$LAB_KERNEL" --keep "$LAB_SPARE_COUNT" "$LAB_SPARES" notebooks/00-guide.ipynb <"$pipe" 9>&- &
 fi
 exec jupyterhub-singleuser "$@"

@@ -4,14 +4,14 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::browser::{book, webdriver};
 use crate::common::command::{Ended, LONG, Running, SHORT, all_gone, finish, start};
 use crate::common::{self, FIRST_CELL, clean, free_port, lab, notebook, project};
-use crate::program::contains;
+use crate::program::{contains, lab_with};
 use link::variable::CACHE as CACHE_ENV;
 use serde_json::{Value, json};
 
@@ -214,7 +214,7 @@ fn compiles(mark: &str) -> bool {
     processes.iter().any(is_one)
 }
 
-fn interrupted(running: Running) -> Ended {
+pub fn interrupted(running: Running) -> Ended {
     let mark = running.mark.clone();
     running.signal("INT");
     let ended = running.finish(Duration::from_secs(10));

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::browser::{book, webdriver};
-use crate::common::command::{Ended, LONG, Running, SHORT, all_gone, finish, start};
-use crate::common::{self, FIRST_CELL, clean, free_port, lab, notebook, project};
+use crate::a_newcomer::interrupted;
+use crate::common::command::{Ended, LONG, SHORT, all_gone, finish, start};
+use crate::common::{self, FIRST_CELL, clean, lab, notebook, project};
 use base::toolchain::Toolchain;
 use lab::project::PROJECT_ENV;
 use lab::python::PACKAGES;
 use link::variable::CACHE as CACHE_ENV;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// A project that has what set-up looks for and nothing to wait for.
 struct Sandbox {
@@ -720,7 +720,7 @@ pub fn contains(folder: &Path, name: &str) -> bool {
 
 /// A folder with a notebook with these cells, and the program, to be started there in this clone's
 /// environment.
-fn lab_with(name: &str, cells: &[(&str, bool)]) -> (tempfile::TempDir, Command) {
+pub fn lab_with(name: &str, cells: &[(&str, bool)]) -> (tempfile::TempDir, Command) {
     common::set_up();
     let folder = tempfile::tempdir().unwrap();
     let notebooks = folder.path().join("notebooks");
