@@ -806,10 +806,6 @@ const MANY_THINGS: Exercises = Exercises {
         "get",
         "instrument",
         "spawn-span",
-        "backpressure",
-        "tracker",
-        "work",
-        "token",
     ],
     checks: &[
         (
@@ -884,6 +880,167 @@ const MANY_THINGS: Exercises = Exercises {
                         let writing = tokio::spawn(chore("写").in_current_span());
                         let _ = tokio::join!(reading, writing);
                     }"#,
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
+                ("buy 出错了", UNCHANGED),
+                (
+                    "25 张卖给了",
+                    r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {
+                        let is_enough = stamps(db, code).await? >= count;
+                        if is_enough {
+                            let sql = "UPDATE notebook_countries SET stamps = stamps - ? WHERE code = ?";
+                            sqlx::query(sql).bind(count).bind(code).execute(db).await?;
+                        }
+                        Ok(is_enough)
+                    }"#,
+                ),
+                (
+                    "25 张卖给了 20 个人，还剩 -175 张",
+                    r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {
+                        let sql = "UPDATE notebook_countries SET stamps = stamps - ? WHERE code = ?";
+                        let done = sqlx::query(sql).bind(count).bind(code).execute(db).await?;
+                        Ok(done.rows_affected() == 1)
+                    }"#,
+                ),
+                (
+                    "应卖给 2 个人，剩 5 张；卖给了 20 个人，剩 5 张",
+                    r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {
+                        let sql = "UPDATE notebook_countries SET stamps = stamps - ? WHERE code = ? AND stamps >= ?";
+                        sqlx::query(sql).bind(count).bind(code).bind(count).execute(db).await?;
+                        Ok(true)
+                    }"#,
+                ),
+                (
+                    "买 5 张，应一张不剩；剩 5 张",
+                    r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {
+                        let sql = "UPDATE notebook_countries SET stamps = stamps - ? WHERE code = ? AND stamps > ?";
+                        let query = sqlx::query(sql).bind(count).bind(code).bind(count);
+                        Ok(query.execute(db).await?.rows_affected() == 1)
+                    }"#,
+                ),
+                (
+                    "卖给了 0 个人，剩 25 张",
+                    r#"async fn buy(_db: &AnyPool, _code: &str, _count: i64) -> sqlx::Result<bool> {
+                        Ok(false)
+                    }"#,
+                ),
+            ],
+        ),
+    ],
+};
+
+const CHANNELS: Exercises = Exercises {
+    notebook: "07",
+    before: &[
+        "deps",
+        "backpressure",
+        "janus",
+        "site",
+        "probe",
+        "multi-probe",
+        "book",
+        "tracker",
+        "work",
+        "token",
+    ],
+    checks: &[
+        (
+            "check-1",
+            &[
+                ("得到 0 和 0", UNCHANGED),
+                (
+                    "柜台只听到 0 个问题",
+                    "async fn ask(_desk: &mpsc::Sender<Question>, n: u32) -> u32 {
+                        n + 100
+                    }",
+                ),
+                (
+                    "ask panic 了",
+                    "async fn ask(desk: &mpsc::Sender<Question>, n: u32) -> u32 {
+                        let (reply, answer) = oneshot::channel();
+                        desk.send((n, reply)).await.unwrap();
+                        answer.blocking_recv().unwrap()
+                    }",
+                ),
+                (
+                    "ask panic 了",
+                    "async fn ask(desk: &mpsc::Sender<Question>, n: u32) -> u32 {
+                        let (reply, mut answer) = oneshot::channel();
+                        desk.send((n, reply)).await.unwrap();
+                        answer.try_recv().unwrap()
+                    }",
+                ),
+                (
+                    "一秒以后还在等",
+                    "async fn ask(desk: &mpsc::Sender<Question>, n: u32) -> u32 {
+                        let (reply, _) = oneshot::channel();
+                        let (_keep, answer) = oneshot::channel();
+                        desk.send((n, reply)).await.unwrap();
+                        answer.await.unwrap()
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("只取了第 0 页", UNCHANGED),
+                (
+                    "空的一页不是最后一页",
+                    "fn items(book: Book) -> impl Stream<Item = u32> {
+                        async_stream::stream! {
+                            let mut number = 0;
+                            loop {
+                                let page = book.page(number).await.unwrap_or_default();
+                                if page.is_empty() {
+                                    break;
+                                }
+                                for item in page {
+                                    yield item;
+                                }
+                                number += 1;
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "只要 3 条，应取 3 页，取了 5 页",
+                    "fn items(book: Book) -> impl Stream<Item = u32> {
+                        async_stream::stream! {
+                            let (mut all, mut number) = (vec![], 0);
+                            while let Some(page) = book.page(number).await {
+                                all.extend(page);
+                                number += 1;
+                            }
+                            for item in all {
+                                yield item;
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "没有下一页了，还在取",
+                    "fn items(book: Book) -> impl Stream<Item = u32> {
+                        async_stream::stream! {
+                            let mut number = 0;
+                            loop {
+                                for item in book.page(number).await.unwrap_or_default() {
+                                    yield item;
+                                }
+                                number += 1;
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "取了 0 次",
+                    "fn items(_book: Book) -> impl Stream<Item = u32> {
+                        stream::iter(1..=5)
+                    }",
                 ),
             ],
         ),
@@ -968,11 +1125,100 @@ const MANY_THINGS: Exercises = Exercises {
                 ),
             ],
         ),
+        (
+            "check-4",
+            &[
+                ("没有返回，或者 panic 了", UNCHANGED),
+                (
+                    "应只存 3 和 5，存了 5 次",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        while let Some(edit) = edits.recv().await {
+                            saved.send(edit).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "最后的改动 5 没有存",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        while let Some(mut latest) = edits.recv().await {
+                            loop {
+                                match timeout(QUIET, edits.recv()).await {
+                                    Ok(Some(newer)) => latest = newer,
+                                    Ok(None) => return,
+                                    Err(_) => break,
+                                }
+                            }
+                            saved.send(latest).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "应马上存 5，第 240 毫秒才存",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        while let Some(mut latest) = edits.recv().await {
+                            let mut until = tokio::time::Instant::now() + QUIET;
+                            while let Ok(newer) = tokio::time::timeout_at(until, edits.recv()).await {
+                                match newer {
+                                    Some(newer) => {
+                                        latest = newer;
+                                        until = tokio::time::Instant::now() + QUIET;
+                                    }
+                                    None => tokio::time::sleep_until(until).await,
+                                }
+                            }
+                            saved.send(latest).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "50 毫秒从最后一次改动算起",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        while let Some(mut latest) = edits.recv().await {
+                            sleep(3 * QUIET).await;
+                            while let Ok(newer) = edits.try_recv() {
+                                latest = newer;
+                            }
+                            saved.send(latest).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "应只存 3 和 5，存了 3 次",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        while let Some(mut latest) = edits.recv().await {
+                            sleep(QUIET).await;
+                            while let Ok(newer) = edits.try_recv() {
+                                latest = newer;
+                            }
+                            saved.send(latest).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "没有返回，或者 panic 了",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        let mut latest = None;
+                        loop {
+                            match timeout(QUIET, edits.recv()).await {
+                                Ok(Some(edit)) => latest = Some(edit),
+                                _ => {
+                                    if let Some(edit) = latest.take() {
+                                        saved.send(edit).await.unwrap();
+                                    }
+                                    tokio::task::yield_now().await;
+                                    sleep(QUIET / 50).await;
+                                }
+                            }
+                        }
+                    }",
+                ),
+            ],
+        ),
     ],
 };
 
 const CANCELLATION: Exercises = Exercises {
-    notebook: "07",
+    notebook: "08",
     before: &[
         "deps",
         "transfer",
@@ -1348,7 +1594,7 @@ const CANCELLATION: Exercises = Exercises {
 };
 
 const TESTING: Exercises = Exercises {
-    notebook: "08",
+    notebook: "09",
     before: &[
         "deps",
         "paused",
@@ -1853,7 +2099,7 @@ fn solution(notebook: &Notebook, id: &str) -> String {
     code.to_owned()
 }
 
-const COURSE: [Exercises; 9] = [
+const COURSE: [Exercises; 10] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
@@ -1861,6 +2107,7 @@ const COURSE: [Exercises; 9] = [
     AVOID_BLOCKING,
     WEB_SERVER,
     MANY_THINGS,
+    CHANNELS,
     CANCELLATION,
     TESTING,
 ];

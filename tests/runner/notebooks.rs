@@ -25,7 +25,7 @@ struct Expected {
 }
 
 /// One for each notebook.
-const COURSE: [Expected; 9] = [
+const COURSE: [Expected; 10] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
@@ -33,6 +33,7 @@ const COURSE: [Expected; 9] = [
     AVOID_BLOCKING,
     WEB_SERVER,
     MANY_THINGS,
+    CHANNELS,
     CANCELLATION,
     TESTING,
 ];
@@ -627,6 +628,22 @@ const MANY_THINGS: Expected = Expected {
             &["送出 2 个 span：202 Accepted\n单独的 trace：2 条\n"],
         ),
         ("spawn-span", &["送出 3 个 span：202 Accepted\n"]),
+        ("check-1", &["还没有通过：还是给出了 20 行\n"]),
+        (
+            "check-2",
+            &["还没有通过：两步的父 span 都应是 visit，有 2 步不是\n"],
+        ),
+        ("check-3", &["还没有通过：buy 出错了："]),
+        ("clean", &["还在吗？false\n"]),
+    ],
+};
+
+const CHANNELS: Expected = Expected {
+    notebook: "07",
+    interrupted_at: "token",
+    fails: &[],
+    shows: &[],
+    prints: &[
         (
             "backpressure",
             &["送出 1\n", "处理完 1\n", "送出 6\n", "处理完 6\n"],
@@ -662,18 +679,22 @@ const MANY_THINGS: Expected = Expected {
             "pipeline-run",
             &["喊停以前送出 ", " 面\n数据库里 ", " 行，一面不少：true\n"],
         ),
-        ("check-1", &["还没有通过：还是给出了 20 行\n"]),
         (
-            "check-2",
-            &["还没有通过：两步的父 span 都应是 visit，有 2 步不是\n"],
+            "check-1",
+            &["还没有通过：问 3 和 4，应得到 103 和 104，得到 0 和 0"],
         ),
+        ("check-2", &["还没有通过：只取了第 0 页\n"]),
         ("check-3", &["还没有通过：取消以后没有返回\n"]),
+        (
+            "check-4",
+            &["还没有通过：通道关闭以后没有返回，或者 panic 了\n"],
+        ),
         ("clean", &["还在吗？false\n"]),
     ],
 };
 
 const CANCELLATION: Expected = Expected {
-    notebook: "07",
+    notebook: "08",
     interrupted_at: "restart-run",
     fails: &[],
     shows: &[("shut-down-run", &["甲 ", "✓", "乙 ", "✓", "丙 ", "✕"])],
@@ -765,7 +786,7 @@ const CANCELLATION: Expected = Expected {
 };
 
 const TESTING: Expected = Expected {
-    notebook: "08",
+    notebook: "09",
     interrupted_at: "symptom",
     fails: &[("split", "left: [80, 73, 10]")],
     shows: &[],
