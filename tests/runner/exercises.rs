@@ -959,7 +959,7 @@ const CHANNELS: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "ask panic 了",
+                    "阻塞",
                     "async fn ask(desk: &mpsc::Sender<Question>, n: u32) -> u32 {
                         let (reply, answer) = oneshot::channel();
                         desk.send((n, reply)).await.unwrap();
@@ -975,7 +975,7 @@ const CHANNELS: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "一秒以后还在等",
+                    "还在等：等的是谁的",
                     "async fn ask(desk: &mpsc::Sender<Question>, n: u32) -> u32 {
                         let (reply, _) = oneshot::channel();
                         let (_keep, answer) = oneshot::channel();
@@ -1039,7 +1039,7 @@ const CHANNELS: Exercises = Exercises {
                 (
                     "取了 0 次",
                     "fn items(_book: Book) -> impl Stream<Item = u32> {
-                        stream::iter(1..=5)
+                        futures::stream::iter(1..=5)
                     }",
                 ),
             ],
@@ -1153,17 +1153,17 @@ const CHANNELS: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "应马上存 5，第 240 毫秒才存",
+                    "应马上存 5，第 250 毫秒才存",
                     "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
                         while let Some(mut latest) = edits.recv().await {
-                            let mut until = tokio::time::Instant::now() + QUIET;
-                            while let Ok(newer) = tokio::time::timeout_at(until, edits.recv()).await {
-                                match newer {
-                                    Some(newer) => {
-                                        latest = newer;
-                                        until = tokio::time::Instant::now() + QUIET;
+                            loop {
+                                match timeout(QUIET, edits.recv()).await {
+                                    Ok(Some(newer)) => latest = newer,
+                                    Ok(None) => {
+                                        sleep(QUIET).await;
+                                        break;
                                     }
-                                    None => tokio::time::sleep_until(until).await,
+                                    Err(_) => break,
                                 }
                             }
                             saved.send(latest).await.unwrap();
@@ -1205,8 +1205,7 @@ const CHANNELS: Exercises = Exercises {
                                     if let Some(edit) = latest.take() {
                                         saved.send(edit).await.unwrap();
                                     }
-                                    tokio::task::yield_now().await;
-                                    sleep(QUIET / 50).await;
+                                    sleep(QUIET).await;
                                 }
                             }
                         }
