@@ -131,6 +131,13 @@ const WHY_COROUTINES: Exercises = Exercises {
                 ("只画了 0 帧", UNCHANGED),
                 ("只画了 0 帧", "async fn slow_fixed() -> u32 { 42 }"),
                 (
+                    "等得太久，应是 0.35 秒",
+                    "async fn slow_fixed() -> u32 {
+                        sleep(Duration::from_secs(5)).await;
+                        42
+                    }",
+                ),
+                (
                     "结果应为 42，得到 0",
                     "async fn slow_fixed() -> u32 {
                         sleep(Duration::from_millis(350)).await;
@@ -416,6 +423,19 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                     "同时只有 1 个请求",
                     "async fn polite(client: &Client, site: &str, code: Code, limit: &Semaphore) -> Vec<u8> {
                         let _permits = limit.acquire_many(5).await.unwrap();
+                        get_flag(client, site, code).await.unwrap()
+                    }",
+                ),
+                (
+                    "应向服务器要 20 面国旗",
+                    "async fn polite(_: &Client, _: &str, _: Code, _: &Semaphore) -> Vec<u8> {
+                        Vec::new()
+                    }",
+                ),
+                (
+                    "同时只有 2 个请求，允许 5 个",
+                    "async fn polite(client: &Client, site: &str, code: Code, limit: &Semaphore) -> Vec<u8> {
+                        let _permits = limit.acquire_many(2).await.unwrap();
                         get_flag(client, site, code).await.unwrap()
                     }",
                 ),
