@@ -195,6 +195,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         "joinset",
         "guard",
         "select",
+        "fetch",
         "countdown-items",
         "countdown",
         "unpark",
@@ -204,6 +205,31 @@ const DEFINE_AND_RUN: Exercises = Exercises {
     checks: &[
         (
             "check-1",
+            &[
+                ("只是调用 lazily，就已经加了", UNCHANGED),
+                (
+                    "没有人 .await，它自己做了",
+                    "fn lazily(done: Arc<AtomicU32>) -> Pin<Box<dyn Future<Output = u32> + Send>> {
+                        let task = tokio::spawn(async move { done.fetch_add(1, Ordering::SeqCst) + 1 });
+                        Box::pin(async { task.await.unwrap() })
+                    }",
+                ),
+                (
+                    "返回的却是 6",
+                    "fn lazily(done: Arc<AtomicU32>) -> Pin<Box<dyn Future<Output = u32> + Send>> {
+                        Box::pin(async move { done.fetch_add(1, Ordering::SeqCst) })
+                    }",
+                ),
+                (
+                    "从 6 到了 6",
+                    "fn lazily(_: Arc<AtomicU32>) -> Pin<Box<dyn Future<Output = u32> + Send>> {
+                        Box::pin(async { 7 })
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
             &[
                 ("一件接着一件", UNCHANGED),
                 (
@@ -242,7 +268,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
             ],
         ),
         (
-            "check-2",
+            "check-3",
             &[
                 ("一件接着一件：要先都启动，再等", UNCHANGED),
                 (
@@ -281,7 +307,65 @@ const DEFINE_AND_RUN: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
+            &[
+                ("两件都做完了才返回", UNCHANGED),
+                (
+                    "落败的还在做",
+                    "async fn race(left: Job, right: Job) -> &'static str {
+                        select! {
+                            winner = tokio::spawn(left) => winner.unwrap(),
+                            winner = tokio::spawn(right) => winner.unwrap(),
+                        }
+                    }",
+                ),
+                (
+                    "结果不能写死",
+                    "async fn race(_left: Job, _right: Job) -> &'static str {
+                        \"右\"
+                    }",
+                ),
+                (
+                    "先到的是右、左，得到 左、左",
+                    "async fn race(left: Job, _right: Job) -> &'static str {
+                        left.await
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-5",
+            &[
+                ("settle 跟着 panic 了", UNCHANGED),
+                (
+                    "panic 和取消都成了",
+                    "async fn settle(task: JoinHandle<Result<usize, String>>) -> Result<usize, String> {
+                        task.await.unwrap_or_else(|_| Err(\"panic\".to_string()))
+                    }",
+                ),
+                (
+                    "fetch 的错误应原样返回",
+                    "async fn settle(task: JoinHandle<Result<usize, String>>) -> Result<usize, String> {
+                        match task.await {
+                            Ok(Ok(size)) => Ok(size),
+                            Err(error) if error.is_cancelled() => Err(\"取消\".to_string()),
+                            _ => Err(\"panic\".to_string()),
+                        }
+                    }",
+                ),
+                (
+                    "得到",
+                    "async fn settle(task: JoinHandle<Result<usize, String>>) -> Result<usize, String> {
+                        match task.await {
+                            Ok(result) => result,
+                            Err(error) => Err(error.to_string()),
+                        }
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-6",
             &[
                 ("第一次轮询应回答 Pending", UNCHANGED),
                 (
@@ -312,7 +396,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
             ],
         ),
         (
-            "check-4",
+            "check-7",
             &[
                 ("twice(3) 得到 6，这里得到 0", UNCHANGED),
                 (
