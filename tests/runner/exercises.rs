@@ -589,6 +589,9 @@ const AVOID_BLOCKING: Exercises = Exercises {
         "pool-512",
         "pool-limit",
         "semaphore",
+        "fs",
+        "fs-threads",
+        "flush",
         "is-prime",
         "primes",
         "yield-now",
@@ -696,6 +699,43 @@ const AVOID_BLOCKING: Exercises = Exercises {
         ),
         (
             "check-3",
+            &[
+                ("只是交给了线程池", UNCHANGED),
+                (
+                    "只是交给了线程池",
+                    "async fn append(path: PathBuf, line: &str) -> std::io::Result<()> {
+                        let mut options = fs::OpenOptions::new();
+                        let mut file = options.append(true).open(path).await?;
+                        file.write_all(line.as_bytes()).await?;
+                        sleep(Duration::from_millis(50)).await;
+                        Ok(())
+                    }",
+                ),
+                (
+                    "阻塞了任务的线程",
+                    "async fn append(path: PathBuf, line: &str) -> std::io::Result<()> {
+                        use std::io::Write;
+                        let mut options = std::fs::OpenOptions::new();
+                        let mut file = options.append(true).open(path)?;
+                        Write::write_all(&mut file, line.as_bytes())
+                    }",
+                ),
+                (
+                    "原来的一行没有了",
+                    "async fn append(path: PathBuf, line: &str) -> std::io::Result<()> {
+                        fs::write(path, line).await
+                    }",
+                ),
+                (
+                    "文件里还没有这一行",
+                    "async fn append(_path: PathBuf, _line: &str) -> std::io::Result<()> {
+                        Ok(())
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-4",
             &[
                 ("一次也没有让出", UNCHANGED),
                 (
