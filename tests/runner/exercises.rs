@@ -834,8 +834,12 @@ const WEB_SERVER: Exercises = Exercises {
         "notes",
         "state",
         "middleware",
+        "guard",
+        "visits",
+        "session-items",
         "background-items",
         "background",
+        "graceful",
         "words",
         "build",
     ],
@@ -844,6 +848,13 @@ const WEB_SERVER: Exercises = Exercises {
             "check-1",
             &[
                 ("多了一个属性", UNCHANGED),
+                (
+                    "应转义，不是去掉",
+                    r#"async fn card(Path(name): Path<String>) -> Html<String> {
+                        let name = encode_text(&name).replace('"', "");
+                        Html(format!("<p title=\"{name}\">{name}</p>"))
+                    }"#,
+                ),
                 (
                     "多了一个标签",
                     r#"async fn card(Path(name): Path<String>) -> Html<String> {
@@ -888,6 +899,95 @@ const WEB_SERVER: Exercises = Exercises {
         ),
         (
             "check-3",
+            &[
+                ("带着发过的编号再来，还是第 1 次", UNCHANGED),
+                (
+                    "两个浏览器是同一个编号",
+                    r#"async fn visits_of(sessions: State<Sessions>, _: HeaderMap) -> impl IntoResponse {
+                        let mut sessions = sessions.lock().unwrap();
+                        let count = sessions.entry("sid".to_owned()).or_default();
+                        *count += 1;
+                        ([(SET_COOKIE, "sid=sid".to_owned())], format!("第 {count} 次来"))
+                    }"#,
+                ),
+                (
+                    "自己编的编号也认了",
+                    r#"async fn visits_of(sessions: State<Sessions>, headers: HeaderMap) -> impl IntoResponse {
+                        let id = session_id(&headers).unwrap_or_else(new_id);
+                        let mut sessions = sessions.lock().unwrap();
+                        let count = sessions.entry(id.clone()).or_default();
+                        *count += 1;
+                        ([(SET_COOKIE, format!("sid={id}"))], format!("第 {count} 次来"))
+                    }"#,
+                ),
+                (
+                    "应数 1、2、1、3、2",
+                    r#"async fn visits_of(sessions: State<Sessions>, headers: HeaderMap) -> impl IntoResponse {
+                        let id = session_id(&headers).unwrap_or_else(new_id);
+                        let mut sessions = sessions.lock().unwrap();
+                        *sessions.entry(id.clone()).or_default() += 1;
+                        let count: u32 = sessions.values().sum();
+                        ([(SET_COOKIE, format!("sid={id}"))], format!("第 {count} 次来"))
+                    }"#,
+                ),
+                (
+                    "带着发过的编号再来，还是第 1 次",
+                    r#"async fn visits_of(_: State<Sessions>, _: HeaderMap) -> impl IntoResponse {
+                        ([(SET_COOKIE, format!("sid={}", new_id()))], "第 1 次来")
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-4",
+            &[
+                ("不停的服务器，过了时限还在等", UNCHANGED),
+                (
+                    "丢弃句柄不是取消",
+                    "async fn stop_within(stop: oneshot::Sender<()>, server: JoinHandle<io::Result<()>>, limit: Duration) -> bool {
+                        let _ = stop.send(());
+                        tokio::time::timeout(limit, server).await.is_ok()
+                    }",
+                ),
+                (
+                    "没有等它停下就取消了",
+                    "async fn stop_within(stop: oneshot::Sender<()>, server: JoinHandle<io::Result<()>>, _limit: Duration) -> bool {
+                        let _ = stop.send(());
+                        server.abort();
+                        server.await.is_ok()
+                    }",
+                ),
+                (
+                    "也等满了时限",
+                    "async fn stop_within(stop: oneshot::Sender<()>, server: JoinHandle<io::Result<()>>, limit: Duration) -> bool {
+                        let _ = stop.send(());
+                        sleep(limit).await;
+                        server.abort();
+                        server.await.is_ok()
+                    }",
+                ),
+                (
+                    "没有听到停下",
+                    "async fn stop_within(stop: oneshot::Sender<()>, mut server: JoinHandle<io::Result<()>>, limit: Duration) -> bool {
+                        let in_time = tokio::time::timeout(limit, &mut server).await.is_ok();
+                        server.abort();
+                        drop(stop);
+                        in_time
+                    }",
+                ),
+                (
+                    "能停的应返回 true，不停的应返回 false",
+                    "async fn stop_within(stop: oneshot::Sender<()>, mut server: JoinHandle<io::Result<()>>, limit: Duration) -> bool {
+                        let _ = stop.send(());
+                        let _ = tokio::time::timeout(limit, &mut server).await;
+                        server.abort();
+                        true
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-5",
             &[
                 ("compute 占着任务的线程", UNCHANGED),
                 (

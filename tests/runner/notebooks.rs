@@ -433,6 +433,15 @@ const WEB_SERVER: Expected = Expected {
         ("extract", &["200 面积 12\n200 第 2 页，按 \"name\" 排序\n"]),
         ("extract-json", &["200 [2,4,6]\n"]),
         (
+            "form-ask",
+            &[
+                "200 小明 登录，记住：true\n",
+                "200 a&b 登录，记住：false\n",
+                "422 ",
+                "missing field `name`",
+            ],
+        ),
+        (
             "reject",
             &["400 ", "`four`", "400 ", "`page`", "400 ", "422 ", "405 \n"],
         ),
@@ -503,6 +512,14 @@ const WEB_SERVER: Expected = Expected {
         (
             "stream",
             &["秒：200 OK\n", "秒：三\n", "秒：二\n", "秒：一\n"],
+        ),
+        (
+            "request-stream-ask",
+            &["/stream：200 3 块，3145728 字节\n/whole：413 "],
+        ),
+        (
+            "sse",
+            &["200 event: progress\ndata: 1/3\n\nevent: progress\ndata: 2/3\n"],
         ),
         (
             "cookie",
@@ -578,7 +595,9 @@ const WEB_SERVER: Expected = Expected {
             "check-2",
             &["还没有通过：/time 数了 0 次；/nowhere 数了 0 次\n"],
         ),
-        ("check-3", &["还没有通过：compute 占着任务的线程\n"]),
+        ("check-3", &["还没有通过：带着发过的编号再来，还是第 1 次"]),
+        ("check-4", &["还没有通过：不停的服务器，过了时限还在等\n"]),
+        ("check-5", &["还没有通过：compute 占着任务的线程\n"]),
     ],
 };
 
