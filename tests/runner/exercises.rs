@@ -1182,9 +1182,11 @@ const CHANNELS: Exercises = Exercises {
     before: &[
         "deps",
         "backpressure",
+        "device",
         "janus",
         "site",
         "probe",
+        "multi-probe-items",
         "multi-probe",
         "book",
         "tracker",
