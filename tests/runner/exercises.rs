@@ -1042,6 +1042,7 @@ const MANY_THINGS: Exercises = Exercises {
         "tags",
         "layer",
         "tree",
+        "label",
         "draw",
         "collector-items",
         "collector",
