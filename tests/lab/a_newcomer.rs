@@ -172,7 +172,12 @@ fn set_up_through_all_kinds_of_trouble(clone: &Clone) {
 fn the_pip_part_of_environment_yml_installs_and_binders_steps_run_in_it() {
     let clone = Clone::new();
     // Of those whose dependencies take minutes more, none.
-    for name in ["05-web-server.ipynb", "06-many-things.ipynb"] {
+    for name in [
+        "05-web-server.ipynb",
+        "06-many-things.ipynb",
+        "07-channels-and-streams.ipynb",
+        "09-test-and-diagnose.ipynb",
+    ] {
         fs::remove_file(clone.root().join("notebooks").join(name)).unwrap();
     }
     let environment = clone.folder.path().join("environment");

@@ -131,6 +131,13 @@ const WHY_COROUTINES: Exercises = Exercises {
                 ("只画了 0 帧", UNCHANGED),
                 ("只画了 0 帧", "async fn slow_fixed() -> u32 { 42 }"),
                 (
+                    "等得太久，应是 0.35 秒",
+                    "async fn slow_fixed() -> u32 {
+                        sleep(Duration::from_secs(5)).await;
+                        42
+                    }",
+                ),
+                (
                     "结果应为 42，得到 0",
                     "async fn slow_fixed() -> u32 {
                         sleep(Duration::from_millis(350)).await;
@@ -188,6 +195,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         "joinset",
         "guard",
         "select",
+        "fetch",
         "countdown-items",
         "countdown",
         "unpark",
@@ -197,6 +205,31 @@ const DEFINE_AND_RUN: Exercises = Exercises {
     checks: &[
         (
             "check-1",
+            &[
+                ("只是调用 lazily，就已经加了", UNCHANGED),
+                (
+                    "没有人 .await，它自己做了",
+                    "fn lazily(done: Arc<AtomicU32>) -> Pin<Box<dyn Future<Output = u32> + Send>> {
+                        let task = tokio::spawn(async move { done.fetch_add(1, Ordering::SeqCst) + 1 });
+                        Box::pin(async { task.await.unwrap() })
+                    }",
+                ),
+                (
+                    "返回的却是 6",
+                    "fn lazily(done: Arc<AtomicU32>) -> Pin<Box<dyn Future<Output = u32> + Send>> {
+                        Box::pin(async move { done.fetch_add(1, Ordering::SeqCst) })
+                    }",
+                ),
+                (
+                    "从 6 到了 6",
+                    "fn lazily(_: Arc<AtomicU32>) -> Pin<Box<dyn Future<Output = u32> + Send>> {
+                        Box::pin(async { 7 })
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
             &[
                 ("一件接着一件", UNCHANGED),
                 (
@@ -235,7 +268,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
             ],
         ),
         (
-            "check-2",
+            "check-3",
             &[
                 ("一件接着一件：要先都启动，再等", UNCHANGED),
                 (
@@ -274,7 +307,65 @@ const DEFINE_AND_RUN: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
+            &[
+                ("两件都做完了才返回", UNCHANGED),
+                (
+                    "落败的还在做",
+                    "async fn race(left: Job, right: Job) -> &'static str {
+                        select! {
+                            winner = tokio::spawn(left) => winner.unwrap(),
+                            winner = tokio::spawn(right) => winner.unwrap(),
+                        }
+                    }",
+                ),
+                (
+                    "结果不能写死",
+                    "async fn race(_left: Job, _right: Job) -> &'static str {
+                        \"右\"
+                    }",
+                ),
+                (
+                    "先到的是右、左，得到 左、左",
+                    "async fn race(left: Job, _right: Job) -> &'static str {
+                        left.await
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-5",
+            &[
+                ("settle 跟着 panic 了", UNCHANGED),
+                (
+                    "panic 和取消都成了",
+                    "async fn settle(task: JoinHandle<Result<usize, String>>) -> Result<usize, String> {
+                        task.await.unwrap_or_else(|_| Err(\"panic\".to_string()))
+                    }",
+                ),
+                (
+                    "fetch 的错误应原样返回",
+                    "async fn settle(task: JoinHandle<Result<usize, String>>) -> Result<usize, String> {
+                        match task.await {
+                            Ok(Ok(size)) => Ok(size),
+                            Err(error) if error.is_cancelled() => Err(\"取消\".to_string()),
+                            _ => Err(\"panic\".to_string()),
+                        }
+                    }",
+                ),
+                (
+                    "得到",
+                    "async fn settle(task: JoinHandle<Result<usize, String>>) -> Result<usize, String> {
+                        match task.await {
+                            Ok(result) => result,
+                            Err(error) => Err(error.to_string()),
+                        }
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-6",
             &[
                 ("第一次轮询应回答 Pending", UNCHANGED),
                 (
@@ -305,7 +396,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
             ],
         ),
         (
-            "check-4",
+            "check-7",
             &[
                 ("twice(3) 得到 6，这里得到 0", UNCHANGED),
                 (
@@ -419,6 +510,19 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                         get_flag(client, site, code).await.unwrap()
                     }",
                 ),
+                (
+                    "应向服务器要 20 面国旗",
+                    "async fn polite(_: &Client, _: &str, _: Code, _: &Semaphore) -> Vec<u8> {
+                        Vec::new()
+                    }",
+                ),
+                (
+                    "同时只有 2 个请求，允许 5 个",
+                    "async fn polite(client: &Client, site: &str, code: Code, limit: &Semaphore) -> Vec<u8> {
+                        let _permits = limit.acquire_many(2).await.unwrap();
+                        get_flag(client, site, code).await.unwrap()
+                    }",
+                ),
             ],
         ),
         (
@@ -485,6 +589,9 @@ const AVOID_BLOCKING: Exercises = Exercises {
         "pool-512",
         "pool-limit",
         "semaphore",
+        "fs",
+        "fs-threads",
+        "flush",
         "is-prime",
         "primes",
         "yield-now",
@@ -593,6 +700,43 @@ const AVOID_BLOCKING: Exercises = Exercises {
         (
             "check-3",
             &[
+                ("只是交给了线程池", UNCHANGED),
+                (
+                    "只是交给了线程池",
+                    "async fn append(path: PathBuf, line: &str) -> std::io::Result<()> {
+                        let mut options = fs::OpenOptions::new();
+                        let mut file = options.append(true).open(path).await?;
+                        file.write_all(line.as_bytes()).await?;
+                        sleep(Duration::from_millis(50)).await;
+                        Ok(())
+                    }",
+                ),
+                (
+                    "阻塞了任务的线程",
+                    "async fn append(path: PathBuf, line: &str) -> std::io::Result<()> {
+                        use std::io::Write;
+                        let mut options = std::fs::OpenOptions::new();
+                        let mut file = options.append(true).open(path)?;
+                        Write::write_all(&mut file, line.as_bytes())
+                    }",
+                ),
+                (
+                    "原来的一行没有了",
+                    "async fn append(path: PathBuf, line: &str) -> std::io::Result<()> {
+                        fs::write(path, line).await
+                    }",
+                ),
+                (
+                    "文件里还没有这一行",
+                    "async fn append(_path: PathBuf, _line: &str) -> std::io::Result<()> {
+                        Ok(())
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-4",
+            &[
                 ("一次也没有让出", UNCHANGED),
                 (
                     "让出 20 次，有一段却连着读了 200000 个字节",
@@ -690,8 +834,12 @@ const WEB_SERVER: Exercises = Exercises {
         "notes",
         "state",
         "middleware",
+        "guard",
+        "visits",
+        "session-items",
         "background-items",
         "background",
+        "graceful",
         "words",
         "build",
     ],
@@ -700,6 +848,13 @@ const WEB_SERVER: Exercises = Exercises {
             "check-1",
             &[
                 ("多了一个属性", UNCHANGED),
+                (
+                    "应转义，不是去掉",
+                    r#"async fn card(Path(name): Path<String>) -> Html<String> {
+                        let name = encode_text(&name).replace('"', "");
+                        Html(format!("<p title=\"{name}\">{name}</p>"))
+                    }"#,
+                ),
                 (
                     "多了一个标签",
                     r#"async fn card(Path(name): Path<String>) -> Html<String> {
@@ -744,6 +899,95 @@ const WEB_SERVER: Exercises = Exercises {
         ),
         (
             "check-3",
+            &[
+                ("带着发过的编号再来，还是第 1 次", UNCHANGED),
+                (
+                    "两个浏览器是同一个编号",
+                    r#"async fn visits_of(sessions: State<Sessions>, _: HeaderMap) -> impl IntoResponse {
+                        let mut sessions = sessions.lock().unwrap();
+                        let count = sessions.entry("sid".to_owned()).or_default();
+                        *count += 1;
+                        ([(SET_COOKIE, "sid=sid".to_owned())], format!("第 {count} 次来"))
+                    }"#,
+                ),
+                (
+                    "自己编的编号也认了",
+                    r#"async fn visits_of(sessions: State<Sessions>, headers: HeaderMap) -> impl IntoResponse {
+                        let id = session_id(&headers).unwrap_or_else(new_id);
+                        let mut sessions = sessions.lock().unwrap();
+                        let count = sessions.entry(id.clone()).or_default();
+                        *count += 1;
+                        ([(SET_COOKIE, format!("sid={id}"))], format!("第 {count} 次来"))
+                    }"#,
+                ),
+                (
+                    "应数 1、2、1、3、2",
+                    r#"async fn visits_of(sessions: State<Sessions>, headers: HeaderMap) -> impl IntoResponse {
+                        let id = session_id(&headers).unwrap_or_else(new_id);
+                        let mut sessions = sessions.lock().unwrap();
+                        *sessions.entry(id.clone()).or_default() += 1;
+                        let count: u32 = sessions.values().sum();
+                        ([(SET_COOKIE, format!("sid={id}"))], format!("第 {count} 次来"))
+                    }"#,
+                ),
+                (
+                    "带着发过的编号再来，还是第 1 次",
+                    r#"async fn visits_of(_: State<Sessions>, _: HeaderMap) -> impl IntoResponse {
+                        ([(SET_COOKIE, format!("sid={}", new_id()))], "第 1 次来")
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-4",
+            &[
+                ("不停的服务器，过了时限还在等", UNCHANGED),
+                (
+                    "丢弃句柄不是取消",
+                    "async fn stop_within(stop: oneshot::Sender<()>, server: JoinHandle<io::Result<()>>, limit: Duration) -> bool {
+                        let _ = stop.send(());
+                        tokio::time::timeout(limit, server).await.is_ok()
+                    }",
+                ),
+                (
+                    "没有等它停下就取消了",
+                    "async fn stop_within(stop: oneshot::Sender<()>, server: JoinHandle<io::Result<()>>, _limit: Duration) -> bool {
+                        let _ = stop.send(());
+                        server.abort();
+                        server.await.is_ok()
+                    }",
+                ),
+                (
+                    "也等满了时限",
+                    "async fn stop_within(stop: oneshot::Sender<()>, server: JoinHandle<io::Result<()>>, limit: Duration) -> bool {
+                        let _ = stop.send(());
+                        sleep(limit).await;
+                        server.abort();
+                        server.await.is_ok()
+                    }",
+                ),
+                (
+                    "没有听到停下",
+                    "async fn stop_within(stop: oneshot::Sender<()>, mut server: JoinHandle<io::Result<()>>, limit: Duration) -> bool {
+                        let in_time = tokio::time::timeout(limit, &mut server).await.is_ok();
+                        server.abort();
+                        drop(stop);
+                        in_time
+                    }",
+                ),
+                (
+                    "能停的应返回 true，不停的应返回 false",
+                    "async fn stop_within(stop: oneshot::Sender<()>, mut server: JoinHandle<io::Result<()>>, limit: Duration) -> bool {
+                        let _ = stop.send(());
+                        let _ = tokio::time::timeout(limit, &mut server).await;
+                        server.abort();
+                        true
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-5",
             &[
                 ("compute 占着任务的线程", UNCHANGED),
                 (
@@ -798,6 +1042,7 @@ const MANY_THINGS: Exercises = Exercises {
         "tags",
         "layer",
         "tree",
+        "label",
         "draw",
         "collector-items",
         "collector",
@@ -806,10 +1051,6 @@ const MANY_THINGS: Exercises = Exercises {
         "get",
         "instrument",
         "spawn-span",
-        "backpressure",
-        "tracker",
-        "work",
-        "token",
     ],
     checks: &[
         (
@@ -884,6 +1125,169 @@ const MANY_THINGS: Exercises = Exercises {
                         let writing = tokio::spawn(chore("写").in_current_span());
                         let _ = tokio::join!(reading, writing);
                     }"#,
+                ),
+            ],
+        ),
+        (
+            "check-3",
+            &[
+                ("buy 出错了", UNCHANGED),
+                (
+                    "25 张卖给了",
+                    r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {
+                        let is_enough = stamps(db, code).await? >= count;
+                        if is_enough {
+                            let sql = "UPDATE notebook_countries SET stamps = stamps - ? WHERE code = ?";
+                            sqlx::query(sql).bind(count).bind(code).execute(db).await?;
+                        }
+                        Ok(is_enough)
+                    }"#,
+                ),
+                (
+                    "25 张卖给了 20 个人，还剩 -175 张",
+                    r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {
+                        let sql = "UPDATE notebook_countries SET stamps = stamps - ? WHERE code = ?";
+                        let done = sqlx::query(sql).bind(count).bind(code).execute(db).await?;
+                        Ok(done.rows_affected() == 1)
+                    }"#,
+                ),
+                (
+                    "应卖给 2 个人，剩 5 张；卖给了 20 个人，剩 5 张",
+                    r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {
+                        let sql = "UPDATE notebook_countries SET stamps = stamps - ? WHERE code = ? AND stamps >= ?";
+                        sqlx::query(sql).bind(count).bind(code).bind(count).execute(db).await?;
+                        Ok(true)
+                    }"#,
+                ),
+                (
+                    "买 5 张，应一张不剩；剩 5 张",
+                    r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {
+                        let sql = "UPDATE notebook_countries SET stamps = stamps - ? WHERE code = ? AND stamps > ?";
+                        let query = sqlx::query(sql).bind(count).bind(code).bind(count);
+                        Ok(query.execute(db).await?.rows_affected() == 1)
+                    }"#,
+                ),
+                (
+                    "卖给了 0 个人，剩 25 张",
+                    r#"async fn buy(_db: &AnyPool, _code: &str, _count: i64) -> sqlx::Result<bool> {
+                        Ok(false)
+                    }"#,
+                ),
+            ],
+        ),
+    ],
+};
+
+const CHANNELS: Exercises = Exercises {
+    notebook: "07",
+    before: &[
+        "deps",
+        "backpressure",
+        "device",
+        "janus",
+        "site",
+        "probe",
+        "multi-probe-items",
+        "multi-probe",
+        "book",
+        "tracker",
+        "work",
+        "token",
+    ],
+    checks: &[
+        (
+            "check-1",
+            &[
+                ("得到 0 和 0", UNCHANGED),
+                (
+                    "柜台只听到 0 个问题",
+                    "async fn ask(_desk: &mpsc::Sender<Question>, n: u32) -> u32 {
+                        n + 100
+                    }",
+                ),
+                (
+                    "阻塞",
+                    "async fn ask(desk: &mpsc::Sender<Question>, n: u32) -> u32 {
+                        let (reply, answer) = oneshot::channel();
+                        desk.send((n, reply)).await.unwrap();
+                        answer.blocking_recv().unwrap()
+                    }",
+                ),
+                (
+                    "ask panic 了",
+                    "async fn ask(desk: &mpsc::Sender<Question>, n: u32) -> u32 {
+                        let (reply, mut answer) = oneshot::channel();
+                        desk.send((n, reply)).await.unwrap();
+                        answer.try_recv().unwrap()
+                    }",
+                ),
+                (
+                    "还在等：等的是谁的",
+                    "async fn ask(desk: &mpsc::Sender<Question>, n: u32) -> u32 {
+                        let (reply, _) = oneshot::channel();
+                        let (_keep, answer) = oneshot::channel();
+                        desk.send((n, reply)).await.unwrap();
+                        answer.await.unwrap()
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("只取了第 0 页", UNCHANGED),
+                (
+                    "空的一页不是最后一页",
+                    "fn items(book: Book) -> impl Stream<Item = u32> {
+                        async_stream::stream! {
+                            let mut number = 0;
+                            loop {
+                                let page = book.page(number).await.unwrap_or_default();
+                                if page.is_empty() {
+                                    break;
+                                }
+                                for item in page {
+                                    yield item;
+                                }
+                                number += 1;
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "只要 3 条，应取 3 页，取了 5 页",
+                    "fn items(book: Book) -> impl Stream<Item = u32> {
+                        async_stream::stream! {
+                            let (mut all, mut number) = (vec![], 0);
+                            while let Some(page) = book.page(number).await {
+                                all.extend(page);
+                                number += 1;
+                            }
+                            for item in all {
+                                yield item;
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "没有下一页了，还在取",
+                    "fn items(book: Book) -> impl Stream<Item = u32> {
+                        async_stream::stream! {
+                            let mut number = 0;
+                            loop {
+                                for item in book.page(number).await.unwrap_or_default() {
+                                    yield item;
+                                }
+                                number += 1;
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "取了 0 次",
+                    "fn items(_book: Book) -> impl Stream<Item = u32> {
+                        futures::stream::iter(1..=5)
+                    }",
                 ),
             ],
         ),
@@ -968,11 +1372,99 @@ const MANY_THINGS: Exercises = Exercises {
                 ),
             ],
         ),
+        (
+            "check-4",
+            &[
+                ("没有返回，或者 panic 了", UNCHANGED),
+                (
+                    "应只存 3 和 5，存了 5 次",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        while let Some(edit) = edits.recv().await {
+                            saved.send(edit).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "最后的改动 5 没有存",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        while let Some(mut latest) = edits.recv().await {
+                            loop {
+                                match timeout(QUIET, edits.recv()).await {
+                                    Ok(Some(newer)) => latest = newer,
+                                    Ok(None) => return,
+                                    Err(_) => break,
+                                }
+                            }
+                            saved.send(latest).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "应马上存 5，第 250 毫秒才存",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        while let Some(mut latest) = edits.recv().await {
+                            loop {
+                                match timeout(QUIET, edits.recv()).await {
+                                    Ok(Some(newer)) => latest = newer,
+                                    Ok(None) => {
+                                        sleep(QUIET).await;
+                                        break;
+                                    }
+                                    Err(_) => break,
+                                }
+                            }
+                            saved.send(latest).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "50 毫秒从最后一次改动算起",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        while let Some(mut latest) = edits.recv().await {
+                            sleep(3 * QUIET).await;
+                            while let Ok(newer) = edits.try_recv() {
+                                latest = newer;
+                            }
+                            saved.send(latest).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "应只存 3 和 5，存了 3 次",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        while let Some(mut latest) = edits.recv().await {
+                            sleep(QUIET).await;
+                            while let Ok(newer) = edits.try_recv() {
+                                latest = newer;
+                            }
+                            saved.send(latest).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "没有返回，或者 panic 了",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        let mut latest = None;
+                        loop {
+                            match timeout(QUIET, edits.recv()).await {
+                                Ok(Some(edit)) => latest = Some(edit),
+                                _ => {
+                                    if let Some(edit) = latest.take() {
+                                        saved.send(edit).await.unwrap();
+                                    }
+                                    sleep(QUIET).await;
+                                }
+                            }
+                        }
+                    }",
+                ),
+            ],
+        ),
     ],
 };
 
 const CANCELLATION: Exercises = Exercises {
-    notebook: "07",
+    notebook: "08",
     before: &[
         "deps",
         "transfer",
@@ -1348,7 +1840,7 @@ const CANCELLATION: Exercises = Exercises {
 };
 
 const TESTING: Exercises = Exercises {
-    notebook: "08",
+    notebook: "09",
     before: &[
         "deps",
         "paused",
@@ -1853,7 +2345,7 @@ fn solution(notebook: &Notebook, id: &str) -> String {
     code.to_owned()
 }
 
-const COURSE: [Exercises; 9] = [
+const COURSE: [Exercises; 10] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
@@ -1861,6 +2353,7 @@ const COURSE: [Exercises; 9] = [
     AVOID_BLOCKING,
     WEB_SERVER,
     MANY_THINGS,
+    CHANNELS,
     CANCELLATION,
     TESTING,
 ];

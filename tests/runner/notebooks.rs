@@ -25,7 +25,7 @@ struct Expected {
 }
 
 /// One for each notebook.
-const COURSE: [Expected; 9] = [
+const COURSE: [Expected; 10] = [
     GUIDE,
     WHY_COROUTINES,
     DEFINE_AND_RUN,
@@ -33,6 +33,7 @@ const COURSE: [Expected; 9] = [
     AVOID_BLOCKING,
     WEB_SERVER,
     MANY_THINGS,
+    CHANNELS,
     CANCELLATION,
     TESTING,
 ];
@@ -195,10 +196,16 @@ const DEFINE_AND_RUN: Expected = Expected {
             ],
         ),
         ("callback", &["回调：42\n等到：42\n"]),
-        ("check-1", &["还没有通过：三件事一件接着一件\n"]),
-        ("check-3", &["还没有通过：第一次轮询应回答 Pending\n"]),
-        ("check-4", &["还没有通过：twice(3) 得到 6，这里得到 0\n"]),
-        ("check-2", &["还没有通过：一件接着一件：要先都启动，再等\n"]),
+        ("check-1", &["还没有通过：只是调用 lazily，就已经加了"]),
+        ("check-4", &["还没有通过：两件都做完了才返回\n"]),
+        (
+            "check-5",
+            &["还没有通过：任务没有正常结束，settle 跟着 panic 了\n"],
+        ),
+        ("check-2", &["还没有通过：三件事一件接着一件\n"]),
+        ("check-6", &["还没有通过：第一次轮询应回答 Pending\n"]),
+        ("check-7", &["还没有通过：twice(3) 得到 6，这里得到 0\n"]),
+        ("check-3", &["还没有通过：一件接着一件：要先都启动，再等\n"]),
     ],
 };
 
@@ -381,7 +388,11 @@ const AVOID_BLOCKING: Expected = Expected {
         ),
         ("clean-up", &["还在吗？false\n"]),
         ("check-1", &["还没有通过：count_slowly 占着任务的线程\n"]),
-        ("check-3", &["还没有通过：一次也没有让出"]),
+        (
+            "check-3",
+            &["还没有通过：返回的时候，文件里还没有这一行：只是交给了线程池\n"],
+        ),
+        ("check-4", &["还没有通过：一次也没有让出"]),
         ("check-2", &["还没有通过：同时执行的有 "]),
     ],
 };
@@ -421,6 +432,15 @@ const WEB_SERVER: Expected = Expected {
         ("oneshot", &["200 <h1>hello, 世界!</h1>\n404 \n"]),
         ("extract", &["200 面积 12\n200 第 2 页，按 \"name\" 排序\n"]),
         ("extract-json", &["200 [2,4,6]\n"]),
+        (
+            "form-ask",
+            &[
+                "200 小明 登录，记住：true\n",
+                "200 a&b 登录，记住：false\n",
+                "422 ",
+                "missing field `name`",
+            ],
+        ),
         (
             "reject",
             &["400 ", "`four`", "400 ", "`page`", "400 ", "422 ", "405 \n"],
@@ -492,6 +512,14 @@ const WEB_SERVER: Expected = Expected {
         (
             "stream",
             &["秒：200 OK\n", "秒：三\n", "秒：二\n", "秒：一\n"],
+        ),
+        (
+            "request-stream-ask",
+            &["/stream：200 3 块，3145728 字节\n/whole：413 "],
+        ),
+        (
+            "sse",
+            &["200 event: progress\ndata: 1/3\n\nevent: progress\ndata: 2/3\n"],
         ),
         (
             "cookie",
@@ -567,7 +595,9 @@ const WEB_SERVER: Expected = Expected {
             "check-2",
             &["还没有通过：/time 数了 0 次；/nowhere 数了 0 次\n"],
         ),
-        ("check-3", &["还没有通过：compute 占着任务的线程\n"]),
+        ("check-3", &["还没有通过：带着发过的编号再来，还是第 1 次"]),
+        ("check-4", &["还没有通过：不停的服务器，过了时限还在等\n"]),
+        ("check-5", &["还没有通过：compute 占着任务的线程\n"]),
     ],
 };
 
@@ -627,6 +657,22 @@ const MANY_THINGS: Expected = Expected {
             &["送出 2 个 span：202 Accepted\n单独的 trace：2 条\n"],
         ),
         ("spawn-span", &["送出 3 个 span：202 Accepted\n"]),
+        ("check-1", &["还没有通过：还是给出了 20 行\n"]),
+        (
+            "check-2",
+            &["还没有通过：两步的父 span 都应是 visit，有 2 步不是\n"],
+        ),
+        ("check-3", &["还没有通过：buy 出错了："]),
+        ("clean", &["还在吗？false\n"]),
+    ],
+};
+
+const CHANNELS: Expected = Expected {
+    notebook: "07",
+    interrupted_at: "token",
+    fails: &[],
+    shows: &[],
+    prints: &[
         (
             "backpressure",
             &["送出 1\n", "处理完 1\n", "送出 6\n", "处理完 6\n"],
@@ -662,18 +708,22 @@ const MANY_THINGS: Expected = Expected {
             "pipeline-run",
             &["喊停以前送出 ", " 面\n数据库里 ", " 行，一面不少：true\n"],
         ),
-        ("check-1", &["还没有通过：还是给出了 20 行\n"]),
         (
-            "check-2",
-            &["还没有通过：两步的父 span 都应是 visit，有 2 步不是\n"],
+            "check-1",
+            &["还没有通过：问 3 和 4，应得到 103 和 104，得到 0 和 0"],
         ),
+        ("check-2", &["还没有通过：只取了第 0 页\n"]),
         ("check-3", &["还没有通过：取消以后没有返回\n"]),
+        (
+            "check-4",
+            &["还没有通过：通道关闭以后没有返回，或者 panic 了\n"],
+        ),
         ("clean", &["还在吗？false\n"]),
     ],
 };
 
 const CANCELLATION: Expected = Expected {
-    notebook: "07",
+    notebook: "08",
     interrupted_at: "restart-run",
     fails: &[],
     shows: &[("shut-down-run", &["甲 ", "✓", "乙 ", "✓", "丙 ", "✕"])],
@@ -765,7 +815,7 @@ const CANCELLATION: Expected = Expected {
 };
 
 const TESTING: Expected = Expected {
-    notebook: "08",
+    notebook: "09",
     interrupted_at: "symptom",
     fails: &[("split", "left: [80, 73, 10]")],
     shows: &[],
