@@ -1,7 +1,23 @@
 #!/bin/sh
 # Stands in the place of a C compiler, as far as rustc calls one: to link. It calls Rust's own linker
-# with what a C compiler would add: the files in `link` beside this folder.
+# with what a C compiler would add: the files in `link` beside this folder. What really is for a C
+# compiler goes to the next one on the path.
 here=$(CDPATH='' cd -P -- "$(dirname -- "$0")/.." && pwd) || exit
+for word; do
+    case $word in
+    -c | -E | -S | -v | --version | -dump* | -print-* | *.c)
+        IFS=:
+        for folder in $PATH; do
+            if [ -x "$folder/cc" ] && ! [ "$folder/cc" -ef "$here/bin/cc" ]; then
+                unset IFS
+                exec "$folder/cc" "$@"
+            fi
+        done
+        echo "cc: 这里没有 C 编译器，编译不了 C 代码" >&2
+        exit 1
+        ;;
+    esac
+done
 link=$here/link
 is_library=
 tell=

@@ -90,8 +90,7 @@ pub fn make(options: &Options) -> Result<()> {
     working.done("课程");
 
     let working = step("工具链", "复制");
-    let key = format!("{} {}", toolchain.version, toolchain.sysroot.display());
-    stage.part(link::pack::TOOLCHAIN, &key, |new| {
+    stage.part(link::pack::TOOLCHAIN, &toolchain::key(&toolchain), |new| {
         toolchain::copy(&toolchain, new)
     })?;
     stage.part("bin", &programs_key(&ready.programs)?, |new| {

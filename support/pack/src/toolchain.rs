@@ -67,6 +67,15 @@ const SCRIPTS: [(&str, &str); 3] = [
     ("libgcc_s.so", "GROUP ( libgcc_s.so.1 libgcc.a )\n"),
 ];
 
+/// Changes with what a copy would be.
+pub fn key(toolchain: &Toolchain) -> String {
+    let from = toolchain.sysroot.display();
+    format!(
+        "{} {from} {PROGRAMS:?} {LIBRARY:?} {LINKED:?} {SCRIPTS:?} {CC}",
+        toolchain.version
+    )
+}
+
 /// Copies what cells need of this toolchain.
 ///
 /// # Errors
@@ -204,6 +213,25 @@ mod tests {
         }
         assert!(!said.contains("-m64") && !said.contains("fuse-ld") && !said.contains("nodefault"));
         assert!(said.contains("/link/crti.o") && !said.contains("Scrt1.o"));
+        // C code is for the next one, if there is one.
+        let other = toolchain.join("other");
+        fs::create_dir(&other).unwrap();
+        fs::copy(toolchain.join("bin/cc"), other.join("cc")).unwrap();
+        fs::write(other.join("cc"), "#!/bin/sh\necho \"the other: $*\"\n").unwrap();
+        let compile = |path: &[&Path]| {
+            let path = path
+                .iter()
+                .copied()
+                .chain([Path::new("/usr/bin"), Path::new("/bin")]);
+            let mut cc = Command::new(toolchain.join("bin/cc"));
+            cc.args(["-c", "a b.c"]);
+            cc.env("PATH", std::env::join_paths(path).unwrap())
+                .output()
+                .unwrap()
+        };
+        let bin = toolchain.join("bin");
+        let said = compile(&[&bin, &other]).stdout;
+        assert_eq!(String::from_utf8(said).unwrap(), "the other: -c a b.c\n");
         let program = cc(&["main.o", "-o", "main", "-pie"]);
         assert!(
             program.contains("Scrt1.o") && program.contains("-dynamic-linker"),
