@@ -13,18 +13,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-
-/// The crates that rust-analyzer sees.
-const CRATES: [&str; 8] = [
-    "alloc",
-    "core",
-    "panic_abort",
-    "panic_unwind",
-    "proc_macro",
-    "std",
-    "test",
-    "unwind",
-];
+use link::pack::LIBRARY;
 
 /// The folder of links to `sources` in `cache`, made if it is missing.
 ///
@@ -41,7 +30,7 @@ pub fn pruned(cache: &Path, sources: &Path) -> Result<PathBuf> {
     fs::create_dir_all(&parent)?;
     // By renaming, so that it is complete when it is there.
     let new = tempfile::tempdir_in(&parent).context("建不了文件夹：请检查磁盘空间")?;
-    for name in CRATES {
+    for name in LIBRARY {
         symlink(sources.join(name), new.path().join(name))?;
     }
     match fs::rename(new.path(), &folder) {

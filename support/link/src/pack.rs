@@ -17,6 +17,18 @@ pub const TOOLCHAIN: &str = "toolchain";
 /// The standard library's sources in a pack.
 pub const SOURCES: &str = "toolchain/lib/rustlib/src/rust/library";
 
+/// The crates of the standard library whose sources rust-analyzer is shown; a pack brings no others.
+pub const LIBRARY: [&str; 8] = [
+    "alloc",
+    "core",
+    "panic_abort",
+    "panic_unwind",
+    "proc_macro",
+    "std",
+    "test",
+    "unwind",
+];
+
 /// What the pack's folder is called by whom the [`DESCRIPTOR`] is open for, wherever it lies.
 ///
 /// ```

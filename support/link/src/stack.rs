@@ -15,11 +15,11 @@ pub fn calls() -> Vec<(&'static str, Vec<usize>)> {
     let mut stretches: Vec<(&'static str, Vec<usize>)> = Vec::new();
     for address in &addresses[..count.max(0) as usize] {
         // A call returns to what stands behind it, which may be another function.
-        let address = (*address).wrapping_byte_sub(1);
+        let address = (*address as usize).wrapping_sub(1);
         let Some((library, base)) = library(address) else {
             continue;
         };
-        let within = (address as usize).wrapping_sub(base);
+        let within = address.wrapping_sub(base);
         match stretches.last_mut() {
             Some((last, addresses)) if *last == library => addresses.push(within),
             _ => stretches.push((library, vec![within])),
@@ -29,11 +29,11 @@ pub fn calls() -> Vec<(&'static str, Vec<usize>)> {
 }
 
 /// The file of the library at an address, and where it has been loaded.
-pub fn library(address: *const c_void) -> Option<(&'static str, usize)> {
+pub fn library(address: usize) -> Option<(&'static str, usize)> {
     // SAFETY: all zeros is a valid value of this record of pointers.
     let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
     // SAFETY: the address is only looked up.
-    let known = unsafe { libc::dladdr(address, &mut found) } != 0;
+    let known = unsafe { libc::dladdr(address as *const c_void, &mut found) } != 0;
     if !known || found.dli_fname.is_null() {
         return None;
     }
@@ -53,8 +53,7 @@ mod tests {
             std::hint::black_box(calls())
         }
         let calls = calls_here();
-        let of_std = |address: usize| library(address as *const c_void);
-        let (own, base) = of_std(calls_here as *const () as usize).unwrap();
+        let (own, base) = library(calls_here as *const () as usize).unwrap();
         let within = calls_here as *const () as usize - base;
         let mut own = calls.iter().filter(|(library, _)| *library == own);
         let near = |address: &usize| (within..within + 400).contains(address);

@@ -197,6 +197,6 @@ fn describe(panic: &PanicHookInfo<'_>) -> Value {
 /// The library that holds this text: of a panic's place, the one with the code that panicked. Each
 /// cell is a library of its own, and the names and numbers of the place are the same in all.
 fn library_of(text: &str) -> Option<String> {
-    let (library, _) = stack::library(text.as_ptr().cast())?;
+    let (library, _) = stack::library(text.as_ptr() as usize)?;
     Some(library.to_owned())
 }

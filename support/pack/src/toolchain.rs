@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use base::toolchain::Toolchain;
+use link::pack::{LIBRARY, SOURCES, TOOLCHAIN};
 
 use crate::archive;
 
@@ -19,18 +20,6 @@ const HOST: &str = "x86_64-unknown-linux-gnu";
 
 /// The programs that are called.
 const PROGRAMS: [&str; 3] = ["cargo", "rustc", "rustfmt"];
-
-/// The crates of the standard library that the analyser sees; the kernel has the same list.
-const LIBRARY: [&str; 8] = [
-    "alloc",
-    "core",
-    "panic_abort",
-    "panic_unwind",
-    "proc_macro",
-    "std",
-    "test",
-    "unwind",
-];
 
 /// What is linked with, by the names by which `cc` finds it.
 const LINKED: [&str; 17] = [
@@ -106,8 +95,9 @@ pub fn copy(toolchain: &Toolchain, to: &Path) -> Result<()> {
     let inner = Path::new("lib/rustlib").join(HOST);
     archive::copy(&from.join(&inner).join("lib"), &to.join(&inner).join("lib"))?;
     archive::copy(&from.join(&inner).join("bin"), &to.join(&inner).join("bin"))?;
+    let sources = Path::new(SOURCES).strip_prefix(TOOLCHAIN)?;
     for name in LIBRARY {
-        let place = to.join("lib/rustlib/src/rust/library").join(name);
+        let place = to.join(sources).join(name);
         archive::copy(&toolchain.sources.join(name), &place)?;
     }
     link_with(&to.join("link"))?;
