@@ -185,7 +185,7 @@ fn what_build_scripts_have_written_in_a_folder_that_is_gone_makes_nothing_uncert
 }
 
 #[test]
-fn a_key_that_cargo_refuses_today_is_spelled_as_it_wants_it() {
+fn a_manifest_is_spelled_as_cargo_wants_it_and_belongs_to_no_workspace_above_it() {
     let folder = Folder::new();
     let manifest = |key: &str| {
         format!(
@@ -195,7 +195,8 @@ fn a_key_that_cargo_refuses_today_is_spelled_as_it_wants_it() {
     folder.write("build/Cargo.toml", &manifest("default_features"));
     folder.build();
     let written = fs::read_to_string(folder.path("build/Cargo.toml")).unwrap();
-    assert_eq!(written, manifest("default-features"));
+    let expected = manifest("default-features") + "\n[workspace]\n";
+    assert_eq!(written, expected);
 }
 
 #[test]
