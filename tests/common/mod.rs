@@ -226,10 +226,15 @@ pub async fn failure(kernel: &mut KernelClient, code: &str) -> String {
 }
 
 /// Waits until `condition` holds, for at most half a minute.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub async fn until(what: &str, condition: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(30), what, condition).await;
+}
+
+/// Waits until `condition` holds.
+pub async fn until_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let since = Instant::now();
     while !condition() {
-        assert!(since.elapsed() < Duration::from_secs(30), "never: {what}");
+        assert!(since.elapsed() < limit, "never: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

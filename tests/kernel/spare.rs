@@ -16,7 +16,7 @@ use super::front::tells_of_evcxrs_end;
 use crate::common::command::{LONG, MARK, Running, SHORT, all_gone, start};
 use crate::common::{
     self, FIRST_CELL, LIMIT, clean, failure, free_port, interrupted, kernel_command, kernelspec,
-    lab, notebook, ok, project, run, set_up, until,
+    lab, notebook, ok, project, run, set_up, until, until_within,
 };
 use base::ipynb::Notebook;
 use base::process::{get_when_we_end, in_its_own_session};
@@ -555,7 +555,7 @@ fn in_a_terminal_run_shows_how_far_it_is() {
                 .current_dir(project().root()),
         );
         terminal.until(&format!("/{cells} 个单元格")).await;
-        until("it ends", || process.try_wait().unwrap().is_some()).await;
+        until_within(LIMIT, "it ends", || process.try_wait().unwrap().is_some()).await;
         assert!(process.wait().unwrap().success());
     });
 }

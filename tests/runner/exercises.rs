@@ -336,7 +336,13 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         (
             "check-5",
             &[
-                ("settle 跟着 panic 了", UNCHANGED),
+                ("panic 和取消都成了 \"0\"", UNCHANGED),
+                (
+                    "settle 跟着 panic 了",
+                    "async fn settle(task: JoinHandle<Result<usize, String>>) -> Result<usize, String> {
+                        task.await.unwrap()
+                    }",
+                ),
                 (
                     "panic 和取消都成了",
                     "async fn settle(task: JoinHandle<Result<usize, String>>) -> Result<usize, String> {

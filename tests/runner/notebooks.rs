@@ -198,10 +198,7 @@ const DEFINE_AND_RUN: Expected = Expected {
         ("callback", &["回调：42\n等到：42\n"]),
         ("check-1", &["还没有通过：只是调用 lazily，就已经加了"]),
         ("check-4", &["还没有通过：两件都做完了才返回\n"]),
-        (
-            "check-5",
-            &["还没有通过：任务没有正常结束，settle 跟着 panic 了\n"],
-        ),
+        ("check-5", &["还没有通过：panic 和取消都成了 \"0\"："]),
         ("check-2", &["还没有通过：三件事一件接着一件\n"]),
         ("check-6", &["还没有通过：第一次轮询应回答 Pending\n"]),
         ("check-7", &["还没有通过：twice(3) 得到 6，这里得到 0\n"]),
