@@ -920,7 +920,10 @@ async fn execute(kernel: &mut KernelClient, cell: &Cell, expected: &Expected) ->
             "{id}: {:#?}",
             execution.outputs
         );
-        assert_eq!(execution.stream("stderr"), "", "{id}");
+        let said = execution.stream("stderr");
+        // An open exercise that nobody has begun is a `todo!()`, and says so.
+        let is_open = id.starts_with("check-") && said.contains("not yet implemented");
+        assert!(said.is_empty() || is_open, "{id}: {said}");
     }
     execution
 }
