@@ -23,12 +23,11 @@
 //! | `prepare` | what the program does, step by step |
 //! | `class` | the folder of a class |
 //! | `share` | what all students share |
-//! | `programs` | the programs that a class needs are compiled |
 //! | `accounts` | who may log in, with which password |
 //! | `network` | how students' programs reach the network |
 //! | `jupyterhub` | the hub itself, told where everything is |
 //! | `closed` | what other users cannot reach |
-//! | `trees` | folders that are made whole or not at all |
+//! | `trees` | the times of files in folders that are made anew |
 //!
 //! And to play one:
 //!
@@ -53,7 +52,6 @@ mod jupyterhub;
 mod network;
 pub mod played;
 pub mod prepare;
-pub mod programs;
 pub mod server;
 mod share;
 pub mod student;

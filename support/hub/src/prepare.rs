@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use base::toolchain::Toolchain;
 use lab::open::refuse_remote;
+use lab::programs;
 use lab::project::Project;
 use rustix::fs::Mode;
 
 use crate::class::Class;
-use crate::programs;
 use crate::share::find;
 
 /// What is said when a signal ends the program.
@@ -116,7 +116,7 @@ fn prepare(
         class.install_proxy()?;
     }
     class.install_python()?;
-    let programs = programs::build(project, &toolchain, &["lab", "kernel", "runner"])?;
+    let programs = programs::bring_up_to_date(project, &toolchain, &["lab", "kernel", "runner"])?;
     let toolchain = class.share_toolchain(toolchain)?;
     class.share_crates()?;
     class.share_notebooks()?;

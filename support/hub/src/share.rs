@@ -16,13 +16,14 @@ use lab::project::{PROJECT_ENV, Project};
 use lab::python::{Environment, HUB_PACKAGES, PACKAGES};
 use lab::screen::Screen;
 use lab::signals;
+use lab::trees::link_tree;
 use link::variable;
 use rustix::process::Signal;
 
 use crate::class::Class;
 use crate::closed::closed;
 use crate::network::without_secrets;
-use crate::trees::{keep_times, link_tree};
+use crate::trees::keep_times;
 
 impl Class {
     /// The course as it is committed. What is being changed in the clone does not reach a class.

@@ -17,6 +17,7 @@
 //! | `sets` | what the notebooks depend on: downloaded, compiled once |
 //! | `setup` | `lab setup`: all of the above that is missing |
 //! | `open` | `lab open` |
+//! | `trees` | folders that are copied |
 //! | `pack` | this program as a part of a pack, and who makes one |
 //! | `doctor` | `lab doctor` |
 //! | `fmt` | `lab fmt` |
@@ -40,3 +41,4 @@ pub mod sets;
 pub mod setup;
 pub mod signals;
 pub mod survey;
+pub mod trees;

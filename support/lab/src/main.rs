@@ -10,11 +10,9 @@ use base::eprintln;
 use base::ipynb::Notebook;
 use base::toolchain::Toolchain;
 use clap::{Args, Parser, Subcommand, value_parser};
-use lab::programs::{NEEDED, Programs};
 use lab::project::Project;
-use lab::screen::Screen;
 use lab::setup::{Notebooks, Ready, setup_or_warn};
-use lab::{doctor, fmt, kernelspec, open, pack, setup, signals};
+use lab::{doctor, fmt, kernelspec, open, pack, programs, setup, signals};
 
 const EXAMPLES: &str = "例子:
   cargo run                          打开笔记本
@@ -185,13 +183,7 @@ fn become_packer(project: &Project, options: &PackOptions) -> Result<ExitCode> {
         bail!("这已经是一个包：把当初的那个 .run 文件发给别人就行");
     }
     let toolchain = Toolchain::find_or_complete()?;
-    let programs = Programs::beside_us()?;
-    let names = [&NEEDED[..], &["pack"]].concat();
-    let screen = Screen::new();
-    let step = screen.begin("内核、runner 和 pack");
-    let cargo = programs.cargo(project, &toolchain, &names);
-    programs.build(&names, cargo, &step)?;
-    step.done("内核、runner 和 pack 是新的");
+    let programs = programs::bring_up_to_date(project, &toolchain, &["pack"])?;
     let mut packer = Command::new(programs.folder().join("pack"));
     packer.arg("make").args(&options.notebooks);
     if let Some(out) = &options.out {

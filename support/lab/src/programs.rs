@@ -1,6 +1,9 @@
 //! The kernel and the runner are compiled: by cargo, from the workspace that this program is of, so
 //! that features, and with them the largest crates, are the same for all.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,7 +14,7 @@ use link::variable;
 
 use crate::log;
 use crate::project::Project;
-use crate::screen::Step;
+use crate::screen::{Screen, Step};
 
 /// What the course itself needs of them.
 pub const NEEDED: [&str; 2] = ["kernel", "runner"];
@@ -107,6 +110,38 @@ impl Programs {
         }
         cargo
     }
+}
+
+/// Compiles those of the programs that are missing or out of date, and says where they are: what a class
+/// needs besides, whoever plays one, or who makes a pack.
+///
+/// # Errors
+/// When cargo cannot, or when those that somebody has compiled already are not all there.
+pub fn bring_up_to_date(
+    project: &Project,
+    toolchain: &Toolchain,
+    names: &[&str],
+) -> Result<Programs> {
+    let programs = Programs::beside_us()?;
+    let shown = names.join("、");
+    let screen = Screen::new();
+    let step = screen.begin("程序");
+    let step = match programs.lacks(names) {
+        None => step,
+        Some(_) => step.announce(&format!("编译 {shown}，要几分钟")),
+    };
+    let mut cargo = programs.cargo(project, toolchain, names);
+    // What root compiles in somebody's clone, its owner could not change any more.
+    let owner = fs::metadata(programs.folder())?;
+    if owner.uid() != rustix::process::geteuid().as_raw() {
+        cargo.uid(owner.uid()).gid(owner.gid());
+    }
+    if let Err(error) = programs.build(names, cargo, &step) {
+        step.clear();
+        return Err(error);
+    }
+    step.done(&format!("程序是新的：{shown}"));
+    Ok(programs)
 }
 
 /// Runs cargo, and shows how far it is.

@@ -154,33 +154,29 @@ pub fn manifest(set: &Set) -> Result<String> {
     Ok(text)
 }
 
-/// The command that lets the runner execute the first cells of sets.
-pub fn warm_command(programs: &Programs, environment: &Environment, sets: &[Set]) -> Command {
-    let mut command = Command::new(programs.runner());
+/// The command that lets `runner` execute the first cells of sets, in the kernel whose entry is in the
+/// folder `kernel`.
+fn warm_command(runner: &Path, kernel: &Path, sets: &[Set]) -> Command {
+    let mut command = Command::new(runner);
     command
         .arg("warm")
         .arg("--kernel")
-        .arg(kernelspec::folder(environment))
+        .arg(kernel)
         .args(sets.iter().map(|set| &set.notebook))
         .stdin(Stdio::null());
     command
 }
 
-/// Compiles sets.
+/// Compiles sets: `runner` executes their first cells in the kernel whose entry is in the folder `kernel`.
 ///
 /// # Errors
 /// When a crate cannot be downloaded or compiled.
-pub fn warm(
-    programs: &Programs,
-    environment: &Environment,
-    sets: &[Set],
-    step: &Step,
-) -> Result<()> {
+pub fn warm(runner: &Path, kernel: &Path, sets: &[Set], step: &Step) -> Result<()> {
     if sets.is_empty() {
         return Ok(());
     }
     let mut compiled = 0;
-    let command = warm_command(programs, environment, sets);
+    let command = warm_command(runner, kernel, sets);
     let output = log::finish(command, |_, line| {
         if let Some(package) = line.strip_prefix("Compiling ") {
             compiled += 1;
@@ -188,7 +184,7 @@ pub fn warm(
                 .set_message(format!("编译第 {compiled} 个包：{package}"));
         }
     });
-    let output = output.with_context(|| format!("运行不了 {}", programs.runner().display()))?;
+    let output = output.with_context(|| format!("运行不了 {}", runner.display()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{}", said.trim().trim_start_matches("错误："));
@@ -205,7 +201,8 @@ pub fn warm_behind(
     environment: &Environment,
     sets: &[Set],
 ) -> Result<std::process::Child> {
-    let mut command = warm_command(programs, environment, sets);
+    let kernel = kernelspec::folder(environment);
+    let mut command = warm_command(&programs.runner(), &kernel, sets);
     command
         .env(variable::BEHIND, "1")
         .stdout(Stdio::null())

@@ -278,7 +278,8 @@ fn warm(
         let step = screen
             .begin("依赖")
             .announce("编译笔记本用到的，只有这一次");
-        sets::warm(&ready.programs, &ready.environment, &missing, &step)?;
+        let kernel = kernelspec::folder(&ready.environment);
+        sets::warm(&ready.programs.runner(), &kernel, &missing, &step)?;
         step.clear();
     }
     let count = all.len() - ready.later.len();

@@ -20,9 +20,9 @@ use base::ipynb::{Cell, Notebook};
 use base::toolchain::Toolchain;
 use hub::channels::Channels;
 use hub::played::PlayedHub;
-use hub::programs;
 use hub::server::Server;
 use hub::usage::{self, Usage};
+use lab::programs;
 use lab::project::Project;
 
 /// What everybody runs.
@@ -161,7 +161,7 @@ pub fn program(project: &Project) -> Result<PathBuf> {
         "每个学生是一个系统用户，建用户、切换用户需要 root：请用 sudo 运行"
     );
     let toolchain = Toolchain::find_or_complete()?;
-    let programs = programs::build(project, &toolchain, &["hub"])?;
+    let programs = programs::bring_up_to_date(project, &toolchain, &["hub"])?;
     Ok(programs.folder().join("hub"))
 }
 

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use base::files;
 use lab::screen::Step;
 use tar::{Builder, EntryType, Header};
@@ -22,26 +22,6 @@ const LEVEL: i32 = 9;
 const WINDOW: u32 = 27;
 
 const HEAD: &str = include_str!("../assets/head.sh");
-
-/// Copies a folder.
-///
-/// # Errors
-/// When it is not there, or the disk is full.
-pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    for entry in WalkDir::new(from) {
-        let entry = entry.with_context(|| format!("读不了 {}", from.display()))?;
-        let target = to.join(entry.path().strip_prefix(from).expect("is below"));
-        let done = match entry.file_type() {
-            kind if kind.is_dir() => fs::create_dir_all(&target),
-            kind if kind.is_symlink() => {
-                fs::read_link(entry.path()).and_then(|path| symlink(path, &target))
-            }
-            _ => fs::copy(entry.path(), &target).map(|_| ()),
-        };
-        done.with_context(|| format!("写不了 {}：请检查磁盘空间", target.display()))?;
-    }
-    Ok(())
-}
 
 /// Writes a pack: the script, this program, and the compressed folder.
 ///
@@ -197,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_folder_comes_back_with_its_times_links_and_programs() {
-        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::fs::{PermissionsExt, symlink};
         let folder = tempfile::tempdir().unwrap();
         let from = folder.path().join("from");
         fs::create_dir_all(from.join("深/er")).unwrap();

@@ -1,14 +1,14 @@
 //! The sources of what cells depend on, where cargo looks for them instead of in a registry.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use base::process::last_lines;
 use base::toolchain::Toolchain;
-use lab::project::Project;
 use lab::screen::Step;
+use lab::sets::Set;
 use lab::{programs, sets};
 use link::pack;
 
@@ -23,32 +23,19 @@ fn configuration() -> String {
     )
 }
 
-/// What these notebooks depend on, as text.
-///
-/// # Errors
-/// When one of them cannot be read.
-pub fn dependencies(notebooks: &[PathBuf]) -> Result<String> {
-    let (sets, troubles) = sets::survey(notebooks);
-    if let Some(trouble) = troubles.into_iter().next() {
-        return Err(trouble);
-    }
-    let texts: Result<Vec<String>> = sets.iter().map(sets::manifest).collect();
-    Ok(texts?.concat())
-}
-
-/// Copies the sources of all that the notebooks depend on into cargo's new home `to`.
+/// Copies the sources of all that the sets name, in the versions of the lock file, into cargo's new home
+/// `to`.
 ///
 /// # Errors
 /// Without network, where they have not been downloaded yet, or on a full disk.
 pub fn vendor(
-    project: &Project,
     toolchain: &Toolchain,
-    notebooks: &[PathBuf],
+    sets: &[Set],
+    lock: &str,
     to: &Path,
     step: &Step,
 ) -> Result<()> {
     let workspace = tempfile::tempdir()?;
-    let (sets, _) = sets::survey(notebooks);
     let mut members = Vec::new();
     for (number, set) in sets.iter().enumerate() {
         let name = format!("set{number}");
@@ -66,11 +53,7 @@ pub fn vendor(
         members.join(", ")
     );
     fs::write(workspace.path().join("Cargo.toml"), manifest)?;
-    // With the versions that cells get.
-    fs::copy(
-        project.root().join("Cargo.lock"),
-        workspace.path().join("Cargo.lock"),
-    )?;
+    fs::write(workspace.path().join("Cargo.lock"), lock)?;
     let inside = pack::CRATES
         .strip_prefix(pack::CARGO)
         .and_then(|path| path.strip_prefix('/'))

@@ -10,9 +10,8 @@ use anyhow::{Context, Result, ensure};
 use base::process::last_lines;
 use base::toolchain::Toolchain;
 use lab::project::Project;
+use lab::trees::link_tree;
 use serde_json::Value;
-
-use crate::archive;
 
 /// How the names of files begin that a licence may be in.
 const NAMES: [&str; 4] = ["copying", "copyright", "licen", "notice"];
@@ -44,9 +43,11 @@ pub fn collect(project: &Project, toolchain: &Toolchain, to: &Path) -> Result<()
             fs::copy(&file, to.join("rust").join(name))?;
         }
     }
-    if documents.join("rust/licenses").is_dir() {
-        archive::copy(&documents.join("rust/licenses"), &to.join("rust/licenses"))?;
-    }
+    link_tree(
+        &documents.join("rust/licenses"),
+        &to.join("rust/licenses"),
+        true,
+    )?;
     fs::create_dir_all(to.join("system"))?;
     for package in SYSTEM {
         let file = Path::new("/usr/share/doc").join(package).join("copyright");

@@ -4,15 +4,20 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use base::files;
+use base::process::last_lines;
 use base::toolchain::Toolchain;
+use lab::log;
 use lab::programs::Programs;
 use lab::project::Project;
-use lab::python::{Environment, PACKAGES};
+use lab::python::PACKAGES;
 use lab::screen::Screen;
+use lab::sets::Set;
 use lab::setup::{Notebooks, setup_or_warn};
+use lab::trees::link_tree;
 
 use crate::{archive, course, crates, glibc, licences, sets, toolchain, wheels};
 
@@ -49,6 +54,25 @@ impl Stage {
         &self.folder
     }
 
+    /// The project in it.
+    pub fn course(&self) -> PathBuf {
+        self.folder.join(lab::pack::COURSE)
+    }
+
+    /// The sets of these notebooks, as they were committed.
+    fn sets(&self, notebooks: &[PathBuf]) -> Result<Vec<Set>> {
+        let notebooks: Vec<PathBuf> = notebooks
+            .iter()
+            .filter_map(|notebook| notebook.file_name())
+            .map(|name| self.course().join("notebooks").join(name))
+            .collect();
+        let (sets, troubles) = lab::sets::survey(&notebooks);
+        match troubles.into_iter().next() {
+            Some(trouble) => Err(trouble),
+            None => Ok(sets),
+        }
+    }
+
     /// Makes one part, unless it was made from the same before.
     fn part(&self, name: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let (place, mark) = (self.folder.join(name), self.marks.join(name));
@@ -75,7 +99,6 @@ pub fn make(options: &Options) -> Result<()> {
     course::check_version(&project)?;
     let stage = Stage::new(&ready.programs, &name)?;
     let screen = Screen::new();
-    let lock = fs::read_to_string(project.root().join("Cargo.lock"))?;
     let commit = lab::committed::commit(&project)?;
 
     let step = |name: &str, hint: &str| screen.begin(name).announce(hint);
@@ -84,9 +107,10 @@ pub fn make(options: &Options) -> Result<()> {
         lab::committed::unpack(&project, new)
     })?;
     stage.part(lab::pack::ORIGINALS, &commit, |new| {
-        let notebooks = stage.folder().join(lab::pack::COURSE).join("notebooks");
-        archive::copy(&notebooks, new)
+        Ok(link_tree(&stage.course().join("notebooks"), new, false)?)
     })?;
+    let sets = stage.sets(&chosen)?;
+    let lock = fs::read_to_string(stage.course().join("Cargo.lock"))?;
     working.done("课程");
 
     let working = step("工具链", "复制");
@@ -94,7 +118,7 @@ pub fn make(options: &Options) -> Result<()> {
         toolchain::copy(&toolchain, new)
     })?;
     stage.part("bin", &programs_key(&ready.programs)?, |new| {
-        for program in ["kernel", "runner", "lab"] {
+        for program in PROGRAMS {
             fs::copy(ready.programs.folder().join(program), new.join(program))
                 .with_context(|| format!("复制不了程序 {program}：请检查磁盘空间"))?;
         }
@@ -111,22 +135,25 @@ pub fn make(options: &Options) -> Result<()> {
     working.done("Python 包");
 
     let working = step("crate", "收集笔记本用到的源码");
-    let dependencies = crates::dependencies(&chosen)?;
-    let key = format!("{dependencies} {lock}");
+    let manifests: Vec<String> = sets
+        .iter()
+        .map(lab::sets::manifest)
+        .collect::<Result<_>>()?;
+    let key = format!("{} {lock}", manifests.concat());
     stage.part(link::pack::CARGO, &key, |new| {
-        crates::vendor(&project, &toolchain, &chosen, new, &working)
+        crates::vendor(&toolchain, &sets, &lock, new, &working)
     })?;
     working.done("笔记本用到的 crate");
 
     let working = step("依赖", "编译笔记本用到的 crate，约十分钟");
     let key = format!("{key} {} {commit}", toolchain.version);
-    sets::compile(&stage, &key, &chosen, &working)?;
+    sets::compile(&stage, &key, &sets, &working)?;
     working.done("编译好的依赖");
 
     if is_whole {
         let working = step("书", "执行所有笔记本，导出，约五分钟");
         stage.part("book", &commit, |new| {
-            export(&ready.programs, &ready.environment, &project, &chosen, new)
+            export(&ready.programs, &project, &chosen, new)
         })?;
         working.done("书");
     }
@@ -158,10 +185,13 @@ pub fn make(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// What runs out of a pack.
+const PROGRAMS: [&str; 3] = ["kernel", "runner", "lab"];
+
 /// Changes with the programs.
 fn programs_key(programs: &Programs) -> Result<String> {
     let mut key = String::new();
-    for program in ["kernel", "runner", "lab"] {
+    for program in PROGRAMS {
         let found = fs::metadata(programs.folder().join(program))?;
         key += &format!("{program} {} {:?} ", found.len(), found.modified()?);
     }
@@ -169,29 +199,18 @@ fn programs_key(programs: &Programs) -> Result<String> {
 }
 
 /// The book.
-fn export(
-    programs: &Programs,
-    environment: &Environment,
-    project: &Project,
-    notebooks: &[PathBuf],
-    out: &Path,
-) -> Result<()> {
-    let mut runner = std::process::Command::new(programs.runner());
-    runner
-        .arg("export")
-        .arg("--kernel")
-        .arg(lab::kernelspec::folder(environment))
-        .arg("--python")
-        .arg(environment.python())
+fn export(programs: &Programs, project: &Project, notebooks: &[PathBuf], out: &Path) -> Result<()> {
+    let mut lab = Command::new(programs.folder().join("lab"));
+    lab.arg("export")
         .arg("--out")
         .arg(out)
         .args(notebooks)
         .current_dir(project.root());
-    let output = lab::log::finish(runner, |_, _| ()).context("运行不了 runner")?;
-    anyhow::ensure!(
+    let output = log::finish(lab, |_, _| ()).context("运行不了 lab")?;
+    ensure!(
         output.status.success(),
         "导出失败：{}",
-        base::process::last_lines(&output.stderr)
+        last_lines(&output.stderr)
     );
     Ok(())
 }

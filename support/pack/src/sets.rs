@@ -3,15 +3,13 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use base::files;
-use base::process::last_lines;
 use lab::screen::Step;
-use lab::{log, sets};
+use lab::sets::{self, Set};
 use link::variable;
 use serde_json::json;
 
@@ -20,11 +18,11 @@ use crate::make::Stage;
 /// The cache in a pack.
 pub const CACHE: &str = "cache";
 
-/// Compiles what these notebooks depend on into the cache of the pack, as far as it has not been done.
+/// Compiles sets into the cache of the pack, as far as that has not been done.
 ///
 /// # Errors
 /// When something cannot be compiled.
-pub fn compile(stage: &Stage, key: &str, notebooks: &[PathBuf], step: &Step) -> Result<()> {
+pub fn compile(stage: &Stage, key: &str, sets: &[Set], step: &Step) -> Result<()> {
     let cache = stage.folder().join(CACHE);
     let mark = cache.join("made-of");
     if fs::read_to_string(&mark).is_ok_and(|found| found == key) {
@@ -34,39 +32,16 @@ pub fn compile(stage: &Stage, key: &str, notebooks: &[PathBuf], step: &Step) -> 
     fs::create_dir_all(&cache)?;
     let began = SystemTime::now();
     let spec = tempfile::tempdir()?;
-    let course = stage.folder().join(lab::pack::COURSE);
     let entry = json!({
         "argv": [stage.folder().join("bin/kernel"), "{connection_file}"],
         "env": {
             (variable::PACK): stage.folder(),
             (variable::CACHE): &cache,
-            (variable::LOCK): course.join("Cargo.lock"),
+            (variable::LOCK): stage.course().join("Cargo.lock"),
         },
     });
     fs::write(spec.path().join("kernel.json"), entry.to_string())?;
-    let (sets, _) = sets::survey(notebooks);
-    let notebooks = sets.iter().filter_map(|set| {
-        let name = set.notebook.file_name()?;
-        Some(course.join("notebooks").join(name))
-    });
-    let mut runner = Command::new(stage.folder().join("bin/runner"));
-    runner
-        .arg("warm")
-        .arg("--kernel")
-        .arg(spec.path())
-        .args(notebooks);
-    let mut compiled = 0;
-    let output = log::finish(runner, |_, line| {
-        if let Some(package) = line.strip_prefix("Compiling ") {
-            compiled += 1;
-            let message = format!("编译第 {compiled} 个包：{package}");
-            step.bar().set_message(message);
-        }
-    });
-    let output = output.context("运行不了 runner")?;
-    if !output.status.success() {
-        bail!("{}", last_lines(&output.stderr));
-    }
+    sets::warm(&stage.folder().join("bin/runner"), spec.path(), sets, step)?;
     tidy(&cache, began)?;
     files::replace(&mark, |file| file.write_all(key.as_bytes()))
 }

@@ -9,9 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use base::toolchain::Toolchain;
+use lab::trees::link_tree;
 use link::pack::{LIBRARY, SOURCES, TOOLCHAIN};
-
-use crate::archive;
 
 const CC: &str = include_str!("../assets/cc.sh");
 
@@ -93,12 +92,14 @@ pub fn copy(toolchain: &Toolchain, to: &Path) -> Result<()> {
         }
     }
     let inner = Path::new("lib/rustlib").join(HOST);
-    archive::copy(&from.join(&inner).join("lib"), &to.join(&inner).join("lib"))?;
-    archive::copy(&from.join(&inner).join("bin"), &to.join(&inner).join("bin"))?;
+    for part in ["lib", "bin"] {
+        let inner = inner.join(part);
+        link_tree(&from.join(&inner), &to.join(&inner), true).context(FULL)?;
+    }
     let sources = Path::new(SOURCES).strip_prefix(TOOLCHAIN)?;
     for name in LIBRARY {
         let place = to.join(sources).join(name);
-        archive::copy(&toolchain.sources.join(name), &place)?;
+        link_tree(&toolchain.sources.join(name), &place, true).context(FULL)?;
     }
     link_with(&to.join("link"))?;
     let cc = to.join("bin/cc");

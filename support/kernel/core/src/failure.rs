@@ -13,8 +13,6 @@ use crate::evcxr::trail::{self, Frames};
 /// What stands in the names of the standard library's files: without its sources, and with them.
 const OF_STD: [&str; 2] = ["/rustc/", "/rustlib/src/rust/library/"];
 
-/// What std writes between the number of the thread that panics and the place.
-const PANICKED: &str = record::PANICS;
 /// How it says where more could be seen: evcxr's and tokio's functions.
 pub const NOTE: &str = "note: run with `RUST_BACKTRACE=1`";
 
@@ -67,7 +65,9 @@ impl Panic {
     /// From what std writes of a panic in one piece, and what was being called: how one tells without
     /// the `notebook` crate. Also says whether it is on the thread of the cells.
     pub fn whole(report: &str, stack: &Value, process: u32) -> Option<(Panic, bool)> {
-        let (thread, said) = report.strip_prefix("\nthread '")?.split_once(PANICKED)?;
+        let (thread, said) = report
+            .strip_prefix("\nthread '")?
+            .split_once(record::PANICS)?;
         let (name, number) = thread.rsplit_once("' (")?;
         let is_of_cells = number.parse::<u32>().ok()? == process;
         let panic = Panic {
@@ -157,7 +157,7 @@ impl Panic {
 /// What std writes of a panic between the thread's name and the place. Cells run on the process's
 /// first thread, which has the same number.
 fn mark(process: u32) -> String {
-    format!(" ({process}{PANICKED}")
+    format!(" ({process}{}", record::PANICS)
 }
 
 /// The beginning of the line that has something at `at`, with the empty line before it.

@@ -6,9 +6,11 @@
 //! Two pipes keep no order. So what Rust code writes to standard error goes into the pipe of
 //! standard output, as records: this program's function `write` is the one that the dynamic linker
 //! finds first, as is its `read` (`input.rs`). What C libraries and the programs that cells start
-//! write there comes by its own pipe. With what std reports of a panic goes what is being called just
-//! then: where the `notebook` crate is not loaded, nobody else tells. A cell may have put something else in the place of either; then
+//! write there comes by its own pipe. A cell may have put something else in the place of either; then
 //! that is written to as ever.
+//!
+//! With what std reports of a panic goes what is being called just then: where the `notebook` crate is
+//! not loaded, nobody else tells.
 
 use std::ffi::{OsStr, c_int, c_void};
 use std::io::{self, IoSlice, Read};
@@ -163,8 +165,8 @@ impl Pipes {
     }
 
     /// Writes to the front what is meant for standard error, or the beginning of it: what stays
-    /// together in the pipe. But for a panic nothing is allocated and little of the stack used: who writes may be out
-    /// of either. None if it must go the usual way.
+    /// together in the pipe. But for a panic nothing is allocated and little of the stack used: who
+    /// writes may be out of either. None if it must go the usual way.
     fn write_errors(&self, bytes: &[u8]) -> Option<rustix::io::Result<usize>> {
         let is_ours = Identity::of(rustix::stdio::stderr()).is_ok_and(|file| file == self.stderr);
         if !is_ours || !self.are_ours() {
