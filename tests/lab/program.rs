@@ -908,23 +908,29 @@ fn wrong_usage_is_status_2() {
     for (arguments, message) in [
         (&["nonsense"][..], "没有 nonsense 这个命令"),
         (&["--nonsense"], "这里不能用 --nonsense"),
-        (&["open", "--port", "many"], "--port <端口> 的值不能是 many"),
-        (&["run", "--timeout"], "--timeout <秒> 后面缺一个值"),
+        (
+            &["open", "--port", "many"],
+            "--port 的值不能是“many”：要写 0 到 65535 的整数",
+        ),
+        (&["run", "--timeout"], "--timeout 后面缺一个值"),
         // Nothing would be run, nothing could succeed, and no clock goes so far.
-        (&["run", "--repeat", "0"], "--repeat <遍> 的值不能是 0"),
-        (&["run", "--timeout", "0"], "--timeout <秒> 的值不能是 0"),
+        (
+            &["run", "--repeat", "0"],
+            "--repeat 的值不能是“0”：要写 1 到 1000 的整数",
+        ),
+        (
+            &["run", "--timeout", "0"],
+            "--timeout 的值不能是“0”：要写 1 到 86400 的整数",
+        ),
         (
             &["export", "--timeout", "18446744073709551615"],
-            "--timeout <秒> 的值不能是 18446744073709551615",
+            "--timeout 的值不能是“18446744073709551615”：要写 1 到 86400 的整数",
         ),
         (
             &["--port", "9000", "--no-browser", "doctor"],
             "--port <端口>, --no-browser 不能写在命令 doctor 的前面",
         ),
-        (
-            &["open", "--port", "1", "--port", "2"],
-            "--port <端口> 只能写一次",
-        ),
+        (&["open", "--port", "1", "--port", "2"], "--port 只能写一次"),
         (&["--allow-remote=1"], "--allow-remote 后面不能有值 1"),
     ] {
         let mut command = clean(lab());

@@ -9,7 +9,6 @@
 //! | `processes` | what runs on this machine, and what it takes |
 //! | `memory` | whether there is memory for one more |
 //! | `environment` | clean environments: what any program needs, how the network is reached |
-//! | `cli` | command lines in Chinese |
 //! | `toolchain` | the Rust toolchain that cells are compiled with |
 //! | `npm` | packages from npm, as a lock file names them |
 //! | `ipynb` | notebook files |
@@ -21,7 +20,6 @@ pub mod print;
 
 pub mod book;
 pub mod caches;
-pub mod cli;
 pub mod environment;
 pub mod files;
 pub mod ipynb;

@@ -1,15 +1,12 @@
 //! The command line: what it can say, and what is said when it is wrong.
 
-use std::error::Error as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
+use cli::whole;
 use flags::{Delay, Mode, Wanted};
 
-const TEMPLATE: &str = "{about-with-newline}\n用法：{usage}\n\n{all-args}{after-help}";
-const USAGE: &str = "flags [选项] [CC]...";
 const EXAMPLES: &str = "例子:
   cargo run -p flags                               人口最多的 20 国，从 LOCAL 下载
   cargo run -p flags -- CN JP A                    中国、日本，和 A 开头的 26 个代码
@@ -22,76 +19,58 @@ const EXAMPLES: &str = "例子:
 /// 不写 CC 就下载人口最多的 20 国。LOCAL、DELAY、ERROR 三个服务器由程序自己在本机启动，不需要网络。
 #[derive(Parser)]
 #[command(name = "flags", version, after_help = EXAMPLES)]
-#[command(help_template = TEMPLATE, override_usage = USAGE)]
-#[command(disable_help_flag = true, disable_version_flag = true)]
 pub struct Arguments {
     /// 国家代码（CN），或一个字母，代表以它开头的 26 个代码；大小写均可
-    #[arg(value_name = "CC", help_heading = "参数")]
+    #[arg(value_name = "CC")]
     codes: Vec<String>,
     /// 全部 194 个国家和地区
-    #[arg(short, long, help_heading = "选项")]
+    #[arg(short, long)]
     all: bool,
     /// 所有可能的代码，从 AA 到 ZZ，共 676 个
-    #[arg(short, long, help_heading = "选项")]
+    #[arg(short, long)]
     every: bool,
     /// 只下载（排序后的）前 N 个
-    #[arg(short, long, value_name = "N", value_parser = positive, help_heading = "选项", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "N", value_parser = whole(1_usize..), allow_hyphen_values = true)]
     limit: Option<usize>,
     /// 最多同时进行几个请求，不超过 1000（默认：async 5，threads 30，sequential 总是 1）
-    #[arg(short, long = "max_req", alias = "max-req", value_name = "N", value_parser = positive, help_heading = "选项", allow_hyphen_values = true)]
+    #[arg(short, long = "max_req", alias = "max-req", value_name = "N", value_parser = whole(1_usize..), allow_hyphen_values = true)]
     pub max_req: Option<usize>,
     /// 从哪个服务器下载：LOCAL、DELAY、ERROR 或 REMOTE，大小写均可（默认 LOCAL）；REMOTE 在互联网上，
     /// 要编译进 TLS：cargo run -p flags --features remote -- -s remote
-    #[arg(short, long, value_name = "名字", value_parser = label, default_value = "LOCAL", hide_default_value = true, help_heading = "选项")]
+    #[arg(short, long, value_name = "名字", value_parser = label, default_value = "LOCAL", hide_default_value = true)]
     pub server: Label,
     /// 每个代码打印一行，代替进度条
-    #[arg(short, long, help_heading = "选项")]
+    #[arg(short, long)]
     pub verbose: bool,
-    /// 下载的方式：sequential、async 或 threads（默认 async）
+    /// 下载的方式：sequential、async 或 threads
     #[arg(
         long,
         value_name = "方式",
         default_value = "async",
-        hide_default_value = true,
         hide_possible_values = true,
-        ignore_case = true,
-        help_heading = "选项"
+        ignore_case = true
     )]
     pub mode: Mode,
-    /// 保存到哪个文件夹（默认 downloaded）
-    #[arg(
-        short,
-        long,
-        value_name = "文件夹",
-        default_value = "downloaded",
-        hide_default_value = true,
-        help_heading = "选项"
-    )]
+    /// 保存到哪个文件夹
+    #[arg(short, long, value_name = "文件夹", default_value = "downloaded")]
     pub out: PathBuf,
     /// 不问国名，文件名用代码（flags2 的做法）
-    #[arg(long, help_heading = "选项")]
+    #[arg(long)]
     pub no_metadata: bool,
-    /// 一个请求最多等几秒（默认 30）
-    #[arg(long, value_name = "秒", value_parser = timeout, default_value = "30", hide_default_value = true, help_heading = "选项", allow_hyphen_values = true)]
+    /// 一个请求最多等几秒
+    #[arg(long, value_name = "秒", value_parser = timeout, default_value = "30", allow_hyphen_values = true)]
     pub timeout: Duration,
-    /// 出错的请求最多重试几次，不超过 10（默认 0）
-    #[arg(long, value_name = "次", value_parser = retries, default_value = "0", hide_default_value = true, help_heading = "选项", allow_hyphen_values = true)]
+    /// 出错的请求最多重试几次，不超过 10
+    #[arg(long, value_name = "次", value_parser = whole(0..=10_u32), default_value = "0", allow_hyphen_values = true)]
     pub retries: u32,
-    /// 显示这段说明
-    #[arg(short, long, action = clap::ArgAction::Help, help_heading = "选项")]
-    help: Option<bool>,
-    /// 显示版本
-    #[arg(short = 'V', long, action = clap::ArgAction::Version, help_heading = "选项")]
-    version: Option<bool>,
-
     /// 只启动服务器，让别的程序来用
     #[arg(long, help_heading = "本机的服务器")]
     pub serve: bool,
     /// 服务器的端口（默认：任意空闲的）
-    #[arg(long, value_name = "端口", value_parser = port, help_heading = "本机的服务器")]
+    #[arg(long, value_name = "端口", value_parser = whole(0..=u16::MAX), help_heading = "本机的服务器")]
     pub port: Option<u16>,
     /// 固定随机数，使延迟和错误每次都一样
-    #[arg(long, value_name = "N", value_parser = seed, help_heading = "本机的服务器")]
+    #[arg(long, value_name = "N", value_parser = whole(0_u64..), help_heading = "本机的服务器")]
     pub seed: Option<u64>,
     /// 每个答复要等几秒：0.2，或均匀分布在 0.5..5 之间（默认：LOCAL 不等，其余 0.5..5）
     #[arg(long, value_name = "秒", value_parser = delay, help_heading = "本机的服务器", allow_hyphen_values = true)]
@@ -125,16 +104,6 @@ impl Label {
 }
 
 impl Arguments {
-    /// Those that the program was started with. Ends it if they are wrong, or ask for help.
-    pub fn get() -> Arguments {
-        let matches = Arguments::command().try_get_matches();
-        let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
-        arguments.unwrap_or_else(|error| match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
-            _ => refuse(&explain(&error)),
-        })
-    }
-
     /// Whether chance decides something on the server.
     pub fn is_random(&self) -> bool {
         let asked = [self.error_rate, self.reset_rate];
@@ -151,66 +120,12 @@ impl Arguments {
         };
         wanted
             .expand()
-            .unwrap_or_else(|error| refuse(&error.to_string()))
-    }
-}
-
-/// Says what is wrong with the command line, and ends the program.
-fn refuse(message: &str) -> ! {
-    eprintln!("错误：{message}\n用法：{USAGE}\n全部选项见 --help");
-    std::process::exit(2)
-}
-
-fn explain(error: &clap::Error) -> String {
-    let named = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
-    let argument = named(ContextKind::InvalidArg);
-    let value = named(ContextKind::InvalidValue);
-    // Of "--limit <N>" only the name.
-    let name = argument.split(' ').next().unwrap_or_default();
-    match (error.kind(), error.source()) {
-        (ErrorKind::InvalidValue | ErrorKind::NoEquals, _) if value.is_empty() => {
-            format!("{name} 后面缺一个值")
-        }
-        (ErrorKind::InvalidValue, _) => {
-            format!(
-                "{name} 的值不能是“{value}”：可以是 {}",
-                named(ContextKind::ValidValue)
-            )
-        }
-        (ErrorKind::ValueValidation, Some(reason)) => {
-            format!("{name} 的值不能是“{value}”：{reason}")
-        }
-        (ErrorKind::UnknownArgument, _) => format!("没有 {argument} 这个选项"),
-        (ErrorKind::ArgumentConflict, _) => format!("{name} 只能写一次"),
-        (ErrorKind::TooManyValues, _) => format!("{name} 后面不能有值"),
-        // Not what clap says by itself, which is English.
-        _ => "不懂这样的命令行".to_owned(),
-    }
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("要写 1 以上的整数".to_owned()),
-        Ok(number) => Ok(number),
+            .unwrap_or_else(|error| cli::refuse(&error.to_string()))
     }
 }
 
 fn label(text: &str) -> Result<Label, String> {
     Label::from_str(text, true).map_err(|_| "要写 LOCAL、DELAY、ERROR 或 REMOTE".to_owned())
-}
-
-fn retries(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|number| *number <= 10);
-    number.ok_or_else(|| "要写 0 到 10 的整数".to_owned())
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    text.parse()
-        .map_err(|_| "要写 0 到 65535 的整数".to_owned())
-}
-
-fn seed(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "要写 0 以上的整数".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -22,7 +22,7 @@ const REMOTE: &str = "https://www.fluentpython.com/data/flags";
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::get();
+    let arguments: Arguments = cli::parse();
     let codes = arguments.wanted();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

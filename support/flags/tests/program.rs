@@ -250,9 +250,9 @@ fn usage_errors_say_what_is_wrong_and_exit_with_2() {
         ),
         ("--seed x", "--seed 的值不能是“x”：要写 0 以上的整数"),
         ("-m", "--max_req 后面缺一个值"),
-        ("--nonsense", "没有 --nonsense 这个选项"),
+        ("--nonsense", "这里不能用 --nonsense"),
         ("-a -a", "--all 只能写一次"),
-        ("--all=1", "--all 后面不能有值"),
+        ("--all=1", "--all 后面不能有值 1"),
     ] {
         let output = run(&folder, arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments}: {output:?}");
@@ -262,7 +262,7 @@ fn usage_errors_say_what_is_wrong_and_exit_with_2() {
             Some(format!("错误：{message}").as_str()),
             "{arguments}"
         );
-        assert!(said.contains("\n用法：flags "), "{said}");
+        assert!(said.contains("--help"), "{said}");
         assert!(output.stdout.is_empty());
     }
     assert!(!folder.path().join("downloaded").exists());

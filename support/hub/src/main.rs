@@ -18,7 +18,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments: Arguments = base::cli::parse();
+    let arguments: Arguments = cli::parse();
     match perform(&arguments.options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

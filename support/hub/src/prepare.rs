@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use base::toolchain::Toolchain;
+use cli::whole;
 use lab::open::refuse_remote;
 use lab::programs;
 use lab::project::Project;
@@ -30,19 +31,19 @@ pub struct Options {
     #[arg(long, value_name = "名字")]
     pub reset: Vec<String>,
     /// 每个学生最多用多少 GiB 内存，1 到 1024
-    #[arg(long, value_name = "GiB", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    #[arg(long, value_name = "GiB", default_value_t = 3, value_parser = whole(1..=1024_u64))]
     pub memory: u64,
     /// 内存够时给每个学生备用几个准备好的内核，0 到 2：打开笔记本、重启内核不用等，每个占内存 0.5 GB 左右
-    #[arg(long, value_name = "个", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
+    #[arg(long, value_name = "个", default_value_t = 1, value_parser = whole(0..=2_u8))]
     pub spares: u8,
     /// 学生登录以后才打开他的服务器；不写，就在内存够时提前打开
     #[arg(long)]
     pub on_demand: bool,
     /// 空闲多少秒的内核会被关掉，10 到 1000000；服务器再过一倍的时间
-    #[arg(long, value_name = "秒", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
+    #[arg(long, value_name = "秒", default_value_t = 1800, value_parser = whole(10..=1_000_000_u64))]
     pub cull: u64,
     /// 端口
-    #[arg(long, value_name = "端口", default_value_t = 8000)]
+    #[arg(long, value_name = "端口", default_value_t = 8000, value_parser = whole(0..=u16::MAX))]
     pub port: u16,
     /// 监听的地址；本机以外的地址还需要 --allow-remote
     #[arg(long, value_name = "地址", default_value = "127.0.0.1")]

@@ -9,7 +9,8 @@ use base::book::{absolute, refuse_foreign_files};
 use base::eprintln;
 use base::ipynb::Notebook;
 use base::toolchain::Toolchain;
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand};
+use cli::whole;
 use lab::project::Project;
 use lab::setup::{Notebooks, Ready, setup_or_warn};
 use lab::{doctor, fmt, kernelspec, open, pack, programs, setup, signals};
@@ -66,7 +67,7 @@ struct RunOptions {
     #[command(flatten)]
     limit: Limit,
     /// 执行多少遍，1 到 1000，用来找时好时坏的单元格
-    #[arg(long, value_name = "遍", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "遍", default_value_t = 1, value_parser = whole(1..=1000_u32))]
     repeat: u32,
 }
 
@@ -74,7 +75,7 @@ struct RunOptions {
 #[derive(Args)]
 struct Limit {
     /// 每个单元格最多执行多少秒，1 到 86400
-    #[arg(long, value_name = "秒", default_value_t = 120, value_parser = value_parser!(u64).range(1..=86400))]
+    #[arg(long, value_name = "秒", default_value_t = 120, value_parser = whole(1..=86400_u64))]
     timeout: u64,
 }
 
@@ -111,7 +112,7 @@ struct FmtOptions {
 }
 
 fn main() -> ExitCode {
-    let arguments: Arguments = base::cli::parse();
+    let arguments: Arguments = cli::parse();
     let task = arguments.task.unwrap_or(Task::Open(arguments.open));
     perform(task).unwrap_or_else(|error| {
         signals::settle();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use base::process::{get_when_we_end, in_its_own_session};
 use base::processes;
-use clap::value_parser;
+use cli::whole;
 use link::variable;
 use rustix::process::Signal;
 use signal_hook::consts::SIGINT;
@@ -30,7 +30,7 @@ const FIRST: &str = "00-guide.ipynb";
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
     /// 端口；不给就从 8888 起找一个空闲的
-    #[arg(long, value_name = "端口")]
+    #[arg(long, value_name = "端口", value_parser = whole(0..=u16::MAX))]
     port: Option<u16>,
     /// 不打开浏览器，只打印网址
     #[arg(long)]
@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long)]
     allow_remote: bool,
     /// 备用几个已经准备好的内核，0 到 8：打开笔记本不用等，每个占内存 0.5 GB 左右
-    #[arg(long, value_name = "个", default_value_t = 1, value_parser = value_parser!(u8).range(0..=8))]
+    #[arg(long, value_name = "个", default_value_t = 1, value_parser = whole(0..=8_u8))]
     spares: u8,
 }
 

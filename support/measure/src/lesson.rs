@@ -18,6 +18,7 @@ use tokio::time::{sleep, sleep_until};
 
 use base::ipynb::{Cell, Notebook};
 use base::toolchain::Toolchain;
+use cli::whole;
 use hub::channels::Channels;
 use hub::played::PlayedHub;
 use hub::server::Server;
@@ -52,10 +53,10 @@ const BUSY: f64 = 0.7;
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
     /// 多少个学生，1 到 100
-    #[arg(long, value_name = "人", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "人", default_value_t = 10, value_parser = whole(1..=100_u32))]
     students: u32,
     /// 一节课多少分钟，1 到 120
-    #[arg(long, value_name = "分钟", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=120))]
+    #[arg(long, value_name = "分钟", default_value_t = 20, value_parser = whole(1..=120_u64))]
     minutes: u64,
     /// 这个班的一切都放在哪里
     #[arg(long, value_name = "文件夹", default_value = "/srv/rust-async-test")]

@@ -43,7 +43,7 @@ enum Task {
 const INTERRUPTED: &str = "已中断";
 
 fn main() -> ExitCode {
-    let arguments: Arguments = base::cli::parse();
+    let arguments: Arguments = cli::parse();
     perform(arguments.task).unwrap_or_else(|error| {
         signals::settle();
         eprintln!("错误：{error:#}");

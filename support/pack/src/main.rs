@@ -55,7 +55,7 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let arguments: Arguments = base::cli::parse();
+    let arguments: Arguments = cli::parse();
     perform(&arguments.task).map_or_else(
         |error| {
             signals::settle();

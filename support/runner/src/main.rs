@@ -63,7 +63,7 @@ struct What {
 }
 
 fn main() -> ExitCode {
-    let arguments: Arguments = base::cli::parse();
+    let arguments: Arguments = cli::parse();
     start(arguments).unwrap_or_else(|error| {
         eprintln!("错误：{error:#}");
         ExitCode::FAILURE
