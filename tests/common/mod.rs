@@ -171,9 +171,9 @@ pub async fn notebook_kernel() -> KernelClient {
 
 /// A stock kernel: the same program as plain evcxr, with nothing of ours around it. It can find the
 /// standard library's sources, and what it has compiled is there the next time: it takes minutes, so
-/// it is told, as users can, not to optimise.
-pub async fn stock_kernel() -> KernelClient {
-    let folder = project().cache().join("stock");
+/// it is told, as users can, not to optimise. Two at a time must not compile in the same place.
+pub async fn stock_kernel(place: &str) -> KernelClient {
+    let folder = project().cache().join("stock").join(place);
     let (build, configuration) = (folder.join("build"), folder.join("config"));
     for folder in [&build, &configuration] {
         std::fs::create_dir_all(folder).unwrap();

@@ -69,7 +69,7 @@ async fn try_session(kernel: &mut KernelClient) {
 #[test]
 fn with_the_one_line_a_stock_kernel_nests_everywhere() {
     run(async {
-        let mut kernel = common::stock_kernel().await;
+        let mut kernel = common::stock_kernel("first").await;
         ok(&mut kernel, ONE_LINE).await;
         ok(&mut kernel, MATRIX).await;
         try_matrix(&mut kernel, "").await;
