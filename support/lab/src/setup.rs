@@ -282,8 +282,11 @@ fn warm(
         sets::warm(&ready.programs.runner(), &kernel, &missing, &step)?;
         step.clear();
     }
+    // None where they are compiled elsewhere: for a pack.
     let count = all.len() - ready.later.len();
-    screen.say(&format!("✓ 笔记本的依赖：{count} 组，已编译好"));
+    if count > 0 {
+        screen.say(&format!("✓ 笔记本的依赖：{count} 组，已编译好"));
+    }
     Ok(())
 }
 
