@@ -2301,7 +2301,8 @@ impl Exercises {
             ok(&mut kernel, &source(&notebook, id)).await;
         }
         let mut faults = Vec::new();
-        for (check, wrong) in self.checks {
+        // The last first: none may need what another one has brought in.
+        for (check, wrong) in self.checks.iter().rev() {
             let exercise = source(&notebook, &check.replace("check", "exercise"));
             let solution = solution(&notebook, &check.replace("check", "solution"));
             ok(&mut kernel, &exercise).await;
