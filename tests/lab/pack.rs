@@ -111,6 +111,8 @@ fn a_pack_opens_without_network_rust_or_compiler_and_compiles_no_crate_again() {
     )
     .succeeded();
     println!("the first notebook, set-up included: {:?}", ran.took);
+    // Not even looked at again: what was compiled is found by the times of its sources.
+    assert!(!ran.text.contains("编译笔记本用到的"), "{}", ran.text);
     let compiled = compiled(&unpacked);
     assert!(compiled.is_empty(), "compiled again: {compiled:?}");
     // Of the other notebooks' dependencies this one has none.

@@ -3,13 +3,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use walkdir::WalkDir;
 
 /// Gives the files in `new` that are as they are in `old` the times that they have there: what is
-/// compiled from them is then still good. The others get whole seconds: the layers of an image know no
-/// parts of them, and what is warmed is found by the very times that it was compiled with.
+/// compiled from them is then still good.
 pub fn keep_times(old: &Path, new: &Path) -> io::Result<()> {
     for entry in WalkDir::new(new) {
         let entry = entry?;
@@ -17,30 +14,22 @@ pub fn keep_times(old: &Path, new: &Path) -> io::Result<()> {
             continue;
         }
         let before = old.join(entry.path().strip_prefix(new).expect("is below"));
-        let time = match fs::read(&before).ok() == Some(fs::read(entry.path())?) {
-            true => fs::metadata(&before)?.modified()?,
-            false => whole_seconds(entry.metadata()?.modified()?),
-        };
-        File::options()
-            .write(true)
-            .open(entry.path())?
-            .set_modified(time)?;
+        if fs::read(&before).ok() == Some(fs::read(entry.path())?) {
+            let file = File::options().append(true).open(entry.path())?;
+            file.set_modified(fs::metadata(&before)?.modified()?)?;
+        }
     }
     Ok(())
-}
-
-fn whole_seconds(time: SystemTime) -> SystemTime {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::path::PathBuf;
+    use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
-    fn only_files_that_have_changed_are_newer_and_their_times_survive_an_image() {
+    fn only_files_that_have_changed_are_newer() {
         let folder = tempfile::tempdir().unwrap();
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
         for (place, changed) in [(&old, "1"), (&new, "2")] {
@@ -52,11 +41,10 @@ mod tests {
             let file = File::options().write(true).open(path).unwrap();
             file.set_modified(time).unwrap();
         };
-        let half = Duration::from_millis(500);
         let (long_ago, now) = (UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(1 << 30));
         for name in ["src/same", "changed"] {
             set(old.join(name), long_ago);
-            set(new.join(name), now + half);
+            set(new.join(name), now);
         }
         keep_times(&old, &new).unwrap();
         let time = |name| fs::metadata(new.join(name)).unwrap().modified().unwrap();
