@@ -73,6 +73,7 @@ const WHY_COROUTINES: Exercises = Exercises {
     before: &[
         "deps",
         "parallel",
+        "four",
         "deposit",
         "threads",
         "tasks",
@@ -87,6 +88,17 @@ const WHY_COROUTINES: Exercises = Exercises {
     checks: &[
         (
             "check-1",
+            &[
+                ("先猜，写进 GUESS", UNCHANGED),
+                ("甲猜得不对", "const GUESS: [u32; 4] = [3, 2, 3, 2];"),
+                ("乙猜得不对", "const GUESS: [u32; 4] = [1, 1, 3, 2];"),
+                ("丙猜得不对", "const GUESS: [u32; 4] = [1, 2, 1, 2];"),
+                ("丁猜得不对", "const GUESS: [u32; 4] = [1, 2, 3, 1];"),
+                ("丁猜得不对", "const GUESS: [u32; 4] = [1, 2, 3, 4];"),
+            ],
+        ),
+        (
+            "check-2",
             &[
                 ("少了 100：读和写之间还有 .await", UNCHANGED),
                 (
@@ -126,7 +138,7 @@ const WHY_COROUTINES: Exercises = Exercises {
             ],
         ),
         (
-            "check-2",
+            "check-3",
             &[
                 ("只画了 0 帧", UNCHANGED),
                 ("只画了 0 帧", "async fn slow_fixed() -> u32 { 42 }"),
@@ -147,7 +159,60 @@ const WHY_COROUTINES: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
+            &[
+                ("取消以后还是 1", UNCHANGED),
+                (
+                    "减得太早，或者没有加",
+                    "struct Guest(Arc<Mutex<i32>>);
+
+                    impl Drop for Guest {
+                        fn drop(&mut self) {
+                            *self.0.lock().unwrap() -= 1;
+                        }
+                    }
+
+                    async fn visit(inside: Arc<Mutex<i32>>) {
+                        *inside.lock().unwrap() += 1;
+                        let _ = Guest(inside);
+                        sleep(Duration::from_millis(20)).await;
+                    }",
+                ),
+                (
+                    "没有取消的时候减了两次",
+                    "struct Guest(Arc<Mutex<i32>>);
+
+                    impl Drop for Guest {
+                        fn drop(&mut self) {
+                            *self.0.lock().unwrap() -= 1;
+                        }
+                    }
+
+                    async fn visit(inside: Arc<Mutex<i32>>) {
+                        *inside.lock().unwrap() += 1;
+                        let _guest = Guest(inside.clone());
+                        sleep(Duration::from_millis(20)).await;
+                        *inside.lock().unwrap() -= 1;
+                    }",
+                ),
+                (
+                    "sleep(…).await 要保留",
+                    "async fn visit(inside: Arc<Mutex<i32>>) {
+                        *inside.lock().unwrap() += 1;
+                        thread::sleep(Duration::from_millis(20));
+                        *inside.lock().unwrap() -= 1;
+                    }",
+                ),
+                (
+                    "减得太早，或者没有加",
+                    "async fn visit(_inside: Arc<Mutex<i32>>) {
+                        sleep(Duration::from_millis(20)).await;
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-5",
             &[
                 ("过了时限还在等", UNCHANGED),
                 (
@@ -497,16 +562,116 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
         "half",
         "lazy",
         "semaphore",
+        "buffered",
         "error-type",
         "fetch",
         "fetch-flag",
         "status",
+        "counts",
+        "errors",
         "metadata",
         "country",
+        "save-lost",
+        "save",
     ],
     checks: &[
         (
             "check-1",
+            &[
+                ("8 个请求用了 8 个连接", UNCHANGED),
+                (
+                    "同时发出的请求各要一个连接",
+                    "async fn sizes(site: &str, codes: &[Code]) -> reqwest::Result<Vec<usize>> {
+                        let client = Client::builder().no_proxy().build()?;
+                        let all = codes.iter().map(|&code| get_flag(&client, site, code));
+                        let pictures = futures::future::try_join_all(all).await?;
+                        Ok(pictures.iter().map(Vec::len).collect())
+                    }",
+                ),
+                (
+                    "服务器给出了 0 面",
+                    "async fn sizes(_site: &str, _codes: &[Code]) -> reqwest::Result<Vec<usize>> {
+                        Ok(vec![602; 8])
+                    }",
+                ),
+                (
+                    "按 codes 的次序给出每一面的字节数",
+                    "async fn sizes(site: &str, codes: &[Code]) -> reqwest::Result<Vec<usize>> {
+                        let client = Client::builder().no_proxy().build()?;
+                        let mut sizes = Vec::new();
+                        for &code in codes.iter().rev() {
+                            sizes.push(get_flag(&client, site, code).await?.len());
+                        }
+                        Ok(sizes)
+                    }",
+                ),
+                (
+                    "服务器给出了 16 面",
+                    "async fn sizes(site: &str, codes: &[Code]) -> reqwest::Result<Vec<usize>> {
+                        let client = Client::builder().no_proxy().build()?;
+                        let mut sizes = Vec::new();
+                        for &code in codes {
+                            get_flag(&client, site, code).await?;
+                            sizes.push(get_flag(&client, site, code).await?.len());
+                        }
+                        Ok(sizes)
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-2",
+            &[
+                ("先完成的排在前面", UNCHANGED),
+                (
+                    "同时最多收到 1 个请求",
+                    "async fn pictures(client: &Client, site: &str, codes: &[Code]) -> reqwest::Result<Vec<Vec<u8>>> {
+                        let mut pictures = Vec::new();
+                        for &code in codes {
+                            pictures.push(get_flag(client, site, code).await?);
+                        }
+                        Ok(pictures)
+                    }",
+                ),
+                (
+                    "同时最多收到 4 个请求",
+                    "async fn pictures(client: &Client, site: &str, codes: &[Code]) -> reqwest::Result<Vec<Vec<u8>>> {
+                        futures::stream::iter(codes)
+                            .map(|&code| get_flag(client, site, code))
+                            .buffered(4)
+                            .try_collect()
+                            .await
+                    }",
+                ),
+                (
+                    "服务器给出了 0 面",
+                    "async fn pictures(_: &Client, _: &str, codes: &[Code]) -> reqwest::Result<Vec<Vec<u8>>> {
+                        Ok(vec![Vec::new(); codes.len()])
+                    }",
+                ),
+                (
+                    "没有 CN 的国旗",
+                    "async fn pictures(client: &Client, site: &str, codes: &[Code]) -> reqwest::Result<Vec<Vec<u8>>> {
+                        let all = codes.iter().map(|&code| get_flag(client, site, code));
+                        let pictures = futures::future::try_join_all(all).await?;
+                        Ok(pictures[1..].to_vec())
+                    }",
+                ),
+                (
+                    "先完成的排在前面",
+                    "async fn pictures(client: &Client, site: &str, codes: &[Code]) -> reqwest::Result<Vec<Vec<u8>>> {
+                        let mut tasks = tokio::task::JoinSet::new();
+                        for &code in codes {
+                            let (client, site) = (client.clone(), site.to_owned());
+                            tasks.spawn(async move { get_flag(&client, &site, code).await });
+                        }
+                        tasks.join_all().await.into_iter().collect()
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
             &[
                 ("同时收到 20 个请求", UNCHANGED),
                 (
@@ -532,7 +697,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-2",
+            "check-4",
             &[
                 ("404 应该只问 1 次，问了 5 次", UNCHANGED),
                 (
@@ -550,7 +715,105 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-5",
+            &[
+                ("没有人等", UNCHANGED),
+                (
+                    "flag.svg 写不进去，却返回了 Ok",
+                    r#"async fn save_both(folder: PathBuf, flag: Vec<u8>, name: String) -> io::Result<()> {
+                        let (flag_file, name_file) = (folder.join("flag.svg"), folder.join("name.txt"));
+                        let _ = spawn_blocking(move || std::fs::write(flag_file, flag)).await?;
+                        let _ = spawn_blocking(move || std::fs::write(name_file, name)).await?;
+                        Ok(())
+                    }"#,
+                ),
+                (
+                    "name.txt 写不进去，却返回了 Ok",
+                    r#"async fn save_both(folder: PathBuf, flag: Vec<u8>, name: String) -> io::Result<()> {
+                        let (flag_file, name_file) = (folder.join("flag.svg"), folder.join("name.txt"));
+                        let saving = spawn_blocking(move || std::fs::write(flag_file, flag));
+                        drop(spawn_blocking(move || std::fs::write(name_file, name)));
+                        saving.await?
+                    }"#,
+                ),
+                (
+                    "阻塞了任务的线程",
+                    r#"async fn save_both(folder: PathBuf, flag: Vec<u8>, name: String) -> io::Result<()> {
+                        std::fs::write(folder.join("flag.svg"), flag)?;
+                        std::fs::write(folder.join("name.txt"), name)
+                    }"#,
+                ),
+                (
+                    "阻塞了任务的线程",
+                    r#"async fn save_both(folder: PathBuf, flag: Vec<u8>, name: String) -> io::Result<()> {
+                        let saving = std::thread::spawn(move || {
+                            std::fs::write(folder.join("flag.svg"), flag)?;
+                            std::fs::write(folder.join("name.txt"), name)
+                        });
+                        saving.join().unwrap()
+                    }"#,
+                ),
+                (
+                    "只写好了 1 个",
+                    r#"async fn save_both(folder: PathBuf, flag: Vec<u8>, name: String) -> io::Result<()> {
+                        tokio::fs::write(folder.join("flag.svg"), flag).await?;
+                        tokio::fs::metadata(folder.join("name.txt")).await.map_or(Ok(()), |_| Err(io::ErrorKind::IsADirectory.into()))
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-6",
+            &[
+                ("够 5 面就该停", UNCHANGED),
+                (
+                    "出错的、未找到的不算",
+                    "async fn enough(codes: &[Code], options: &Options, count: usize) -> Result<Report, flags::Error> {
+                        let mut downloads = Downloads::start(codes, options)?;
+                        for _ in 0..count {
+                            downloads.next().await;
+                        }
+                        Ok(downloads.report())
+                    }",
+                ),
+                (
+                    "22 个代码里只问了 5 个",
+                    "async fn enough(codes: &[Code], options: &Options, count: usize) -> Result<Report, flags::Error> {
+                        flags::download_many(&codes[..count.min(codes.len())], options).await
+                    }",
+                ),
+                (
+                    "其余的还在后台下载",
+                    "async fn enough(codes: &[Code], options: &Options, count: usize) -> Result<Report, flags::Error> {
+                        let mut downloads = Downloads::start(codes, options)?;
+                        while downloads.report().ok() < count && downloads.next().await.is_some() {}
+                        let report = downloads.report();
+                        tokio::spawn(async move { while downloads.next().await.is_some() {} });
+                        Ok(report)
+                    }",
+                ),
+                (
+                    "代码用完了，还在等下一面",
+                    "async fn enough(codes: &[Code], options: &Options, count: usize) -> Result<Report, flags::Error> {
+                        let mut downloads = Downloads::start(codes, options)?;
+                        while downloads.report().ok() < count {
+                            downloads.next().await;
+                        }
+                        Ok(downloads.report())
+                    }",
+                ),
+                (
+                    "够 5 面就该停",
+                    "async fn enough(codes: &[Code], options: &Options, count: usize) -> Result<Report, flags::Error> {
+                        let mut downloads = Downloads::start(codes, options)?;
+                        while downloads.report().ok() <= count && downloads.next().await.is_some() {}
+                        Ok(downloads.report())
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-7",
             &[
                 ("同时最多收到 1 个请求，应为 2 个", UNCHANGED),
                 (
@@ -587,6 +850,7 @@ const AVOID_BLOCKING: Exercises = Exercises {
         "spin",
         "beside-spinner",
         "read-blocking",
+        "suspects",
         "spawn-blocking",
         "cancel-not",
         "stop",
@@ -595,16 +859,46 @@ const AVOID_BLOCKING: Exercises = Exercises {
         "pool-512",
         "pool-limit",
         "semaphore",
+        "block-in-place",
+        "book",
         "fs",
         "fs-threads",
         "flush",
         "is-prime",
         "primes",
+        "rayon",
+        "rayon-oneshot",
         "yield-now",
     ],
     checks: &[
         (
             "check-1",
+            &[
+                ("先猜，写进 STOPS", UNCHANGED),
+                (
+                    "relay 的 .await 等的是 doze",
+                    r#"const STOPS: &[&str] = &["doze", "crunch"];"#,
+                ),
+                (
+                    "wait 在 .await 处让出了线程",
+                    r#"const STOPS: &[&str] = &["wait", "doze", "relay", "crunch"];"#,
+                ),
+                (
+                    "doze 里没有 .await",
+                    r#"const STOPS: &[&str] = &["crunch"];"#,
+                ),
+                (
+                    "计算也是阻塞",
+                    r#"const STOPS: &[&str] = &["doze", "relay"];"#,
+                ),
+                (
+                    "没有叫 dose 的",
+                    r#"const STOPS: &[&str] = &["dose", "relay", "crunch"];"#,
+                ),
+            ],
+        ),
+        (
+            "check-2",
             &[
                 ("count_slowly 占着任务的线程", UNCHANGED),
                 (
@@ -639,7 +933,7 @@ const AVOID_BLOCKING: Exercises = Exercises {
             ],
         ),
         (
-            "check-2",
+            "check-3",
             &[
                 ("同时执行的有 12 个", UNCHANGED),
                 (
@@ -704,7 +998,47 @@ const AVOID_BLOCKING: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
+            &[
+                ("给号码的任务轮不到执行", UNCHANGED),
+                (
+                    "给号码的任务轮不到执行",
+                    "async fn look_up(book: &mut Book, numbers: &mut Vec<u32>) {
+                        tokio::task::yield_now().await;
+                        numbers.push(book.wait());
+                    }",
+                ),
+                (
+                    "换了线程去问，等它的时候却占着任务的线程",
+                    "async fn look_up(book: &mut Book, numbers: &mut Vec<u32>) {
+                        thread::scope(|scope| {
+                            scope.spawn(|| numbers.push(book.wait()));
+                        });
+                    }",
+                ),
+                (
+                    "没有问过 book",
+                    "async fn look_up(_book: &mut Book, numbers: &mut Vec<u32>) {
+                        numbers.push(119);
+                    }",
+                ),
+                (
+                    "却没有记进 numbers",
+                    "async fn look_up(book: &mut Book, numbers: &mut Vec<u32>) {
+                        let mut copy = numbers.clone();
+                        block_in_place(|| copy.push(book.wait()));
+                    }",
+                ),
+                (
+                    "应为 [1, 119]，得到 [119]",
+                    "async fn look_up(book: &mut Book, numbers: &mut Vec<u32>) {
+                        *numbers = vec![block_in_place(|| book.wait())];
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-5",
             &[
                 ("只是交给了线程池", UNCHANGED),
                 (
@@ -741,7 +1075,122 @@ const AVOID_BLOCKING: Exercises = Exercises {
             ],
         ),
         (
-            "check-4",
+            "check-6",
+            &[
+                ("在任务的线程上一个一个地算", UNCHANGED),
+                (
+                    "任务却占着线程等它",
+                    "async fn squares(numbers: Vec<u64>) -> Vec<u64> {
+                        numbers.into_par_iter().map(square).collect()
+                    }",
+                ),
+                (
+                    "任务却占着线程等它",
+                    "async fn squares(numbers: Vec<u64>) -> Vec<u64> {
+                        let (sender, receiver) = std::sync::mpsc::channel();
+                        rayon::spawn(move || {
+                            let _ = sender.send(numbers.into_par_iter().map(square).collect());
+                        });
+                        receiver.recv().unwrap()
+                    }",
+                ),
+                (
+                    "rayon 没有用上",
+                    "async fn squares(numbers: Vec<u64>) -> Vec<u64> {
+                        let work = move || numbers.into_iter().map(square).collect();
+                        spawn_blocking(work).await.unwrap()
+                    }",
+                ),
+                (
+                    "都在 rayon 的同一个线程上",
+                    "async fn squares(numbers: Vec<u64>) -> Vec<u64> {
+                        let (sender, receiver) = oneshot::channel();
+                        rayon::spawn(move || {
+                            let _ = sender.send(numbers.into_iter().map(square).collect());
+                        });
+                        receiver.await.unwrap()
+                    }",
+                ),
+                (
+                    "应算 20 个，算了 0 个",
+                    "async fn squares(numbers: Vec<u64>) -> Vec<u64> {
+                        numbers.into_iter().map(|n| n * n).collect()
+                    }",
+                ),
+                (
+                    "应按次序给出",
+                    "async fn squares(numbers: Vec<u64>) -> Vec<u64> {
+                        let results = Arc::new(Mutex::new(Vec::new()));
+                        let to = results.clone();
+                        let work = move || numbers.into_par_iter().rev().for_each(|n| {
+                            let squared = square(n);
+                            to.lock().unwrap().insert(0, squared + n / 20);
+                        });
+                        spawn_blocking(work).await.unwrap();
+                        let results = results.lock().unwrap().clone();
+                        results
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-7",
+            &[
+                ("等的时间也算进去了", UNCHANGED),
+                (
+                    "几次 poll 加在一起了",
+                    "async fn slowest(work: impl Future<Output = ()>) -> u64 {
+                        let (mut work, mut total) = (pin!(work), 0);
+                        poll_fn(|cx| {
+                            let start = now();
+                            let poll = work.as_mut().poll(cx);
+                            total += now() - start;
+                            poll
+                        })
+                        .await;
+                        total
+                    }",
+                ),
+                (
+                    "不是最后的",
+                    "async fn slowest(work: impl Future<Output = ()>) -> u64 {
+                        let (mut work, mut last) = (pin!(work), 0);
+                        poll_fn(|cx| {
+                            let start = now();
+                            let poll = work.as_mut().poll(cx);
+                            last = now() - start;
+                            poll
+                        })
+                        .await;
+                        last
+                    }",
+                ),
+                (
+                    "只记得第一次 poll",
+                    "async fn slowest(work: impl Future<Output = ()>) -> u64 {
+                        let mut work = pin!(work);
+                        let start = now();
+                        let first = poll_fn(|cx| {
+                            let _ = work.as_mut().poll(cx);
+                            std::task::Poll::Ready(now() - start)
+                        })
+                        .await;
+                        work.await;
+                        first
+                    }",
+                ),
+                (
+                    "slowest 还没有返回",
+                    "async fn slowest(work: impl Future<Output = ()>) -> u64 {
+                        work.await;
+                        sleep(Duration::from_millis(1)).await;
+                        now()
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-8",
             &[
                 ("一次也没有让出", UNCHANGED),
                 (
@@ -848,6 +1297,7 @@ const WEB_SERVER: Exercises = Exercises {
         "graceful",
         "words",
         "build",
+        "compute",
     ],
     checks: &[
         (
@@ -995,32 +1445,76 @@ const WEB_SERVER: Exercises = Exercises {
         (
             "check-5",
             &[
-                ("compute 占着任务的线程", UNCHANGED),
+                ("panic 了", UNCHANGED),
                 (
-                    "等的不是它",
-                    r#"async fn report(Path(n): Path<u32>) -> String {
-                        sleep(Duration::from_millis(200)).await;
-                        format!("第 {n} 份报告")
+                    "同时算着 4 份",
+                    r#"fn office() -> Router {
+                        Router::new().route("/report/{n}", get(async |Path(n): Path<u32>| compute(n).await))
                     }"#,
                 ),
                 (
-                    "应得到第 7 份报告，得到 200 报告",
-                    r#"async fn report(Path(n): Path<u32>) -> String {
-                        sleep(Duration::from_millis(200)).await;
-                        "报告".to_owned()
+                    "同时算着 4 份",
+                    r#"use tokio::sync::Semaphore;
+
+                    async fn report(State(seats): State<Arc<Semaphore>>, Path(n): Path<u32>) -> Result<String, StatusCode> {
+                        let _ = seats.try_acquire().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+                        Ok(compute(n).await)
+                    }
+
+                    fn office() -> Router {
+                        let seats = Arc::new(Semaphore::new(3));
+                        Router::new().route("/report/{n}", get(report)).with_state(seats)
                     }"#,
                 ),
                 (
-                    "换了任务，没有换线程",
-                    "async fn report(Path(n): Path<u32>) -> String {
-                        tokio::spawn(async move { compute(n) }).await.unwrap()
-                    }",
+                    "第 4 个在排队，应马上得到 503",
+                    r#"use tokio::sync::Semaphore;
+
+                    async fn report(State(seats): State<Arc<Semaphore>>, Path(n): Path<u32>) -> Result<String, StatusCode> {
+                        let _seat = seats.acquire().await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+                        Ok(compute(n).await)
+                    }
+
+                    fn office() -> Router {
+                        let seats = Arc::new(Semaphore::new(3));
+                        Router::new().route("/report/{n}", get(report)).with_state(seats)
+                    }"#,
                 ),
                 (
-                    "换了线程，等它的时候却占着任务的线程",
-                    "async fn report(Path(n): Path<u32>) -> String {
-                        thread::spawn(move || compute(n)).join().unwrap()
-                    }",
+                    "第 4 个应得到 503，得到 429",
+                    r#"use tokio::sync::Semaphore;
+
+                    async fn report(State(seats): State<Arc<Semaphore>>, Path(n): Path<u32>) -> Result<String, StatusCode> {
+                        let _seat = seats.try_acquire().map_err(|_| StatusCode::TOO_MANY_REQUESTS)?;
+                        Ok(compute(n).await)
+                    }
+
+                    fn office() -> Router {
+                        let seats = Arc::new(Semaphore::new(3));
+                        Router::new().route("/report/{n}", get(report)).with_state(seats)
+                    }"#,
+                ),
+                (
+                    "第 1 个断开了，它的位子没有空出来",
+                    r#"async fn report(State(busy): State<Arc<AtomicU32>>, Path(n): Path<u32>) -> Result<String, StatusCode> {
+                        if busy.fetch_add(1, Ordering::SeqCst) >= 3 {
+                            busy.fetch_sub(1, Ordering::SeqCst);
+                            return Err(StatusCode::SERVICE_UNAVAILABLE);
+                        }
+                        let report = compute(n).await;
+                        busy.fetch_sub(1, Ordering::SeqCst);
+                        Ok(report)
+                    }
+
+                    fn office() -> Router {
+                        Router::new().route("/report/{n}", get(report)).with_state(Arc::default())
+                    }"#,
+                ),
+                (
+                    "却马上得到了 200 第 1 份报告",
+                    r#"fn office() -> Router {
+                        Router::new().route("/report/{n}", get(async |Path(n): Path<u32>| format!("第 {n} 份报告")))
+                    }"#,
                 ),
             ],
         ),
@@ -1044,12 +1538,12 @@ const MANY_THINGS: Exercises = Exercises {
         "rows",
         "ask",
         "busy",
-        "new-id",
-        "tags",
-        "layer",
         "tree",
         "label",
         "draw",
+        "new-id",
+        "tags",
+        "layer",
         "collector-items",
         "collector",
         "start-tracing",
@@ -1191,6 +1685,7 @@ const CHANNELS: Exercises = Exercises {
         "backpressure",
         "device",
         "janus",
+        "broadcast",
         "site",
         "probe",
         "multi-probe-items",
@@ -1240,6 +1735,72 @@ const CHANNELS: Exercises = Exercises {
         ),
         (
             "check-2",
+            &[
+                ("还有人发，就不听了，只听到 []", UNCHANGED),
+                (
+                    "一共 8 条：每一回几条",
+                    "async fn listen(mut news: broadcast::Receiver<u32>) -> (Vec<u32>, u64) {
+                        let (mut heard, mut lost) = (vec![], 0);
+                        loop {
+                            match news.recv().await {
+                                Ok(n) => heard.push(n),
+                                Err(RecvError::Lagged(_)) => lost += 1,
+                                Err(RecvError::Closed) => return (heard, lost),
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "漏掉的没有数",
+                    "async fn listen(mut news: broadcast::Receiver<u32>) -> (Vec<u32>, u64) {
+                        let mut heard = vec![];
+                        loop {
+                            match news.recv().await {
+                                Ok(n) => heard.push(n),
+                                Err(RecvError::Lagged(_)) => {}
+                                Err(RecvError::Closed) => return (heard, 0),
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "Closed 才是完了",
+                    "async fn listen(mut news: broadcast::Receiver<u32>) -> (Vec<u32>, u64) {
+                        let (mut heard, mut lost) = (vec![], 0);
+                        loop {
+                            match news.recv().await {
+                                Ok(n) => heard.push(n),
+                                Err(RecvError::Lagged(n)) => lost += n,
+                                Err(RecvError::Closed) => tokio::task::yield_now().await,
+                            }
+                            if lost == u64::MAX {
+                                return (heard, lost);
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "Closed 才是完了",
+                    "async fn listen(mut news: broadcast::Receiver<u32>) -> (Vec<u32>, u64) {
+                        let (mut heard, mut lost) = (vec![], 0);
+                        loop {
+                            match news.recv().await {
+                                Ok(n) => heard.push(n),
+                                Err(_) => lost += 1,
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "还有人发，就不听了",
+                    "async fn listen(_news: broadcast::Receiver<u32>) -> (Vec<u32>, u64) {
+                        (vec![3, 4, 5, 6, 7, 8, 9, 16, 17, 18], 8)
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
             &[
                 ("只取了第 0 页", UNCHANGED),
                 (
@@ -1298,7 +1859,7 @@ const CHANNELS: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
             &[
                 ("取消以后没有返回", UNCHANGED),
                 (
@@ -1379,7 +1940,7 @@ const CHANNELS: Exercises = Exercises {
             ],
         ),
         (
-            "check-4",
+            "check-5",
             &[
                 ("没有返回，或者 panic 了", UNCHANGED),
                 (
