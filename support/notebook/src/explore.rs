@@ -10,11 +10,11 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nest_tokio::original::runtime::Builder;
 use nest_tokio::runtime::Handle;
-use nest_tokio::sync::oneshot;
+use nest_tokio::sync::mpsc;
 use nest_tokio::watch::{Around, Start, begin_select_with};
 
 use crate::Timeline;
@@ -103,6 +103,9 @@ impl<E: fmt::Debug> Outcome for Result<(), E> {
     }
 }
 
+/// How often the search says that it goes on: a wait in which nothing happens for long is taken for stuck.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
 type Programs<'a> = &'a (dyn Fn() -> Program<'a> + Sync);
 
 /// On a thread of its own, which no runtime has heard of; the caller waits for it as for any future,
@@ -122,9 +125,10 @@ fn explore_all<'a>(
     observer::install();
     let stop = &Stop::default();
     thread::scope(|scope| {
-        let (found, wait) = oneshot::channel();
+        let (tell, mut told) = mpsc::unbounded_channel();
         let search = move || {
-            let _ = found.send(search(seeds, program, stop));
+            let found = search(seeds, program, stop, &|| drop(tell.send(None)));
+            let _ = tell.send(Some(found));
         };
         let builder = thread::Builder::new().name("explore".into());
         builder
@@ -132,15 +136,27 @@ fn explore_all<'a>(
             .expect("系统给不出线程：关掉一些程序或别的内核，再试一次");
         let _stops = Stops(stop);
         observer::overlook_next();
-        Handle::current()
-            .block_on(wait)
-            .expect("the search panics for nothing that a program does")
+        Handle::current().block_on(async {
+            loop {
+                let word = told.recv().await;
+                let word = word.expect("the search panics for nothing that a program does");
+                if let Some(found) = word {
+                    return found;
+                }
+            }
+        })
     })
 }
 
-fn search(seeds: &mut dyn Iterator<Item = u64>, program: Programs<'_>, stop: &Stop) -> Exploration {
+fn search(
+    seeds: &mut dyn Iterator<Item = u64>,
+    program: Programs<'_>,
+    stop: &Stop,
+    goes_on: &dyn Fn(),
+) -> Exploration {
     trouble::keep_panics_of_this_thread();
     let start = Instant::now();
+    let mut said = start;
     let mut runs = 0;
     let mut steps = 0;
     for seed in seeds {
@@ -150,6 +166,10 @@ fn search(seeds: &mut dyn Iterator<Item = u64>, program: Programs<'_>, stop: &St
         let (trouble, polls) = run(seed, program, None, stop);
         runs += 1;
         steps += polls;
+        if said.elapsed() >= SIGN_OF_LIFE {
+            said = Instant::now();
+            goes_on();
+        }
         if let Some(trouble) = trouble {
             let timeline = Timeline::new();
             let (again, _) = run(seed, program, Some(timeline.clone()), stop);
