@@ -45,6 +45,16 @@ fn placed_in(folder: &str, manifest: &str) -> String {
     manifest.replace(&format!("\"{folder}/"), &format!("\"{}/", pack::root()))
 }
 
+/// A path in the pack as it is wherever that lies; any other one as it is.
+pub fn anywhere(path: PathBuf) -> PathBuf {
+    let folder = std::env::var_os(variable::PACK).filter(|folder| !folder.is_empty());
+    let folder = folder.and_then(|folder| Path::new(&folder).canonicalize().ok());
+    match folder.as_deref().map(|folder| path.strip_prefix(folder)) {
+        Some(Ok(inside)) => Path::new(&pack::root()).join(inside),
+        _ => path,
+    }
+}
+
 /// What to say behind cargo's own words, if what they are about is a crate that is not in the pack.
 pub fn explanation(said: &str) -> Option<&'static str> {
     let is_in_one = std::env::var_os(variable::PACK).is_some();

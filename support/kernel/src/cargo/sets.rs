@@ -32,6 +32,7 @@ use super::progress::Progress;
 use super::used::Used;
 use super::{FLAGS, TOOLCHAIN_ENV, manifests, pinned};
 use crate::build_folder::cargo_config;
+use crate::pack;
 use store::Stores;
 
 /// In a build folder: the dependencies that it has been provided with last.
@@ -233,7 +234,7 @@ fn normal(dependency: &Value, folder: &Path) -> Result<String> {
     {
         let whole = folder.join(text).canonicalize();
         let whole = whole.with_context(|| format!("没有文件夹 {text}"))?;
-        *path = whole.to_string_lossy().into();
+        *path = pack::anywhere(whole).to_string_lossy().into();
     }
     normal.sort_all_objects();
     Ok(normal.to_string())
