@@ -71,7 +71,7 @@ const WHY_COROUTINES: Expected = Expected {
         (
             "parallel-run",
             &[
-                "两个等待：0.",
+                "两个等待：0.2",
                 "一个任务里，两个计算：0.",
                 "两个任务，两个计算：0.",
             ],

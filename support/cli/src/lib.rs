@@ -20,13 +20,15 @@ pub fn parse<T: Parser>() -> T {
         .and_then(|matches| T::from_arg_matches(&matches))
         .unwrap_or_else(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
-            _ => refuse(&explain(&error)),
+            _ => refuse::<T>(&explain(&error)),
         })
 }
 
-/// Says what is wrong with the command line, and ends the program with status 2.
-pub fn refuse(message: &str) -> ! {
-    eprintln!("错误：{message}\n用法见 --help");
+/// Says what is wrong with the command line of `T`, and how one is written; and ends the program with
+/// status 2.
+pub fn refuse<T: Parser>(message: &str) -> ! {
+    let usage = usage(&T::command(), None);
+    eprintln!("错误：{message}\n用法：{usage}\n全部选项见 --help");
     std::process::exit(2)
 }
 
@@ -103,16 +105,7 @@ fn in_chinese(command: Command, program: Option<&str>) -> Command {
         let flag = Arg::new(name).long(name).action(action).help(help);
         flag.short(short).help_heading("选项")
     };
-    let words = match program {
-        Some(program) => format!("{program} {}", command.get_name()),
-        None => command.get_name().to_owned(),
-    };
-    let behind = match command.get_positionals().next() {
-        _ if command.has_subcommands() => " [命令]".to_owned(),
-        Some(positional) => format!(" [{}]...", value_name(positional)),
-        None => String::new(),
-    };
-    let usage = format!("{words} [选项]{behind}");
+    let usage = usage(&command, program);
     let name = command.get_name().to_owned();
     let command = command
         .help_template(TEMPLATE)
@@ -127,6 +120,19 @@ fn in_chinese(command: Command, program: Option<&str>) -> Command {
         true => command.arg(flag("version", ArgAction::Version, "显示版本").short('V')),
         false => command,
     }
+}
+
+fn usage(command: &Command, program: Option<&str>) -> String {
+    let words = match program {
+        Some(program) => format!("{program} {}", command.get_name()),
+        None => command.get_name().to_owned(),
+    };
+    let behind = match command.get_positionals().next() {
+        _ if command.has_subcommands() => " [命令]".to_owned(),
+        Some(positional) => format!(" [{}]...", value_name(positional)),
+        None => String::new(),
+    };
+    format!("{words} [选项]{behind}")
 }
 
 fn value_name(argument: &Arg) -> &str {

@@ -120,7 +120,7 @@ impl Arguments {
         };
         wanted
             .expand()
-            .unwrap_or_else(|error| cli::refuse(&error.to_string()))
+            .unwrap_or_else(|error| cli::refuse::<Arguments>(&error.to_string()))
     }
 }
 
