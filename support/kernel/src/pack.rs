@@ -4,7 +4,7 @@ use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use link::{pack, variable};
+use link::pack;
 use rustix::fs::{Mode, OFlags};
 
 /// From here on this process, and all that it starts, works with the pack that the environment names;
@@ -13,10 +13,9 @@ use rustix::fs::{Mode, OFlags};
 /// # Errors
 /// When that pack is not there any more.
 pub fn enter() -> Result<()> {
-    let Some(folder) = std::env::var_os(variable::PACK).filter(|folder| !folder.is_empty()) else {
+    let Some(folder) = pack::here() else {
         return Ok(());
     };
-    let folder = PathBuf::from(folder);
     open(&folder)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let tools = folder.join(pack::TOOLCHAIN).join("bin");
@@ -35,9 +34,9 @@ pub fn enter() -> Result<()> {
 /// A manifest in which packages that lie in the pack have the path that they have wherever it lies: as
 /// they have been compiled, they need not be compiled again.
 pub fn placed(manifest: String) -> String {
-    match std::env::var(variable::PACK) {
-        Ok(folder) if !folder.is_empty() => placed_in(&folder, &manifest),
-        _ => manifest,
+    match pack::here().as_deref().and_then(Path::to_str) {
+        Some(folder) => placed_in(folder, &manifest),
+        None => manifest,
     }
 }
 
@@ -47,8 +46,7 @@ fn placed_in(folder: &str, manifest: &str) -> String {
 
 /// A path in the pack as it is wherever that lies; any other one as it is.
 pub fn anywhere(path: PathBuf) -> PathBuf {
-    let folder = std::env::var_os(variable::PACK).filter(|folder| !folder.is_empty());
-    let folder = folder.and_then(|folder| Path::new(&folder).canonicalize().ok());
+    let folder = pack::here().and_then(|folder| folder.canonicalize().ok());
     match folder.as_deref().map(|folder| path.strip_prefix(folder)) {
         Some(Ok(inside)) => Path::new(&pack::root()).join(inside),
         _ => path,
@@ -57,8 +55,7 @@ pub fn anywhere(path: PathBuf) -> PathBuf {
 
 /// What to say behind cargo's own words, if what they are about is a crate that is not in the pack.
 pub fn explanation(said: &str) -> Option<&'static str> {
-    let is_in_one = std::env::var_os(variable::PACK).is_some();
-    (is_in_one && is_missing(said)).then_some(
+    (pack::here().is_some() && is_missing(said)).then_some(
         "这个包里没有这个 crate（或者没有这个版本）：不用网络，就只能用笔记本里 `:dep` 写着的那些",
     )
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use base::files;
-use link::variable;
+pub use link::pack::here;
 use walkdir::WalkDir;
 
 /// In a pack: the project, as `git clone` would give it.
@@ -21,12 +21,6 @@ pub const VERSION: &str = "VERSION";
 const TAKEN: &str = ".taken-over";
 /// Before the name of a notebook of the course that its reader has changed.
 const OWN: &str = "我的-";
-
-/// The folder of the pack that this program is a part of, if it is.
-pub fn here() -> Option<PathBuf> {
-    let folder = std::env::var_os(variable::PACK).filter(|folder| !folder.is_empty());
-    folder.map(PathBuf::from)
-}
 
 /// How a command of this program is written here.
 pub fn spelled(command: &str) -> String {

@@ -4,6 +4,10 @@
 //! compiled bears the absolute path of the sources. So in a pack all sources have the same absolute path
 //! wherever the folder lies, one that leads through an open file: see [`root`].
 
+use std::path::PathBuf;
+
+use crate::variable;
+
 /// The descriptor that is open on the pack's folder in a kernel and in all that it starts. High enough
 /// to be nobody else's, and below the 1,024 that every Linux allows.
 pub const DESCRIPTOR: i32 = 900;
@@ -28,6 +32,12 @@ pub const LIBRARY: [&str; 8] = [
     "test",
     "unwind",
 ];
+
+/// The folder of the pack that this program is a part of, if it is.
+pub fn here() -> Option<PathBuf> {
+    let folder = std::env::var_os(variable::PACK).filter(|folder| !folder.is_empty());
+    folder.map(PathBuf::from)
+}
 
 /// What the pack's folder is called by whom the [`DESCRIPTOR`] is open for, wherever it lies.
 ///
