@@ -2913,33 +2913,47 @@ fn solution(notebook: &Notebook, id: &str) -> String {
     code.to_owned()
 }
 
-const COURSE: [Exercises; 10] = [
-    GUIDE,
-    WHY_COROUTINES,
-    DEFINE_AND_RUN,
-    DOWNLOAD_FLAGS,
-    AVOID_BLOCKING,
-    WEB_SERVER,
-    MANY_THINGS,
-    CHANNELS,
-    CANCELLATION,
-    TESTING,
-];
+/// A test for each notebook, so that the name of a failed one says where to look.
+macro_rules! course {
+    ($($name:ident: $exercises:ident),* $(,)?) => {
+        const COURSE: &[Exercises] = &[$($exercises),*];
 
-#[test]
-fn reference_solutions_pass_and_wrong_answers_are_told_what_is_wrong() {
-    let mut faults = Vec::new();
-    for exercises in &COURSE {
-        run(async { faults.extend(exercises.answer_all().await) });
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+        mod reference_solutions_pass_and_wrong_answers_are_told_what_is_wrong {
+            $(
+                #[test]
+                fn $name() {
+                    super::answer(&super::$exercises);
+                }
+            )*
+        }
+    };
+}
+
+course! {
+    in_00: GUIDE,
+    in_01: WHY_COROUTINES,
+    in_02: DEFINE_AND_RUN,
+    in_03: DOWNLOAD_FLAGS,
+    in_04: AVOID_BLOCKING,
+    in_05: WEB_SERVER,
+    in_06: MANY_THINGS,
+    in_07: CHANNELS,
+    in_08: CANCELLATION,
+    in_09: TESTING,
+}
+
+fn answer(exercises: &Exercises) {
+    run(async {
+        let faults = exercises.answer_all().await;
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    });
 }
 
 #[test]
 fn every_check_of_the_course_is_answered_here() {
     let course = project().course().unwrap();
     assert_eq!(course.len(), COURSE.len(), "{course:?}");
-    for (path, exercises) in course.iter().zip(&COURSE) {
+    for (path, exercises) in course.iter().zip(COURSE) {
         assert_eq!(*path, exercises.path());
         let cells = Notebook::load(path).unwrap().cells();
         let ids = cells.iter().map(|cell| cell.id.as_str());
