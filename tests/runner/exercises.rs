@@ -1837,6 +1837,23 @@ const CHANNELS: Exercises = Exercises {
                     }",
                 ),
                 (
+                    "只要 3 条，却一直没有给够",
+                    "fn items(book: Book) -> impl Stream<Item = u32> {
+                        async_stream::stream! {
+                            let mut number = 0;
+                            while let Some(page) = book.page(number).await {
+                                if page.is_empty() {
+                                    continue;
+                                }
+                                for item in page {
+                                    yield item;
+                                }
+                                number += 1;
+                            }
+                        }
+                    }",
+                ),
+                (
                     "没有下一页了，还在取",
                     "fn items(book: Book) -> impl Stream<Item = u32> {
                         async_stream::stream! {
@@ -1910,6 +1927,22 @@ const CHANNELS: Exercises = Exercises {
                     }"#,
                 ),
                 (
+                    "取消以后又做了 ",
+                    r#"async fn drain(mut inbox: mpsc::Receiver<u32>, token: CancellationToken, timeline: Timeline) -> usize {
+                        let mut done = 0;
+                        loop {
+                            let message: u32 = tokio::select! {
+                                () = token.cancelled() => return done,
+                                Some(message) = inbox.recv() => message,
+                                else => return done,
+                            };
+                            let work = sleep(Duration::from_millis(100));
+                            timeline.track(format!("第 {message} 条"), work).await;
+                            done += 1;
+                        }
+                    }"#,
+                ),
+                (
                     "做完 0 条，给出的却是 3",
                     r#"async fn drain(mut inbox: mpsc::Receiver<u32>, token: CancellationToken, timeline: Timeline) -> usize {
                         let mut done = 0;
@@ -1967,7 +2000,7 @@ const CHANNELS: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "应马上存 5，第 250 毫秒才存",
+                    "应马上存 5，第 350 毫秒才存",
                     "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
                         while let Some(mut latest) = edits.recv().await {
                             loop {
@@ -1981,6 +2014,42 @@ const CHANNELS: Exercises = Exercises {
                                 }
                             }
                             saved.send(latest).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "应只存 3 和 5，存了 ",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        let mut latest = 0;
+                        loop {
+                            match timeout(QUIET, edits.recv()).await {
+                                Ok(Some(edit)) => latest = edit,
+                                Ok(None) => {
+                                    saved.send(latest).await.unwrap();
+                                    return;
+                                }
+                                Err(_) => saved.send(latest).await.unwrap(),
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "存过了，关闭通道时不再存",
+                    "async fn autosave(mut edits: mpsc::Receiver<u32>, saved: mpsc::Sender<u32>) {
+                        let (mut latest, mut is_saved) = (0, true);
+                        loop {
+                            match timeout(QUIET, edits.recv()).await {
+                                Ok(Some(edit)) => (latest, is_saved) = (edit, false),
+                                Ok(None) => {
+                                    saved.send(latest).await.unwrap();
+                                    return;
+                                }
+                                Err(_) if is_saved => {}
+                                Err(_) => {
+                                    saved.send(latest).await.unwrap();
+                                    is_saved = true;
+                                }
+                            }
                         }
                     }",
                 ),
