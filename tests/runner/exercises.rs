@@ -2264,6 +2264,14 @@ const CANCELLATION: Exercises = Exercises {
                     }"#,
                 ),
                 (
+                    "在两次拿锁之间取消，是第 1 版，却有 0 条",
+                    "async fn refresh(cache: &AsyncMutex<Cache>) {
+                        let item = fetch().await;
+                        cache.lock().await.version += 1;
+                        cache.lock().await.items.push(item);
+                    }",
+                ),
+                (
                     "做完以后应是第 1 版、1 条，得到第 0 版、1 条",
                     "async fn refresh(cache: &AsyncMutex<Cache>) {
                         let item = fetch().await;
