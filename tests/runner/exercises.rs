@@ -257,6 +257,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         "join",
         "join-timeline",
         "join-handle",
+        "drop-handle",
         "joinset",
         "guard",
         "select",
@@ -264,8 +265,10 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         "countdown-items",
         "countdown",
         "unpark",
+        "my-block-on",
         "block-on-by-hand",
         "machine-enum",
+        "twice",
     ],
     checks: &[
         (

@@ -157,8 +157,9 @@ const DEFINE_AND_RUN: Expected = Expected {
         ),
         (
             "join-handle",
-            &["线程：1\n任务：1\n取消以后，is_cancelled：true\n丢弃句柄以后：我还在执行\n"],
+            &["线程：1\n任务：1\n取消以后，is_cancelled：true\n"],
         ),
+        ("drop-handle", &["丢弃句柄以后：我还在执行\n"]),
         ("joinset", &["完成：乙\n完成：丙\n完成：甲\n全部完成\n"]),
         (
             "select",
