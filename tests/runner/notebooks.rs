@@ -636,7 +636,7 @@ const MANY_THINGS: Expected = Expected {
         ("sample", &["3 个 span 的时间线"]),
         ("database", &["数据库：sqlite\n"]),
         ("pool", &["打开 5 个连接，空闲 5 个\n"]),
-        ("insert", &["20 行\n"]),
+        ("count", &["20 行\n"]),
         ("find", &["[(\"JP\", \"日本\")]\n"]),
         ("injection", &["找到 0 行\n"]),
         ("injection-data", &["[(\"XX\", \"无\")]\n"]),
