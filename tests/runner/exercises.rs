@@ -1699,6 +1699,7 @@ const CHANNELS: Exercises = Exercises {
         "multi-probe",
         "book",
         "tracker",
+        "token-clone",
         "work",
         "token",
     ],

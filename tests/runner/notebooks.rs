@@ -709,6 +709,7 @@ const CHANNELS: Expected = Expected {
         ("multi-probe", &["✓ ", "✓ "]),
         ("multi-probe-first", &["Some(", "收到 10 个请求，答复了 "]),
         ("tracker", &["TaskTracker：0 个\nJoinSet：100 个\n"]),
+        ("token-clone", &["克隆的也取消了吗？true\n"]),
         (
             "token",
             &[
