@@ -765,7 +765,7 @@ const CANCELLATION: Expected = Expected {
                 "轮询 2 次：原来 100，一口气 100，自己的任务 100\n",
             ],
         ),
-        ("listen", &["滴答\n听到：明月光\n听到：疑是地上霜\n"]),
+        ("listen-run", &["滴答\n听到：明月光\n听到：疑是地上霜\n"]),
         (
             "sentences-run",
             &["滴答\n听到：床前明月光\n听到：疑是地上霜\n"],
