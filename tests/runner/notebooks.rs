@@ -372,10 +372,8 @@ const AVOID_BLOCKING: Expected = Expected {
             "fs-cost",
             &["一次一个 .await：每次 ", "一个 spawn_blocking：每次 "],
         ),
-        (
-            "fs-more",
-            &["从 2 开始的 4 个字节：cdef\n", "\"定稿.txt\"：6 字节\n"],
-        ),
+        ("fs-more", &["从 2 开始的 4 个字节：cdef\n"]),
+        ("fs-list", &["\"定稿.txt\"：6 字节\n"]),
         ("primes", &["最长的停顿：", "114155 个素数\n"]),
         ("rayon", &["一个线程：114155 个，", "rayon：114155 个，"]),
         ("rayon-oneshot", &["最长的停顿：", "114155 个素数\n"]),
