@@ -257,6 +257,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         "join",
         "join-timeline",
         "join-handle",
+        "drop-handle",
         "joinset",
         "guard",
         "select",
@@ -264,8 +265,10 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         "countdown-items",
         "countdown",
         "unpark",
+        "my-block-on",
         "block-on-by-hand",
         "machine-enum",
+        "twice",
     ],
     checks: &[
         (
@@ -848,26 +851,33 @@ const AVOID_BLOCKING: Exercises = Exercises {
         "deps",
         "frames",
         "spin",
+        "report",
         "beside-spinner",
         "read-blocking",
         "suspects",
         "spawn-blocking",
         "cancel-not",
         "stop",
+        "steps-until-cancelled",
         "cancel-flag",
+        "turns",
         "peak",
         "pool-512",
         "pool-limit",
         "semaphore",
+        "multi-thread",
         "block-in-place",
         "book",
         "fs",
+        "tiny",
         "fs-threads",
         "flush",
         "is-prime",
         "primes",
+        "in-parallel",
         "rayon",
         "rayon-oneshot",
+        "clock",
         "yield-now",
     ],
     checks: &[
@@ -922,6 +932,13 @@ const AVOID_BLOCKING: Exercises = Exercises {
                     "换了任务，没有换线程",
                     "async fn count_words(text: String) -> usize {
                         tokio::spawn(async move { count_slowly(&text) }).await.unwrap()
+                    }",
+                ),
+                (
+                    "换了线程，等它的时候却占着任务的线程",
+                    "async fn count_words(text: String) -> usize {
+                        tokio::task::yield_now().await;
+                        thread::spawn(move || count_slowly(&text)).join().unwrap()
                     }",
                 ),
                 (
@@ -1081,6 +1098,13 @@ const AVOID_BLOCKING: Exercises = Exercises {
                 (
                     "任务却占着线程等它",
                     "async fn squares(numbers: Vec<u64>) -> Vec<u64> {
+                        numbers.into_par_iter().map(square).collect()
+                    }",
+                ),
+                (
+                    "任务却占着线程等它",
+                    "async fn squares(numbers: Vec<u64>) -> Vec<u64> {
+                        tokio::task::yield_now().await;
                         numbers.into_par_iter().map(square).collect()
                     }",
                 ),
@@ -1529,6 +1553,7 @@ const MANY_THINGS: Exercises = Exercises {
         "pool",
         "create",
         "insert",
+        "count",
         "find",
         "injection",
         "stamps",
@@ -1540,9 +1565,12 @@ const MANY_THINGS: Exercises = Exercises {
         "busy",
         "tree",
         "label",
+        "bar",
         "draw",
         "new-id",
         "tags",
+        "record",
+        "zipkin",
         "layer",
         "collector-items",
         "collector",
@@ -1692,6 +1720,7 @@ const CHANNELS: Exercises = Exercises {
         "multi-probe",
         "book",
         "tracker",
+        "token-clone",
         "work",
         "token",
     ],
@@ -2108,7 +2137,10 @@ const CANCELLATION: Exercises = Exercises {
         "sentence",
         "script",
         "listen",
+        "listen-run",
         "by-hand",
+        "desk",
+        "cache",
         "lock-span",
         "alive",
         "leak",
@@ -2117,8 +2149,11 @@ const CANCELLATION: Exercises = Exercises {
         "task-group",
         "trial-5",
         "per-step",
+        "one-deadline",
         "stop",
+        "worker",
         "site",
+        "most-and-late",
         "fault",
     ],
     checks: &[

@@ -157,8 +157,9 @@ const DEFINE_AND_RUN: Expected = Expected {
         ),
         (
             "join-handle",
-            &["线程：1\n任务：1\n取消以后，is_cancelled：true\n丢弃句柄以后：我还在执行\n"],
+            &["线程：1\n任务：1\n取消以后，is_cancelled：true\n"],
         ),
+        ("drop-handle", &["丢弃句柄以后：我还在执行\n"]),
         ("joinset", &["完成：乙\n完成：丙\n完成：甲\n全部完成\n"]),
         (
             "select",
@@ -371,10 +372,8 @@ const AVOID_BLOCKING: Expected = Expected {
             "fs-cost",
             &["一次一个 .await：每次 ", "一个 spawn_blocking：每次 "],
         ),
-        (
-            "fs-more",
-            &["从 2 开始的 4 个字节：cdef\n", "\"定稿.txt\"：6 字节\n"],
-        ),
+        ("fs-more", &["从 2 开始的 4 个字节：cdef\n"]),
+        ("fs-list", &["\"定稿.txt\"：6 字节\n"]),
         ("primes", &["最长的停顿：", "114155 个素数\n"]),
         ("rayon", &["一个线程：114155 个，", "rayon：114155 个，"]),
         ("rayon-oneshot", &["最长的停顿：", "114155 个素数\n"]),
@@ -635,7 +634,7 @@ const MANY_THINGS: Expected = Expected {
         ("sample", &["3 个 span 的时间线"]),
         ("database", &["数据库：sqlite\n"]),
         ("pool", &["打开 5 个连接，空闲 5 个\n"]),
-        ("insert", &["20 行\n"]),
+        ("count", &["20 行\n"]),
         ("find", &["[(\"JP\", \"日本\")]\n"]),
         ("injection", &["找到 0 行\n"]),
         ("injection-data", &["[(\"XX\", \"无\")]\n"]),
@@ -708,6 +707,7 @@ const CHANNELS: Expected = Expected {
         ("multi-probe", &["✓ ", "✓ "]),
         ("multi-probe-first", &["Some(", "收到 10 个请求，答复了 "]),
         ("tracker", &["TaskTracker：0 个\nJoinSet：100 个\n"]),
+        ("token-clone", &["克隆的也取消了吗？true\n"]),
         (
             "token",
             &[
@@ -763,7 +763,7 @@ const CANCELLATION: Expected = Expected {
                 "轮询 2 次：原来 100，一口气 100，自己的任务 100\n",
             ],
         ),
-        ("listen", &["滴答\n听到：明月光\n听到：疑是地上霜\n"]),
+        ("listen-run", &["滴答\n听到：明月光\n听到：疑是地上霜\n"]),
         (
             "sentences-run",
             &["滴答\n听到：床前明月光\n听到：疑是地上霜\n"],

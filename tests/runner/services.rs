@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 const PRINTS: [(&str, &[&str]); 13] = [
     ("database", &["数据库：mysql\n"]),
     ("pool", &["打开 5 个连接"]),
-    ("insert", &["20 行\n"]),
+    ("count", &["20 行\n"]),
     ("find", &["[(\"JP\", \"日本\")]\n"]),
     ("injection", &["找到 0 行\n"]),
     ("injection-forced", &["找到 20 行\n"]),
@@ -37,7 +37,7 @@ const PRINTS: [(&str, &[&str]); 13] = [
     ("counter", &["取出再存回：", "INCR：Some(100)\n"]),
     (
         "pub-sub",
-        &["notebook:news：第一条\n", "第二条\n", "notebook:news：完\n"],
+        &["notebook:news：第一条\n", "第二条\n", "第三条\n"],
     ),
 ];
 
