@@ -388,6 +388,16 @@ const DEFINE_AND_RUN: Exercises = Exercises {
                     }",
                 ),
                 (
+                    "落败的还在做",
+                    "async fn race(left: Job, right: Job) -> &'static str {
+                        select! {
+                            biased;
+                            winner = tokio::spawn(left) => winner.unwrap(),
+                            winner = right => winner,
+                        }
+                    }",
+                ),
+                (
                     "结果不能写死",
                     "async fn race(_left: Job, _right: Job) -> &'static str {
                         \"右\"
