@@ -2557,6 +2557,19 @@ const TESTING: Exercises = Exercises {
             &[
                 ("却在第 [0, 1, 2, 3] 秒", UNCHANGED),
                 (
+                    "却在第 [0, 0, 1, 3] 秒",
+                    "async fn retry(ask: impl AsyncFn() -> Answer) -> Answer {
+                        for seconds in [0, 1, 2] {
+                            let answer = ask().await;
+                            if answer.is_ok() {
+                                return answer;
+                            }
+                            sleep(Duration::from_secs(seconds)).await;
+                        }
+                        ask().await
+                    }",
+                ),
+                (
                     "一次也没有问",
                     "async fn retry(_ask: impl AsyncFn() -> Answer) -> Answer { Ok(42) }",
                 ),
@@ -2751,6 +2764,24 @@ const TESTING: Exercises = Exercises {
                     }",
                 ),
                 (
+                    "一个字分两次来，没有答对",
+                    r#"async fn serve_lines(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+                        let (mut text, mut buffer) = (String::new(), [0; 100]);
+                        loop {
+                            let length = stream.read(&mut buffer).await?;
+                            if length == 0 {
+                                return Ok(());
+                            }
+                            text += &String::from_utf8_lossy(&buffer[..length]);
+                            while let Some((line, rest)) = text.split_once('\n') {
+                                let (answer, rest) = (format!("{}\n", line.to_uppercase()), rest.to_owned());
+                                stream.write_all(answer.as_bytes()).await?;
+                                text = rest;
+                            }
+                        }
+                    }"#,
+                ),
+                (
                     "来了一行，没有答复它：不要等后面的",
                     "async fn serve_lines(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
                         let mut text = String::new();
@@ -2903,6 +2934,23 @@ const TESTING: Exercises = Exercises {
                                 tokio::time::sleep_until(next).await;
                             }
                             *next = Some(Instant::now() + self.step);
+                        }
+                    }",
+                ),
+                (
+                    "每 250 毫秒 1 次，3 个一起来",
+                    "struct Limiter { recent: AsyncMutex<Vec<Instant>> }
+                    impl Limiter {
+                        fn new(_limit: usize, _window: Duration) -> Limiter {
+                            Limiter { recent: AsyncMutex::default() }
+                        }
+                        async fn acquire(&self) {
+                            let mut recent = self.recent.lock().await;
+                            if recent.len() == 3 {
+                                tokio::time::sleep_until(recent[0] + Duration::from_secs(1)).await;
+                                recent.remove(0);
+                            }
+                            recent.push(Instant::now());
                         }
                     }",
                 ),
