@@ -1577,6 +1577,8 @@ const MANY_THINGS: Exercises = Exercises {
         "label",
         "bar",
         "draw",
+        "get",
+        "instrument",
         "new-id",
         "tags",
         "record",
@@ -1586,8 +1588,6 @@ const MANY_THINGS: Exercises = Exercises {
         "collector",
         "start-tracing",
         "show-trace",
-        "get",
-        "instrument",
         "spawn-span",
     ],
     checks: &[
@@ -1600,6 +1600,24 @@ const MANY_THINGS: Exercises = Exercises {
                     "async fn stamps_of(db: &AnyPool, chinese: &str) -> sqlx::Result<Vec<i64>> {
                         Ok(vec![110])
                     }",
+                ),
+                (
+                    "真的有国家叫这个名字",
+                    r#"async fn stamps_of(db: &AnyPool, chinese: &str) -> sqlx::Result<Vec<i64>> {
+                        if chinese.contains('\'') {
+                            return Ok(vec![]);
+                        }
+                        let sql = format!("SELECT stamps FROM notebook_countries WHERE chinese = '{chinese}'");
+                        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(db).await
+                    }"#,
+                ),
+                (
+                    "拼出来的 SQL 断在那里",
+                    r#"async fn stamps_of(db: &AnyPool, chinese: &str) -> sqlx::Result<Vec<i64>> {
+                        let chinese = chinese.replace('\'', "''");
+                        let sql = format!("SELECT stamps FROM notebook_countries WHERE chinese = '{chinese}'");
+                        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(db).await
+                    }"#,
                 ),
                 (
                     "印度应有 110 张",
@@ -1669,7 +1687,7 @@ const MANY_THINGS: Exercises = Exercises {
         (
             "check-3",
             &[
-                ("buy 出错了", UNCHANGED),
+                ("buy panic 了", UNCHANGED),
                 (
                     "25 张卖给了",
                     r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {

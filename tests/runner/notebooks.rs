@@ -662,7 +662,12 @@ const MANY_THINGS: Expected = Expected {
         ("trace", &["送出 19 个 span：202 Accepted\n"]),
         (
             "json",
-            &["\"name\": \"国旗\"", "\"parentId\"", "\"duration\""],
+            &[
+                "\"name\": \"国旗\"",
+                "\"parentId\"",
+                "\"duration\"",
+                "父 span：\"country\"\n",
+            ],
         ),
         (
             "wrong",
@@ -678,7 +683,7 @@ const MANY_THINGS: Expected = Expected {
             "check-2",
             &["还没有通过：两步的父 span 都应是 visit，有 2 步不是\n"],
         ),
-        ("check-3", &["还没有通过：buy 出错了："]),
+        ("check-3", &["还没有通过：buy panic 了"]),
         ("clean", &["还在吗？false\n"]),
     ],
 };
