@@ -559,6 +559,9 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
         "sequential",
         "concurrent-items",
         "concurrent",
+        "four",
+        "ways-futures",
+        "ways-tasks",
         "half",
         "lazy",
         "semaphore",
@@ -622,6 +625,17 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
         (
             "check-2",
             &[
+                ("先猜，写进 GUESS", UNCHANGED),
+                ("甲猜得不对", "const GUESS: [u64; 4] = [4, 2, 4, 1];"),
+                ("乙猜得不对", "const GUESS: [u64; 4] = [1, 1, 4, 1];"),
+                ("乙猜得不对", "const GUESS: [u64; 4] = [1, 4, 4, 1];"),
+                ("丙猜得不对", "const GUESS: [u64; 4] = [1, 2, 1, 1];"),
+                ("丁猜得不对", "const GUESS: [u64; 4] = [1, 2, 4, 4];"),
+            ],
+        ),
+        (
+            "check-3",
+            &[
                 ("先完成的排在前面", UNCHANGED),
                 (
                     "同时最多收到 1 个请求",
@@ -671,7 +685,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
             &[
                 ("同时收到 20 个请求", UNCHANGED),
                 (
@@ -697,7 +711,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-4",
+            "check-5",
             &[
                 ("404 应该只问 1 次，问了 5 次", UNCHANGED),
                 (
@@ -715,7 +729,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-5",
+            "check-6",
             &[
                 ("没有人等", UNCHANGED),
                 (
@@ -763,7 +777,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-6",
+            "check-7",
             &[
                 ("够 5 面就该停", UNCHANGED),
                 (
@@ -813,7 +827,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-7",
+            "check-8",
             &[
                 ("同时最多收到 1 个请求，应为 2 个", UNCHANGED),
                 (
@@ -1280,6 +1294,7 @@ const WEB_SERVER: Exercises = Exercises {
         "escape",
         "crowd-items",
         "crowd",
+        "greet",
         "ask",
         "oneshot",
         "paging",
@@ -1302,6 +1317,59 @@ const WEB_SERVER: Exercises = Exercises {
     checks: &[
         (
             "check-1",
+            &[
+                ("个没有人接待", UNCHANGED),
+                (
+                    "个没有人接待",
+                    "async fn reception(listener: TcpListener) {
+                        while let Ok((guest, _)) = listener.accept().await {
+                            let _ = tokio::spawn(greet(guest)).await;
+                        }
+                    }",
+                ),
+                (
+                    "不是每个连接一个任务",
+                    "async fn reception(listener: TcpListener) {
+                        let mut open = FuturesUnordered::new();
+                        loop {
+                            tokio::select! {
+                                Ok((guest, _)) = listener.accept() => open.push(greet(guest)),
+                                Some(_) = open.next() => {}
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "是线程，不是任务",
+                    "async fn reception(listener: TcpListener) {
+                        while let Ok((guest, _)) = listener.accept().await {
+                            let runtime = tokio::runtime::Handle::current();
+                            std::thread::spawn(move || runtime.block_on(greet(guest)));
+                        }
+                    }",
+                ),
+                (
+                    "接受连接的循环结束了",
+                    "async fn reception(listener: TcpListener) {
+                        let mut tasks = tokio::task::JoinSet::new();
+                        for _ in 0..12 {
+                            tasks.spawn(greet(listener.accept().await.unwrap().0));
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "没有人叫 greet 去接待",
+                    r#"async fn reception(listener: TcpListener) {
+                        while let Ok((mut guest, _)) = listener.accept().await {
+                            tokio::spawn(async move { guest.write_all(b"hello").await });
+                        }
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-2",
             &[
                 ("多了一个属性", UNCHANGED),
                 (
@@ -1327,7 +1395,7 @@ const WEB_SERVER: Exercises = Exercises {
             ],
         ),
         (
-            "check-2",
+            "check-3",
             &[
                 ("/time 数了 0 次；/nowhere 数了 0 次", UNCHANGED),
                 (
@@ -1354,7 +1422,7 @@ const WEB_SERVER: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
             &[
                 ("带着发过的编号再来，还是第 1 次", UNCHANGED),
                 (
@@ -1395,7 +1463,7 @@ const WEB_SERVER: Exercises = Exercises {
             ],
         ),
         (
-            "check-4",
+            "check-5",
             &[
                 ("不停的服务器，过了时限还在等", UNCHANGED),
                 (
@@ -1443,7 +1511,7 @@ const WEB_SERVER: Exercises = Exercises {
             ],
         ),
         (
-            "check-5",
+            "check-6",
             &[
                 ("panic 了", UNCHANGED),
                 (
