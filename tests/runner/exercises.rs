@@ -137,7 +137,19 @@ const WHY_COROUTINES: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "只走了 0 个，没有等其余的",
+                    "客人还没有走完",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        let mut tasks = JoinSet::new();
+                        for _ in 0..guests {
+                            let hall = hall.clone();
+                            tasks.spawn(async move { hall.wait().await });
+                        }
+                        tasks.join_next().await;
+                        tasks.detach_all();
+                    }",
+                ),
+                (
+                    "客人还没有走完",
                     "async fn host(hall: Arc<Hall>, guests: usize) {
                         for _ in 0..guests {
                             let hall = hall.clone();
@@ -165,7 +177,7 @@ const WHY_COROUTINES: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "开门的时候只来了 0 个",
+                    "没有人在等：wait() 只造好一个 future",
                     "async fn host(hall: Arc<Hall>, guests: usize) {
                         let mut tasks = JoinSet::new();
                         for _ in 0..guests {
