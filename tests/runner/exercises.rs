@@ -1571,6 +1571,7 @@ const WEB_SERVER: Exercises = Exercises {
         "graceful",
         "words",
         "build-index",
+        "build",
         "find",
         "answer",
         "tcp",
