@@ -74,6 +74,10 @@ const WHY_COROUTINES: Exercises = Exercises {
         "deps",
         "parallel",
         "four",
+        "cost",
+        "cost-tasks",
+        "hall",
+        "hall-wait",
         "deposit",
         "threads",
         "tasks",
@@ -99,6 +103,94 @@ const WHY_COROUTINES: Exercises = Exercises {
         ),
         (
             "check-2",
+            &[
+                ("200 个客人各占一个线程", UNCHANGED),
+                (
+                    "任务里用 wait().await",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        let mut tasks = JoinSet::new();
+                        for _ in 0..guests {
+                            let hall = hall.clone();
+                            tasks.spawn(async move { hall.wait_in_thread() });
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "任务里用 wait().await",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        let mut tasks = JoinSet::new();
+                        for _ in 0..guests {
+                            let hall = hall.clone();
+                            tasks.spawn_blocking(move || hall.wait_in_thread());
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "开门的时候只来了 1 个",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        for _ in 0..guests {
+                            let hall = hall.clone();
+                            tokio::spawn(async move { hall.wait().await }).await.unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "客人还没有走完",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        let mut tasks = JoinSet::new();
+                        for _ in 0..guests {
+                            let hall = hall.clone();
+                            tasks.spawn(async move { hall.wait().await });
+                        }
+                        tasks.join_next().await;
+                        tasks.detach_all();
+                    }",
+                ),
+                (
+                    "客人还没有走完",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        for _ in 0..guests {
+                            let hall = hall.clone();
+                            tokio::spawn(async move { hall.wait().await });
+                        }
+                    }",
+                ),
+                (
+                    "200 个客人只用了 1 个任务",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        futures::future::join_all((0..guests).map(|_| hall.wait())).await;
+                    }",
+                ),
+                (
+                    "客人不在任务里",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        let runtime = tokio::runtime::Handle::current();
+                        let all = (0..guests).map(|_| {
+                            let (hall, runtime) = (hall.clone(), runtime.clone());
+                            thread::spawn(move || runtime.block_on(hall.wait()))
+                        });
+                        for thread in all.collect::<Vec<_>>() {
+                            thread.join().unwrap();
+                        }
+                    }",
+                ),
+                (
+                    "没有人在等：wait() 只造好一个 future",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        let mut tasks = JoinSet::new();
+                        for _ in 0..guests {
+                            let hall = hall.clone();
+                            tasks.spawn(async move { drop(hall.wait()) });
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-3",
             &[
                 ("少了 100：读和写之间还有 .await", UNCHANGED),
                 (
@@ -138,7 +230,7 @@ const WHY_COROUTINES: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
             &[
                 ("只画了 0 帧", UNCHANGED),
                 ("只画了 0 帧", "async fn slow_fixed() -> u32 { 42 }"),
@@ -159,7 +251,7 @@ const WHY_COROUTINES: Exercises = Exercises {
             ],
         ),
         (
-            "check-4",
+            "check-5",
             &[
                 ("取消以后还是 1", UNCHANGED),
                 (
@@ -212,7 +304,7 @@ const WHY_COROUTINES: Exercises = Exercises {
             ],
         ),
         (
-            "check-5",
+            "check-6",
             &[
                 ("过了时限还在等", UNCHANGED),
                 (
@@ -572,8 +664,12 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
         "sequential",
         "concurrent-items",
         "concurrent",
+        "four",
+        "ways-futures",
+        "ways-tasks",
         "half",
         "lazy",
+        "as-tasks",
         "semaphore",
         "buffered",
         "error-type",
@@ -582,10 +678,15 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
         "status",
         "counts",
         "errors",
+        "retry",
         "metadata",
         "country",
+        "site",
+        "site-new",
+        "settled",
         "save-lost",
         "save",
+        "download",
     ],
     checks: &[
         (
@@ -634,6 +735,17 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
         ),
         (
             "check-2",
+            &[
+                ("先猜，写进 GUESS", UNCHANGED),
+                ("甲猜得不对", "const GUESS: [u64; 4] = [4, 2, 4, 1];"),
+                ("乙猜得不对", "const GUESS: [u64; 4] = [1, 1, 4, 1];"),
+                ("乙猜得不对", "const GUESS: [u64; 4] = [1, 4, 4, 1];"),
+                ("丙猜得不对", "const GUESS: [u64; 4] = [1, 2, 1, 1];"),
+                ("丁猜得不对", "const GUESS: [u64; 4] = [1, 2, 4, 4];"),
+            ],
+        ),
+        (
+            "check-3",
             &[
                 ("先完成的排在前面", UNCHANGED),
                 (
@@ -684,7 +796,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
             &[
                 ("同时收到 20 个请求", UNCHANGED),
                 (
@@ -710,7 +822,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-4",
+            "check-5",
             &[
                 ("404 应该只问 1 次，问了 5 次", UNCHANGED),
                 (
@@ -728,7 +840,83 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-5",
+            "check-6",
+            &[
+                ("停住了：手里拿着一张许可", UNCHANGED),
+                (
+                    "取国名也要许可",
+                    "async fn greedy(site: Site, code: Code) -> Fetched<(String, Vec<u8>)> {
+                        let permit = site.semaphore.acquire().await.unwrap();
+                        let picture = fetch_flag(&site.client, &site.url, code).await?;
+                        drop(permit);
+                        let name = fetch_name(&site.client, &site.url, code).await?;
+                        Ok((name, picture))
+                    }",
+                ),
+                (
+                    "有 1 张许可，服务器却同时收到",
+                    "async fn greedy(site: Site, code: Code) -> Fetched<(String, Vec<u8>)> {
+                        let _ = site.semaphore.acquire().await.unwrap();
+                        let picture = fetch_flag(&site.client, &site.url, code).await?;
+                        let _ = site.semaphore.acquire().await.unwrap();
+                        let name = fetch_name(&site.client, &site.url, code).await?;
+                        Ok((name, picture))
+                    }",
+                ),
+                (
+                    "只有 0 个的国旗和国名都对",
+                    "async fn greedy(site: Site, code: Code) -> Fetched<(String, Vec<u8>)> {
+                        let _for_flag = site.semaphore.acquire().await.unwrap();
+                        let picture = fetch_flag(&site.client, &site.url, code).await?;
+                        let Ok(_for_name) = site.semaphore.try_acquire() else {
+                            return Err(FlagError::NotFound);
+                        };
+                        let name = fetch_name(&site.client, &site.url, code).await?;
+                        Ok((name, picture))
+                    }",
+                ),
+                (
+                    "只有 1 个的国旗和国名都对",
+                    "async fn greedy(site: Site, code: Code) -> Fetched<(String, Vec<u8>)> {
+                        let _for_flag = site.semaphore.try_acquire().unwrap();
+                        let picture = fetch_flag(&site.client, &site.url, code).await?;
+                        let name = fetch_name(&site.client, &site.url, code).await?;
+                        Ok((name, picture))
+                    }",
+                ),
+                (
+                    "应是 8 个请求，服务器收到 0 个",
+                    "async fn greedy(site: Site, code: Code) -> Fetched<(String, Vec<u8>)> {
+                        let country = flags::Country::find(code).unwrap();
+                        let _permit = site.semaphore.acquire().await.unwrap();
+                        Ok((country.name.to_owned(), country.picture.into()))
+                    }",
+                ),
+                (
+                    "有 3 张许可，服务器同时只收到 1 个请求",
+                    "static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+                    async fn greedy(site: Site, code: Code) -> Fetched<(String, Vec<u8>)> {
+                        let _one = ONE.lock().await;
+                        let picture = fetch_flag(&site.client, &site.url, code).await?;
+                        let name = fetch_name(&site.client, &site.url, code).await?;
+                        Ok((name, picture))
+                    }",
+                ),
+                (
+                    "原来有 1 张许可，最后成了 5 张",
+                    "async fn greedy(site: Site, code: Code) -> Fetched<(String, Vec<u8>)> {
+                        let _permit = site.semaphore.acquire().await.unwrap();
+                        let picture = fetch_flag(&site.client, &site.url, code).await?;
+                        let name = fetch_name(&site.client, &site.url, code).await?;
+                        site.semaphore.add_permits(1);
+                        Ok((name, picture))
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-7",
             &[
                 ("没有人等", UNCHANGED),
                 (
@@ -776,7 +964,90 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-6",
+            "check-8",
+            &[
+                ("走得太早", UNCHANGED),
+                (
+                    "走得太早",
+                    "async fn with_bar(client: &Client, site: &str, folder: &Path, codes: &[Code], bar: &notebook::indicatif::ProgressBar) -> Vec<Found> {
+                        let codes = stream::iter(codes.to_vec());
+                        let downloads = codes.map(|code| {
+                            bar.inc(1);
+                            download(client, site, folder, code)
+                        });
+                        downloads.buffer_unordered(4).collect().await
+                    }",
+                ),
+                (
+                    "没有得到的也走一格",
+                    "async fn with_bar(client: &Client, site: &str, folder: &Path, codes: &[Code], bar: &notebook::indicatif::ProgressBar) -> Vec<Found> {
+                        stream::iter(codes.to_vec())
+                            .map(|code| download(client, site, folder, code))
+                            .buffer_unordered(4)
+                            .inspect(|(_, path)| bar.inc(path.is_some().into()))
+                            .collect()
+                            .await
+                    }",
+                ),
+                (
+                    "最后一下子到头",
+                    "async fn with_bar(client: &Client, site: &str, folder: &Path, codes: &[Code], bar: &notebook::indicatif::ProgressBar) -> Vec<Found> {
+                        let found: Vec<_> = stream::iter(codes.to_vec())
+                            .map(|code| download(client, site, folder, code))
+                            .buffer_unordered(4)
+                            .collect()
+                            .await;
+                        bar.inc(found.len() as u64);
+                        found
+                    }",
+                ),
+                (
+                    "同时最多收到 1 个请求",
+                    "async fn with_bar(client: &Client, site: &str, folder: &Path, codes: &[Code], bar: &notebook::indicatif::ProgressBar) -> Vec<Found> {
+                        let mut found = Vec::new();
+                        for &code in codes {
+                            found.push(download(client, site, folder, code).await);
+                            bar.inc(1);
+                        }
+                        found
+                    }",
+                ),
+                (
+                    "同时最多收到 10 个请求",
+                    "async fn with_bar(client: &Client, site: &str, folder: &Path, codes: &[Code], bar: &notebook::indicatif::ProgressBar) -> Vec<Found> {
+                        let mut all: FuturesUnordered<_> = (codes.iter())
+                            .map(|&code| download(client, site, folder, code))
+                            .collect();
+                        let mut found = Vec::new();
+                        while let Some(one) = all.next().await {
+                            found.push(one);
+                            bar.inc(1);
+                        }
+                        found
+                    }",
+                ),
+                (
+                    "返回了 8 个",
+                    "async fn with_bar(client: &Client, site: &str, folder: &Path, codes: &[Code], bar: &notebook::indicatif::ProgressBar) -> Vec<Found> {
+                        stream::iter(codes.to_vec())
+                            .map(|code| download(client, site, folder, code))
+                            .buffer_unordered(4)
+                            .inspect(|_| bar.inc(1))
+                            .filter(|(_, path)| futures::future::ready(path.is_some()))
+                            .collect()
+                            .await
+                    }",
+                ),
+                (
+                    "服务器收到 0 个",
+                    "async fn with_bar(client: &Client, site: &str, folder: &Path, codes: &[Code], bar: &notebook::indicatif::ProgressBar) -> Vec<Found> {
+                        stream::iter(codes.to_vec()).map(|code| (code, None)).collect().await
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-9",
             &[
                 ("够 5 面就该停", UNCHANGED),
                 (
@@ -826,7 +1097,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
             ],
         ),
         (
-            "check-7",
+            "check-10",
             &[
                 ("同时最多收到 1 个请求，应为 2 个", UNCHANGED),
                 (
@@ -1314,28 +1585,89 @@ const WEB_SERVER: Exercises = Exercises {
         "escape",
         "crowd-items",
         "crowd",
+        "greet",
+        "guest",
         "ask",
         "oneshot",
         "paging",
         "extract",
         "extract-json",
-        "respond",
+        "responses",
         "notes",
         "state",
-        "middleware",
+        "log",
         "guard",
+        "count",
         "visits",
         "session-items",
         "background-items",
         "background",
         "graceful",
         "words",
+        "build-index",
         "build",
+        "find",
+        "answer",
+        "tcp",
+        "drip",
         "compute",
     ],
     checks: &[
         (
             "check-1",
+            &[
+                ("个没有人接待", UNCHANGED),
+                (
+                    "个没有人接待",
+                    "async fn reception(listener: TcpListener) {
+                        while let Ok((guest, _)) = listener.accept().await {
+                            let _ = tokio::spawn(greet(guest)).await;
+                        }
+                    }",
+                ),
+                (
+                    "不是每个连接一个任务",
+                    "async fn reception(listener: TcpListener) {
+                        let mut open = FuturesUnordered::new();
+                        loop {
+                            tokio::select! {
+                                Ok((guest, _)) = listener.accept() => open.push(greet(guest)),
+                                Some(_) = open.next() => {}
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "是线程，不是任务",
+                    "async fn reception(listener: TcpListener) {
+                        while let Ok((guest, _)) = listener.accept().await {
+                            let runtime = tokio::runtime::Handle::current();
+                            std::thread::spawn(move || runtime.block_on(greet(guest)));
+                        }
+                    }",
+                ),
+                (
+                    "接受连接的循环结束了",
+                    "async fn reception(listener: TcpListener) {
+                        let mut tasks = tokio::task::JoinSet::new();
+                        for _ in 0..12 {
+                            tasks.spawn(greet(listener.accept().await.unwrap().0));
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "没有人叫 greet 去接待",
+                    r#"async fn reception(listener: TcpListener) {
+                        while let Ok((mut guest, _)) = listener.accept().await {
+                            tokio::spawn(async move { guest.write_all(b"hello").await });
+                        }
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-2",
             &[
                 ("多了一个属性", UNCHANGED),
                 (
@@ -1361,7 +1693,7 @@ const WEB_SERVER: Exercises = Exercises {
             ],
         ),
         (
-            "check-2",
+            "check-3",
             &[
                 ("/time 数了 0 次；/nowhere 数了 0 次", UNCHANGED),
                 (
@@ -1388,7 +1720,7 @@ const WEB_SERVER: Exercises = Exercises {
             ],
         ),
         (
-            "check-3",
+            "check-4",
             &[
                 ("带着发过的编号再来，还是第 1 次", UNCHANGED),
                 (
@@ -1429,7 +1761,7 @@ const WEB_SERVER: Exercises = Exercises {
             ],
         ),
         (
-            "check-4",
+            "check-5",
             &[
                 ("不停的服务器，过了时限还在等", UNCHANGED),
                 (
@@ -1477,7 +1809,87 @@ const WEB_SERVER: Exercises = Exercises {
             ],
         ),
         (
-            "check-5",
+            "check-6",
+            &[
+                ("它在等下一个问题", UNCHANGED),
+                (
+                    "只收到一部分",
+                    r#"async fn look_up(finder: &mut BufReader<TcpStream>, query: &str) -> io::Result<String> {
+                        finder.write_all(format!("{query}\r\n").as_bytes()).await?;
+                        let mut text = String::new();
+                        finder.read_line(&mut text).await?;
+                        Ok(text)
+                    }"#,
+                ),
+                (
+                    "只收到一部分",
+                    r#"async fn look_up(finder: &mut BufReader<TcpStream>, query: &str) -> io::Result<String> {
+                        finder.write_all(format!("{query}\r\n").as_bytes()).await?;
+                        let mut buffer = vec![0; 100_000];
+                        let length = finder.read(&mut buffer).await?;
+                        Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+                    }"#,
+                ),
+                (
+                    "多收了",
+                    r#"async fn look_up(finder: &mut BufReader<TcpStream>, query: &str) -> io::Result<String> {
+                        finder.write_all(format!("{query}\r\n").as_bytes()).await?;
+                        finder.shutdown().await?;
+                        let mut text = String::new();
+                        finder.read_to_string(&mut text).await?;
+                        Ok(text)
+                    }"#,
+                ),
+                (
+                    "第二句没有得到答复",
+                    r#"async fn look_up(finder: &mut BufReader<TcpStream>, query: &str) -> io::Result<String> {
+                        finder.write_all(format!("{query}\r\n").as_bytes()).await?;
+                        finder.shutdown().await?;
+                        let mut text = String::new();
+                        while !text.ends_with(" found\r\n") {
+                            if finder.read_line(&mut text).await? == 0 {
+                                return Err(io::ErrorKind::UnexpectedEof.into());
+                            }
+                        }
+                        Ok(text)
+                    }"#,
+                ),
+                (
+                    "连接断了，还在读",
+                    r#"async fn look_up(finder: &mut BufReader<TcpStream>, query: &str) -> io::Result<String> {
+                        finder.write_all(format!("{query}\r\n").as_bytes()).await?;
+                        let mut text = String::new();
+                        while !text.ends_with(" found\r\n") {
+                            finder.read_line(&mut text).await?;
+                        }
+                        Ok(text)
+                    }"#,
+                ),
+                (
+                    "没有收完连接就断了，应返回错误",
+                    r#"async fn look_up(finder: &mut BufReader<TcpStream>, query: &str) -> io::Result<String> {
+                        finder.write_all(format!("{query}\r\n").as_bytes()).await?;
+                        let mut text = String::new();
+                        while !text.ends_with(" found\r\n") && finder.read_line(&mut text).await? > 0 {}
+                        Ok(text)
+                    }"#,
+                ),
+                (
+                    "占着线程",
+                    r#"async fn look_up(finder: &mut BufReader<TcpStream>, query: &str) -> io::Result<String> {
+                        finder.write_all(format!("{query}\r\n").as_bytes()).await?;
+                        let runtime = tokio::runtime::Handle::current();
+                        let mut text = String::new();
+                        while !text.ends_with(" found\r\n") {
+                            runtime.block_on(finder.read_line(&mut text))?;
+                        }
+                        Ok(text)
+                    }"#,
+                ),
+            ],
+        ),
+        (
+            "check-7",
             &[
                 ("panic 了", UNCHANGED),
                 (
