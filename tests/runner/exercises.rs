@@ -235,9 +235,19 @@ const WHY_COROUTINES: Exercises = Exercises {
                 ("只画了 0 帧", UNCHANGED),
                 ("只画了 0 帧", "async fn slow_fixed() -> u32 { 42 }"),
                 (
-                    "等得太久，应是 0.35 秒",
+                    "应是 0.35 秒",
                     "async fn slow_fixed() -> u32 {
                         sleep(Duration::from_secs(5)).await;
+                        42
+                    }",
+                ),
+                (
+                    "有一次占了线程",
+                    "async fn slow_fixed() -> u32 {
+                        for _ in 0..7 {
+                            thread::sleep(Duration::from_millis(50));
+                            tokio::task::yield_now().await;
+                        }
                         42
                     }",
                 ),
@@ -253,9 +263,9 @@ const WHY_COROUTINES: Exercises = Exercises {
         (
             "check-5",
             &[
-                ("取消以后还是 1", UNCHANGED),
+                ("取消以后还是 6", UNCHANGED),
                 (
-                    "减得太早，或者没有加",
+                    "进来一个应是 6",
                     "struct Guest(Arc<Mutex<i32>>);
 
                     impl Drop for Guest {
@@ -267,6 +277,22 @@ const WHY_COROUTINES: Exercises = Exercises {
                     async fn visit(inside: Arc<Mutex<i32>>) {
                         *inside.lock().unwrap() += 1;
                         let _ = Guest(inside);
+                        sleep(Duration::from_millis(20)).await;
+                    }",
+                ),
+                (
+                    "取消以后应是 5，得到 0",
+                    "struct Guest(Arc<Mutex<i32>>);
+
+                    impl Drop for Guest {
+                        fn drop(&mut self) {
+                            *self.0.lock().unwrap() = 0;
+                        }
+                    }
+
+                    async fn visit(inside: Arc<Mutex<i32>>) {
+                        *inside.lock().unwrap() += 1;
+                        let _guest = Guest(inside);
                         sleep(Duration::from_millis(20)).await;
                     }",
                 ),
@@ -296,7 +322,7 @@ const WHY_COROUTINES: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "减得太早，或者没有加",
+                    "进来一个应是 6",
                     "async fn visit(_inside: Arc<Mutex<i32>>) {
                         sleep(Duration::from_millis(20)).await;
                     }",
@@ -318,6 +344,12 @@ const WHY_COROUTINES: Exercises = Exercises {
                 (
                     "应给出 0，得到 7",
                     "async fn patient(_slow: Slow, _limit: Duration) -> u32 { 7 }",
+                ),
+                (
+                    "时限是 limit",
+                    "async fn patient(slow: Slow, _limit: Duration) -> u32 {
+                        timeout(Duration::from_millis(200), slow).await.unwrap_or(0)
+                    }",
                 ),
                 (
                     "那件事却还在后台做",
@@ -832,6 +864,29 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                     }",
                 ),
                 (
+                    "CN 是有的，应该问 1 次就得到，问了 5 次",
+                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
+                        for _ in 0..4 {
+                            if let Err(FlagError::NotFound) = fetch_flag(client, site, code).await {
+                                return Err(FlagError::NotFound);
+                            }
+                        }
+                        fetch_flag(client, site, code).await
+                    }",
+                ),
+                (
+                    "连接断了应该问 5 次，问了 1 次",
+                    "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
+                        for _ in 0..4 {
+                            match fetch_flag(client, site, code).await {
+                                Err(FlagError::Status(_)) => {}
+                                result => return result,
+                            }
+                        }
+                        fetch_flag(client, site, code).await
+                    }",
+                ),
+                (
                     "XX 应为 NotFound",
                     "async fn stubborn(client: &Client, site: &str, code: Code) -> Fetched<Vec<u8>> {
                         Ok(fetch_flag(client, site, code).await.unwrap_or_default())
@@ -952,6 +1007,22 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                             std::fs::write(folder.join("name.txt"), name)
                         });
                         saving.join().unwrap()
+                    }"#,
+                ),
+                (
+                    "阻塞了任务的线程",
+                    r#"async fn save_both(folder: PathBuf, flag: Vec<u8>, name: String) -> io::Result<()> {
+                        tokio::fs::write(folder.join("flag.svg"), flag).await?;
+                        std::fs::write(folder.join("name.txt"), name)
+                    }"#,
+                ),
+                (
+                    "阻塞了任务的线程",
+                    r#"async fn save_both(folder: PathBuf, flag: Vec<u8>, name: String) -> io::Result<()> {
+                        std::fs::write(folder.join("flag.svg"), flag)?;
+                        std::fs::write(folder.join("name.txt"), name)?;
+                        tokio::task::yield_now().await;
+                        Ok(())
                     }"#,
                 ),
                 (
@@ -1109,6 +1180,16 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                         );
                         name?;
                         Ok((picture?, code.to_string()))
+                    }",
+                ),
+                (
+                    "给出的不是日本的国旗",
+                    "async fn both(client: &Client, site: &str, code: Code) -> Fetched<(Vec<u8>, String)> {
+                        let (name, _) = tokio::try_join!(
+                            fetch_name(client, site, code),
+                            fetch_name(client, site, code),
+                        )?;
+                        Ok((Vec::new(), name))
                     }",
                 ),
                 (

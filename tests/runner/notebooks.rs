@@ -126,7 +126,7 @@ const WHY_COROUTINES: Expected = Expected {
             "check-1",
             &["甲：0.", "丁：0.", "还没有通过：先猜，写进 GUESS\n"],
         ),
-        ("check-5", &["还没有通过：取消以后还是 1："]),
+        ("check-5", &["还没有通过：取消以后还是 6："]),
     ],
 };
 
