@@ -1870,6 +1870,15 @@ const WEB_SERVER: Exercises = Exercises {
                     }",
                 ),
                 (
+                    "应等满 0.5 秒就取消",
+                    "async fn stop_within(stop: oneshot::Sender<()>, mut server: JoinHandle<io::Result<()>>, _limit: Duration) -> bool {
+                        let _ = stop.send(());
+                        let in_time = tokio::time::timeout(Duration::from_millis(300), &mut server).await.is_ok();
+                        server.abort();
+                        in_time
+                    }",
+                ),
+                (
                     "没有听到停下",
                     "async fn stop_within(stop: oneshot::Sender<()>, mut server: JoinHandle<io::Result<()>>, limit: Duration) -> bool {
                         let in_time = tokio::time::timeout(limit, &mut server).await.is_ok();
@@ -1991,6 +2000,19 @@ const WEB_SERVER: Exercises = Exercises {
                     fn office() -> Router {
                         let seats = Arc::new(Semaphore::new(3));
                         Router::new().route("/report/{n}", get(report)).with_state(seats)
+                    }"#,
+                ),
+                (
+                    "第 1 个有位子",
+                    r#"async fn report(Path(n): Path<u32>) -> Result<String, StatusCode> {
+                        if COMPUTING.load(Ordering::SeqCst) >= 3 {
+                            return Err(StatusCode::SERVICE_UNAVAILABLE);
+                        }
+                        Ok(compute(n).await)
+                    }
+
+                    fn office() -> Router {
+                        Router::new().route("/report/{n}", get(report))
                     }"#,
                 ),
                 (
