@@ -20,6 +20,7 @@ use jupyter_zmq_client::{
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use link::marker::FAILURE;
@@ -110,39 +111,49 @@ pub struct KernelClient {
 }
 
 /// The last lines that a kernel wrote to its own stderr: the reason, when something goes wrong.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<VecDeque<String>>>);
+struct Log {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    reading: JoinHandle<()>,
+}
 
 impl Log {
     const LINES: usize = 40;
-
-    fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == Log::LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-
-    fn text(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().map(|line| format!("\n    {line}")).collect()
-    }
+    /// How long a process that has ended may leave its words unread: its children, too, can hold the
+    /// pipe open.
+    const LAST_WORDS: Duration = Duration::from_secs(1);
 
     /// Keeps what `source` says, and tells it to `listener`.
-    fn follow(
-        &self,
+    fn of(
         source: impl AsyncRead + Unpin + Send + 'static,
         mut listener: impl FnMut(&str) + Send + 'static,
-    ) {
-        let log = self.clone();
-        tokio::spawn(async move {
+    ) -> Log {
+        let lines: Arc<Mutex<VecDeque<String>>> = Arc::default();
+        let kept = lines.clone();
+        let reading = tokio::spawn(async move {
             let mut lines = BufReader::new(source).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 listener(&line);
-                log.push(line);
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.len() == Log::LINES {
+                    kept.pop_front();
+                }
+                kept.push_back(line);
             }
         });
+        Log { lines, reading }
+    }
+
+    fn text(&self) -> String {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(|line| format!("\n    {line}")).collect()
+    }
+
+    /// What a process that has ended wrote: its end may be known before its last words are read.
+    async fn last_words(&mut self) -> String {
+        if !self.reading.is_finished() {
+            let _ = timeout(Log::LAST_WORDS, &mut self.reading).await;
+        }
+        self.text()
     }
 }
 
@@ -209,9 +220,8 @@ impl KernelClient {
         let mut process = command
             .spawn()
             .context("启动不了内核：请运行 `cargo run -- setup`")?;
-        let log = Log::default();
         let listener = listener.clone();
-        log.follow(
+        let mut log = Log::of(
             process.stderr.take().context("stderr is piped")?,
             move |line| listener.lock().unwrap_or_else(PoisonError::into_inner)(line),
         );
@@ -228,7 +238,7 @@ impl KernelClient {
         // not know why.
         let (shell, iopub, control) = tokio::select! {
             connected = connect => connected?,
-            status = process.wait() => bail!("内核启动失败（{}）：{}", status?, log.text()),
+            status = process.wait() => bail!("内核启动失败（{}）：{}", status?, log.last_words().await),
         };
         let mut kernel = KernelClient {
             shell,
@@ -262,7 +272,7 @@ impl KernelClient {
                     }
                 }
                 status = self.process.wait() => {
-                    bail!("内核启动失败（{}）：{}", status?, self.log.text())
+                    bail!("内核启动失败（{}）：{}", status?, self.log.last_words().await)
                 }
                 () = sleep_until(deadline) => {
                     bail!("内核 {} 秒没有回答：{}", START.as_secs(), self.log.text())
@@ -417,9 +427,14 @@ impl KernelClient {
         self.process.id()
     }
 
-    /// The last lines that the kernel wrote to its own stderr, for a message.
+    /// The last lines that the kernel has written to its own stderr.
     pub fn log(&self) -> String {
         self.log.text()
+    }
+
+    /// The same when it has ended, or should have: it is waited for a moment until all is read.
+    pub async fn last_words(&mut self) -> String {
+        self.log.last_words().await
     }
 
     /// Asks the kernel to end, and ends it if it does not within ten seconds.

@@ -95,7 +95,9 @@ async fn execute(
                 place(cell),
                 shown(cell, &execution),
                 match execution.outcome {
-                    Outcome::KernelDied => format!("\n  内核最后的话：{}", kernel.log()),
+                    Outcome::KernelDied => {
+                        format!("\n  内核最后的话：{}", kernel.last_words().await)
+                    }
                     _ => String::new(),
                 }
             );

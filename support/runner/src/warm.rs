@@ -50,8 +50,8 @@ async fn warm_one(spec: &KernelSpec, notebook: &Path) -> Result<()> {
         .await
         .with_context(failed)?;
     let cause = match kernel.execute(&first.source, LIMIT).await {
-        Ok(Execution { outcome, .. }) => cause(&outcome, &kernel),
-        Err(error) => Some(format!("{error:#}{}", kernel.log())),
+        Ok(Execution { outcome, .. }) => cause(&outcome, &mut kernel).await,
+        Err(error) => Some(format!("{error:#}{}", kernel.last_words().await)),
     };
     if let Some(cause) = cause {
         bail!(
@@ -63,14 +63,14 @@ async fn warm_one(spec: &KernelSpec, notebook: &Path) -> Result<()> {
 }
 
 /// Why a cell has failed, if it has.
-fn cause(outcome: &Outcome, kernel: &KernelClient) -> Option<String> {
+async fn cause(outcome: &Outcome, kernel: &mut KernelClient) -> Option<String> {
     match outcome {
         Outcome::Ok => None,
-        Outcome::Failed(message) if message.trim().is_empty() => Some(kernel.log()),
+        Outcome::Failed(message) if message.trim().is_empty() => Some(kernel.last_words().await),
         Outcome::Failed(message) => {
             Some(message.lines().map(|line| format!("\n  {line}")).collect())
         }
         Outcome::TimedOut => Some(format!("超过 {} 分钟没有结束", LIMIT.as_secs() / 60)),
-        Outcome::KernelDied => Some(format!("内核退出了{}", kernel.log())),
+        Outcome::KernelDied => Some(format!("内核退出了{}", kernel.last_words().await)),
     }
 }
