@@ -1241,6 +1241,7 @@ const AVOID_BLOCKING: Exercises = Exercises {
         "rayon-oneshot",
         "clock",
         "yield-now",
+        "post",
     ],
     checks: &[
         (
@@ -1577,6 +1578,99 @@ const AVOID_BLOCKING: Exercises = Exercises {
         ),
         (
             "check-8",
+            &[
+                ("while let 开头的守卫，活到花括号结束", UNCHANGED),
+                (
+                    "等的时候锁还拿着",
+                    "async fn drain(mailbox: &Mailbox, post: &Post) {
+                        let mut letters = mailbox.lock().unwrap();
+                        while let Some(letter) = letters.pop_front() {
+                            post.send(letter).await;
+                        }
+                    }",
+                ),
+                (
+                    "等的时候锁还拿着",
+                    "async fn drain(mailbox: &Mailbox, post: &Post) {
+                        loop {
+                            if let Some(letter) = mailbox.lock().unwrap().pop_front() {
+                                post.send(letter).await;
+                            } else {
+                                return;
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "寄一封，才取一封",
+                    "async fn drain(mailbox: &Mailbox, post: &Post) {
+                        let letters = std::mem::take(&mut *mailbox.lock().unwrap());
+                        for letter in letters {
+                            post.send(letter).await;
+                        }
+                    }",
+                ),
+                (
+                    "寄一封，才取一封",
+                    "async fn drain(mailbox: &Mailbox, post: &Post) {
+                        let letters = std::mem::take(&mut *mailbox.lock().unwrap());
+                        let sending = letters.into_iter().map(|letter| post.send(letter));
+                        futures::future::join_all(sending).await;
+                    }",
+                ),
+                (
+                    "寄出的是 [1]",
+                    "async fn drain(mailbox: &Mailbox, post: &Post) {
+                        let letter = mailbox.lock().unwrap().pop_front();
+                        if let Some(letter) = letter {
+                            post.send(letter).await;
+                        }
+                    }",
+                ),
+                (
+                    "寄的时候占着线程",
+                    "async fn drain(mailbox: &Mailbox, post: &Post) {
+                        loop {
+                            let letter = mailbox.lock().unwrap().pop_front();
+                            let Some(letter) = letter else { return };
+                            yield_now().await;
+                            futures::executor::block_on(post.send(letter));
+                        }
+                    }",
+                ),
+                (
+                    "寄的时候占着线程",
+                    "async fn drain(mailbox: &Mailbox, post: &Post) {
+                        loop {
+                            let letter = mailbox.lock().unwrap().pop_front();
+                            let Some(letter) = letter else { return };
+                            let runtime = tokio::runtime::Runtime::new().unwrap();
+                            runtime.block_on(post.send(letter));
+                        }
+                    }",
+                ),
+                (
+                    "一封也没有寄",
+                    "async fn drain(mailbox: &Mailbox, post: &Post) {
+                        mailbox.lock().unwrap().clear();
+                    }",
+                ),
+                (
+                    "drain 还没有返回",
+                    "async fn drain(mailbox: &Mailbox, post: &Post) {
+                        loop {
+                            let letter = mailbox.lock().unwrap().pop_front();
+                            match letter {
+                                Some(letter) => post.send(letter).await,
+                                None => yield_now().await,
+                            }
+                        }
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-9",
             &[
                 ("一次也没有让出", UNCHANGED),
                 (
