@@ -87,6 +87,7 @@ const WHY_COROUTINES: Exercises = Exercises {
         "spinner-thread",
         "frames",
         "spin",
+        "double",
         "drop-spinner",
     ],
     checks: &[
@@ -263,6 +264,72 @@ const WHY_COROUTINES: Exercises = Exercises {
         (
             "check-5",
             &[
+                ("任务里再启动运行时会 panic", UNCHANGED),
+                (
+                    "等 double 的时候占着线程",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        let event_loop = tokio::runtime::Runtime::new().unwrap();
+                        event_loop.block_on(double(a)) + event_loop.block_on(double(b))
+                    }",
+                ),
+                (
+                    "等 double 的时候占着线程",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        tokio::task::yield_now().await;
+                        let event_loop = tokio::runtime::Runtime::new().unwrap();
+                        event_loop.block_on(double(a)) + event_loop.block_on(double(b))
+                    }",
+                ),
+                (
+                    "等 double 的时候占着线程",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        futures::executor::block_on(double(a)) + double(b).await
+                    }",
+                ),
+                (
+                    "在别的线程上问的",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        let in_thread = move || {
+                            let event_loop = tokio::original::runtime::Runtime::new().unwrap();
+                            event_loop.block_on(double(a)) + event_loop.block_on(double(b))
+                        };
+                        thread::spawn(in_thread).join().unwrap()
+                    }",
+                ),
+                (
+                    "在别的线程上问的",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        let in_thread = move || {
+                            let event_loop = tokio::original::runtime::Runtime::new().unwrap();
+                            event_loop.block_on(double(a)) + event_loop.block_on(double(b))
+                        };
+                        tokio::task::spawn_blocking(in_thread).await.unwrap()
+                    }",
+                ),
+                (
+                    "没有问过 double",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        a * 2 + b * 2
+                    }",
+                ),
+                (
+                    "问了 [3]，得到 14",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        double(a).await + b * 2
+                    }",
+                ),
+                (
+                    "得到 6",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        let (a, _) = (double(a).await, double(b).await);
+                        a
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-6",
+            &[
                 ("取消以后还是 6", UNCHANGED),
                 (
                     "进来一个应是 6",
@@ -330,7 +397,7 @@ const WHY_COROUTINES: Exercises = Exercises {
             ],
         ),
         (
-            "check-6",
+            "check-7",
             &[
                 ("过了时限还在等", UNCHANGED),
                 (
