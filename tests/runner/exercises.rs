@@ -87,6 +87,7 @@ const WHY_COROUTINES: Exercises = Exercises {
         "spinner-thread",
         "frames",
         "spin",
+        "double",
         "drop-spinner",
     ],
     checks: &[
@@ -263,6 +264,72 @@ const WHY_COROUTINES: Exercises = Exercises {
         (
             "check-5",
             &[
+                ("任务里再启动运行时会 panic", UNCHANGED),
+                (
+                    "等 double 的时候占着线程",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        let event_loop = tokio::runtime::Runtime::new().unwrap();
+                        event_loop.block_on(double(a)) + event_loop.block_on(double(b))
+                    }",
+                ),
+                (
+                    "等 double 的时候占着线程",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        tokio::task::yield_now().await;
+                        let event_loop = tokio::runtime::Runtime::new().unwrap();
+                        event_loop.block_on(double(a)) + event_loop.block_on(double(b))
+                    }",
+                ),
+                (
+                    "等 double 的时候占着线程",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        futures::executor::block_on(double(a)) + double(b).await
+                    }",
+                ),
+                (
+                    "在别的线程上问的",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        let in_thread = move || {
+                            let event_loop = tokio::original::runtime::Runtime::new().unwrap();
+                            event_loop.block_on(double(a)) + event_loop.block_on(double(b))
+                        };
+                        thread::spawn(in_thread).join().unwrap()
+                    }",
+                ),
+                (
+                    "在别的线程上问的",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        let in_thread = move || {
+                            let event_loop = tokio::original::runtime::Runtime::new().unwrap();
+                            event_loop.block_on(double(a)) + event_loop.block_on(double(b))
+                        };
+                        tokio::task::spawn_blocking(in_thread).await.unwrap()
+                    }",
+                ),
+                (
+                    "没有问过 double",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        a * 2 + b * 2
+                    }",
+                ),
+                (
+                    "问了 [3]，得到 14",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        double(a).await + b * 2
+                    }",
+                ),
+                (
+                    "得到 6",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        let (a, _) = (double(a).await, double(b).await);
+                        a
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-6",
+            &[
                 ("取消以后还是 6", UNCHANGED),
                 (
                     "进来一个应是 6",
@@ -330,7 +397,7 @@ const WHY_COROUTINES: Exercises = Exercises {
             ],
         ),
         (
-            "check-6",
+            "check-7",
             &[
                 ("过了时限还在等", UNCHANGED),
                 (
@@ -392,6 +459,10 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         "my-block-on",
         "block-on-by-hand",
         "machine-enum",
+        "wakeup",
+        "executor",
+        "radio",
+        "rescue",
         "twice",
     ],
     checks: &[
@@ -605,6 +676,202 @@ const DEFINE_AND_RUN: Exercises = Exercises {
         ),
         (
             "check-7",
+            &[
+                ("叫醒三次，排了 3 次队", UNCHANGED),
+                (
+                    "3，它没有排上",
+                    "struct WakeOnce(u32, Queue, thread::Thread);
+
+                    impl Wake for WakeOnce {
+                        fn wake(self: Arc<Self>) {
+                            let WakeOnce(id, queue, executor) = &*self;
+                            let mut queue = queue.lock().unwrap();
+                            if queue.is_empty() {
+                                queue.push_back(*id);
+                            }
+                            executor.unpark();
+                        }
+                    }",
+                ),
+                (
+                    "不只是队尾",
+                    "struct WakeOnce(u32, Queue, thread::Thread);
+
+                    impl Wake for WakeOnce {
+                        fn wake(self: Arc<Self>) {
+                            let WakeOnce(id, queue, executor) = &*self;
+                            let mut queue = queue.lock().unwrap();
+                            if queue.back() != Some(id) {
+                                queue.push_back(*id);
+                            }
+                            executor.unpark();
+                        }
+                    }",
+                ),
+                (
+                    "它的位置变了",
+                    "struct WakeOnce(u32, Queue, thread::Thread);
+
+                    impl Wake for WakeOnce {
+                        fn wake(self: Arc<Self>) {
+                            let WakeOnce(id, queue, executor) = &*self;
+                            let mut queue = queue.lock().unwrap();
+                            queue.retain(|queued| queued != id);
+                            queue.push_back(*id);
+                            executor.unpark();
+                        }
+                    }",
+                ),
+                (
+                    "没有 unpark",
+                    "struct WakeOnce(u32, Queue, thread::Thread);
+
+                    impl Wake for WakeOnce {
+                        fn wake(self: Arc<Self>) {
+                            let WakeOnce(id, queue, executor) = &*self;
+                            let mut queue = queue.lock().unwrap();
+                            if !queue.contains(id) {
+                                queue.push_back(*id);
+                            }
+                            let _ = executor;
+                        }
+                    }",
+                ),
+                (
+                    "没有排进队里",
+                    "struct WakeOnce(u32, Queue, thread::Thread);
+
+                    impl Wake for WakeOnce {
+                        fn wake(self: Arc<Self>) {
+                            let WakeOnce(id, queue, executor) = &*self;
+                            let _ = queue;
+                            executor.unpark();
+                        }
+                    }",
+                ),
+                (
+                    "锁还拿着，又去拿它",
+                    "struct WakeOnce(u32, Queue, thread::Thread);
+
+                    impl Wake for WakeOnce {
+                        fn wake(self: Arc<Self>) {
+                            let WakeOnce(id, queue, executor) = &*self;
+                            match queue.lock().unwrap().contains(id) {
+                                true => {}
+                                false => queue.lock().unwrap().push_back(*id),
+                            }
+                            executor.unpark();
+                        }
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-8",
+            &[
+                ("还没有消息，也没有关机", UNCHANGED),
+                (
+                    "还没有消息，也没有关机",
+                    "async fn first(radio: &Radio) -> Option<u32> {
+                        radio.listen(|_| {});
+                        Some(7)
+                    }",
+                ),
+                (
+                    "Sender 只能用一次",
+                    "async fn first(radio: &Radio) -> Option<u32> {
+                        let (done, result) = oneshot::channel();
+                        let mut done = Some(done);
+                        radio.listen(move |message| drop(done.take().unwrap().send(message)));
+                        result.await.ok()
+                    }",
+                ),
+                (
+                    "等到的是 Err",
+                    "async fn first(radio: &Radio) -> Option<u32> {
+                        let (done, result) = oneshot::channel();
+                        let mut done = Some(done);
+                        radio.listen(move |message| {
+                            if let Some(done) = done.take() {
+                                let _ = done.send(message);
+                            }
+                        });
+                        Some(result.await.unwrap())
+                    }",
+                ),
+                (
+                    "送不出去就算了",
+                    "async fn first(radio: &Radio) -> Option<u32> {
+                        let (done, result) = oneshot::channel();
+                        let mut done = Some(done);
+                        radio.listen(move |message| {
+                            if let Some(done) = done.take() {
+                                done.send(message).unwrap();
+                            }
+                        });
+                        result.await.ok()
+                    }",
+                ),
+                (
+                    "占着线程等回调",
+                    "async fn first(radio: &Radio) -> Option<u32> {
+                        let (done, result) = std::sync::mpsc::channel();
+                        radio.listen(move |message| drop(done.send(message)));
+                        result.recv().ok()
+                    }",
+                ),
+                (
+                    "占着线程等回调",
+                    "async fn first(radio: &Radio) -> Option<u32> {
+                        let (done, result) = std::sync::mpsc::channel();
+                        radio.listen(move |message| drop(done.send(message)));
+                        tokio::task::yield_now().await;
+                        result.recv().ok()
+                    }",
+                ),
+                (
+                    "占着线程等回调",
+                    "async fn first(radio: &Radio) -> Option<u32> {
+                        let (done, result) = oneshot::channel();
+                        let mut done = Some(done);
+                        radio.listen(move |message| {
+                            if let Some(done) = done.take() {
+                                let _ = done.send(message);
+                            }
+                        });
+                        futures::executor::block_on(result).ok()
+                    }",
+                ),
+                (
+                    "来了 7、8，得到 Some(8)",
+                    "async fn first(radio: &Radio) -> Option<u32> {
+                        let heard = Arc::new(Mutex::new(None));
+                        let note = heard.clone();
+                        radio.listen(move |message| *note.lock().unwrap() = Some(message));
+                        while Arc::strong_count(&heard) > 1 {
+                            tokio::task::yield_now().await;
+                        }
+                        *heard.lock().unwrap()
+                    }",
+                ),
+                (
+                    "关机了，first 还在等",
+                    "async fn first(radio: &Radio) -> Option<u32> {
+                        let heard = Arc::new(Mutex::new(None));
+                        let note = heard.clone();
+                        radio.listen(move |message| drop(note.lock().unwrap().get_or_insert(message)));
+                        loop {
+                            if let Some(message) = *heard.lock().unwrap() {
+                                return Some(message);
+                            }
+                            tokio::task::yield_now().await;
+                        }
+                    }",
+                ),
+            ],
+        ),
+        (
+            "check-9",
             &[
                 ("twice(3) 得到 6，这里得到 0", UNCHANGED),
                 (
