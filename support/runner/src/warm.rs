@@ -66,7 +66,7 @@ async fn warm_one(spec: &KernelSpec, notebook: &Path) -> Result<()> {
 async fn cause(outcome: &Outcome, kernel: &mut KernelClient) -> Option<String> {
     match outcome {
         Outcome::Ok => None,
-        Outcome::Failed(message) if message.trim().is_empty() => Some(kernel.last_words().await),
+        Outcome::Failed(message) if message.trim().is_empty() => Some(kernel.log()),
         Outcome::Failed(message) => {
             Some(message.lines().map(|line| format!("\n  {line}")).collect())
         }
