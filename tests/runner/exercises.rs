@@ -264,11 +264,11 @@ const WHY_COROUTINES: Exercises = Exercises {
         (
             "check-5",
             &[
-                ("任务里再启动运行时会 panic", UNCHANGED),
+                ("等 double 的时候占着线程", UNCHANGED),
                 (
-                    "等 double 的时候占着线程",
+                    "任务里再启动运行时会 panic",
                     "async fn total(a: u32, b: u32) -> u32 {
-                        let event_loop = tokio::runtime::Runtime::new().unwrap();
+                        let event_loop = tokio::original::runtime::Runtime::new().unwrap();
                         event_loop.block_on(double(a)) + event_loop.block_on(double(b))
                     }",
                 ),
