@@ -347,6 +347,45 @@ fn notebooks_share_their_first_cell_but_for_what_the_heavy_ones_need() {
     }
 }
 
+/// The words of a piece of code, operators left out.
+fn identifiers(code: &str) -> impl Iterator<Item = &str> {
+    let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.filter(|word| !word.is_empty())
+}
+
+/// The heads of the `impl` blocks of a formatted cell that are for nothing that the cell defines.
+fn lone_impls(source: &str) -> Vec<&str> {
+    let lines = source.lines().map(|line| line.trim_start_matches("pub "));
+    let defined: BTreeSet<&str> = lines
+        .filter(|line| {
+            let kind = line.split(' ').next();
+            kind.is_some_and(|kind| ["struct", "enum", "trait"].contains(&kind))
+        })
+        .filter_map(|line| identifiers(line).nth(1))
+        .collect();
+    let heads = source
+        .lines()
+        .filter(|line| line.starts_with("impl ") || line.starts_with("impl<"));
+    heads
+        .filter(|head| !identifiers(head).any(|word| defined.contains(word)))
+        .collect()
+}
+
+/// evcxr keeps an `impl` for ever: alone in a cell, it could not be executed once more.
+#[test]
+fn a_cell_with_an_impl_has_its_type_or_trait_and_can_be_executed_again() {
+    assert_eq!(
+        lone_impls("struct A;\n\nimpl A {}\n\nimpl<T> Name<T> for B {"),
+        ["impl<T> Name<T> for B {"]
+    );
+    for path in project().course().unwrap() {
+        for cell in Notebook::load(&path).unwrap().code_cells() {
+            let lone = lone_impls(&cell.source);
+            assert!(lone.is_empty(), "{}, {}: {lone:?}", path.display(), cell.id);
+        }
+    }
+}
+
 #[test]
 fn every_notebook_has_an_ascii_file_name_with_a_number_and_a_chinese_title() {
     for path in project().course().unwrap() {

@@ -107,23 +107,23 @@ const WHY_COROUTINES: Exercises = Exercises {
             &[
                 ("200 个客人各占一个线程", UNCHANGED),
                 (
-                    "任务里用 wait().await",
+                    "任务里用 wait(&hall).await",
                     "async fn host(hall: Arc<Hall>, guests: usize) {
                         let mut tasks = JoinSet::new();
                         for _ in 0..guests {
                             let hall = hall.clone();
-                            tasks.spawn(async move { hall.wait_in_thread() });
+                            tasks.spawn(async move { wait_in_thread(&hall) });
                         }
                         tasks.join_all().await;
                     }",
                 ),
                 (
-                    "任务里用 wait().await",
+                    "任务里用 wait(&hall).await",
                     "async fn host(hall: Arc<Hall>, guests: usize) {
                         let mut tasks = JoinSet::new();
                         for _ in 0..guests {
                             let hall = hall.clone();
-                            tasks.spawn_blocking(move || hall.wait_in_thread());
+                            tasks.spawn_blocking(move || wait_in_thread(&hall));
                         }
                         tasks.join_all().await;
                     }",
@@ -133,7 +133,7 @@ const WHY_COROUTINES: Exercises = Exercises {
                     "async fn host(hall: Arc<Hall>, guests: usize) {
                         for _ in 0..guests {
                             let hall = hall.clone();
-                            tokio::spawn(async move { hall.wait().await }).await.unwrap();
+                            tokio::spawn(async move { wait(&hall).await }).await.unwrap();
                         }
                     }",
                 ),
@@ -143,7 +143,7 @@ const WHY_COROUTINES: Exercises = Exercises {
                         let mut tasks = JoinSet::new();
                         for _ in 0..guests {
                             let hall = hall.clone();
-                            tasks.spawn(async move { hall.wait().await });
+                            tasks.spawn(async move { wait(&hall).await });
                         }
                         tasks.join_next().await;
                         tasks.detach_all();
@@ -154,14 +154,14 @@ const WHY_COROUTINES: Exercises = Exercises {
                     "async fn host(hall: Arc<Hall>, guests: usize) {
                         for _ in 0..guests {
                             let hall = hall.clone();
-                            tokio::spawn(async move { hall.wait().await });
+                            tokio::spawn(async move { wait(&hall).await });
                         }
                     }",
                 ),
                 (
                     "200 个客人只用了 1 个任务",
                     "async fn host(hall: Arc<Hall>, guests: usize) {
-                        futures::future::join_all((0..guests).map(|_| hall.wait())).await;
+                        futures::future::join_all((0..guests).map(|_| wait(&hall))).await;
                     }",
                 ),
                 (
@@ -170,7 +170,7 @@ const WHY_COROUTINES: Exercises = Exercises {
                         let runtime = tokio::runtime::Handle::current();
                         let all = (0..guests).map(|_| {
                             let (hall, runtime) = (hall.clone(), runtime.clone());
-                            thread::spawn(move || runtime.block_on(hall.wait()))
+                            thread::spawn(move || runtime.block_on(wait(&hall)))
                         });
                         for thread in all.collect::<Vec<_>>() {
                             thread.join().unwrap();
@@ -178,12 +178,12 @@ const WHY_COROUTINES: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "没有人在等：wait() 只造好一个 future",
+                    "没有人在等：wait(&hall) 只造好一个 future",
                     "async fn host(hall: Arc<Hall>, guests: usize) {
                         let mut tasks = JoinSet::new();
                         for _ in 0..guests {
                             let hall = hall.clone();
-                            tasks.spawn(async move { drop(hall.wait()) });
+                            tasks.spawn(async move { drop(wait(&hall)) });
                         }
                         tasks.join_all().await;
                     }",
@@ -2458,7 +2458,6 @@ const MANY_THINGS: Exercises = Exercises {
         "new-id",
         "tags",
         "record",
-        "zipkin",
         "layer",
         "collector-items",
         "collector",
