@@ -35,6 +35,7 @@ pub fn can_be_read_without_network(folder: &Path) {
         page.follows_the_systems_light_and_dark();
         if page.has_slides() {
             page.goes_on_from_slide_to_slide();
+            page.has_slides_for_a_phone();
         } else {
             page.keeps_its_outline_in_view();
             page.fits_on_a_phone();
@@ -246,11 +247,7 @@ impl Page<'_> {
                 (seen == json!([presses, true, true])).then_some(())
             });
         };
-        self.browser.until("the slides are ready", SHORT, || {
-            self.value("return Reveal.isReady()")
-                .as_bool()
-                .filter(|ready| *ready)
-        });
+        self.slides_are_ready();
         after(0);
         self.browser.screenshot(&format!("{}-first", self.name));
         let total = self
@@ -268,6 +265,58 @@ impl Page<'_> {
         after(total - 1);
         let fragments = self.value("return document.querySelectorAll('.fragment').length");
         assert!(fragments.as_u64().unwrap() > 3, "{}", self.name);
+    }
+
+    /// Letters are as large as on a page, nothing but code and tables is wider than the screen, and a
+    /// finger turns the page: but not where it moves what is wide.
+    fn has_slides_for_a_phone(&self) {
+        self.is_wide(Some(390));
+        self.browser.devtools(
+            "Emulation.setTouchEmulationEnabled",
+            json!({"enabled": true}),
+        );
+        self.open();
+        self.slides_are_ready();
+        let script = "const [size, wide] = [Reveal.getScale() * parseFloat(
+                getComputedStyle(document.querySelector('.reveal')).fontSize), []];
+            for (const slide of Reveal.getSlides()) {
+                const {h, v} = Reveal.getIndices(slide);
+                Reveal.slide(h, v, 99);
+                const held = [...slide.querySelectorAll('pre, table')]
+                    .filter(e => e.scrollWidth > e.clientWidth + 1 && !e.hasAttribute('data-prevent-swipe'));
+                if (slide.scrollWidth > slide.clientWidth + 1) held.push(slide);
+                wide.push(...held.map(e => e.outerHTML.slice(0, 300)));
+            }
+            Reveal.slide(0, 0);
+            return [size >= 14, wide]";
+        assert_eq!(self.value(script), json!([true, []]), "{}", self.name);
+        let finger = |kind: &str, x: Option<u32>| {
+            let points: Vec<Value> = x.iter().map(|x| json!({"x": x, "y": 420})).collect();
+            let event = json!({"type": kind, "touchPoints": points});
+            self.browser.devtools("Input.dispatchTouchEvent", event);
+        };
+        finger("touchStart", Some(300));
+        for x in [250, 200, 150] {
+            finger("touchMove", Some(x));
+        }
+        finger("touchEnd", None);
+        self.browser.until("a finger turns the page", SHORT, || {
+            let past = self.value("return Reveal.getSlidePastCount()");
+            (past == 1).then_some(())
+        });
+        self.browser.screenshot(&format!("{}-narrow", self.name));
+        self.browser.devtools(
+            "Emulation.setTouchEmulationEnabled",
+            json!({"enabled": false}),
+        );
+        self.is_wide(None);
+    }
+
+    fn slides_are_ready(&self) {
+        let ready = "return Reveal.isReady()";
+        self.browser.until("the slides are ready", SHORT, || {
+            self.value(ready).as_bool().filter(|ready| *ready)
+        });
     }
 
     fn prefers(&self, theme: Option<&str>) {

@@ -18,11 +18,26 @@
     return text?.textContent ?? "";
   };
 
+  // On a screen that stands, a phone's, as much is shown as can be read; paper is as wide as a wall.
+  const canvas = () => {
+    if (innerWidth >= innerHeight || location.search.includes("print")) return { width: 1280, height: 720 };
+    const width = Math.max(640, innerWidth);
+    return { width, height: Math.round((width * innerHeight) / innerWidth) };
+  };
+
+  // Who uses the Tab key comes to what scrolls, and a finger there scrolls: it turns no page.
+  const scrolls = (element) => {
+    const { scrollWidth, clientWidth, scrollHeight, clientHeight } = element;
+    const is = scrollWidth > clientWidth + 1 || scrollHeight > clientHeight + 1;
+    element.toggleAttribute("data-prevent-swipe", is);
+    return is;
+  };
+
   const show = () => {
     const slide = Reveal.getCurrentSlide();
     section.textContent = name(slide);
-    // Who uses the Tab key comes to what scrolls.
-    if (slide.scrollHeight > slide.clientHeight + 1) slide.tabIndex = 0;
+    if (scrolls(slide)) slide.tabIndex = 0;
+    slide.querySelectorAll("pre, table").forEach(scrolls);
   };
   Reveal.on("ready", () => {
     show();
@@ -37,9 +52,14 @@
     const slide = Reveal.getCurrentSlide();
     slide.scrollTo({ top: Math.min(top, top + height - slide.clientHeight) });
   });
+  addEventListener("resize", () => {
+    const { width, height } = Reveal.getConfig();
+    const now = canvas();
+    if (now.width !== width || now.height !== height) Reveal.configure(now);
+    show();
+  });
   Reveal.initialize({
-    width: 1280,
-    height: 720,
+    ...canvas(),
     margin: 0.05,
     center: false,
     transition: "none",
