@@ -52,7 +52,7 @@ fn program(name: &str) -> Option<PathBuf> {
 
 /// Whether all programs are there. If not, that is said aloud, and where no test may be skipped it
 /// is a failure.
-fn are_there() -> bool {
+pub fn are_there() -> bool {
     let programs = ["mariadbd", "mariadb-install-db", "mariadb", "redis-server"];
     let missing = programs.into_iter().find(|name| program(name).is_none());
     let Some(missing) = missing else { return true };
@@ -64,10 +64,17 @@ fn are_there() -> bool {
 }
 
 /// A server that ends with the test, also with one that fails or is killed.
-struct Service {
+pub struct Service {
     _running: Running,
     port: u16,
     _folder: tempfile::TempDir,
+}
+
+impl Service {
+    /// What notebooks are told of a Redis.
+    pub fn redis_url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
 }
 
 /// Starts a server and waits until it takes connections.
@@ -133,7 +140,7 @@ fn query(mariadb: &Service, sql: &str) -> String {
 }
 
 /// A Redis that writes nothing to disk.
-fn redis() -> Service {
+pub fn redis() -> Service {
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     let mut command = clean(program("redis-server").unwrap());
     command
@@ -261,7 +268,7 @@ async fn kernel(notebook: &Path, mariadb: &Service, redis: &Service, zipkin: &st
             "DATABASE_URL",
             format!("mysql://root@127.0.0.1:{}/course", mariadb.port),
         )
-        .env("REDIS_URL", format!("redis://127.0.0.1:{}", redis.port))
+        .env("REDIS_URL", redis.redis_url())
         .env("ZIPKIN_URL", zipkin);
     KernelClient::start_with(command, |_| ()).await.unwrap()
 }
