@@ -107,7 +107,7 @@ const WHY_COROUTINES: Exercises = Exercises {
         (
             "check-2",
             &[
-                ("200 个客人各占一个线程", UNCHANGED),
+                (" 个客人各占一个线程", UNCHANGED),
                 (
                     "任务里用 wait(&hall).await",
                     "async fn host(hall: Arc<Hall>, guests: usize) {
@@ -161,7 +161,7 @@ const WHY_COROUTINES: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "200 个客人只用了 1 个任务",
+                    " 个客人只用了 1 个任务",
                     "async fn host(hall: Arc<Hall>, guests: usize) {
                         futures::future::join_all((0..guests).map(|_| wait(&hall))).await;
                     }",
@@ -177,6 +177,54 @@ const WHY_COROUTINES: Exercises = Exercises {
                         for thread in all.collect::<Vec<_>>() {
                             thread.join().unwrap();
                         }
+                    }",
+                ),
+                (
+                    " 个线程：block_on 占着线程等",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        let mut tasks = JoinSet::new();
+                        for _ in 0..guests {
+                            let hall = hall.clone();
+                            tasks.spawn_blocking(move || {
+                                tokio::runtime::Handle::current().block_on(wait(&hall))
+                            });
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    " 个线程：block_on 占着线程等",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        let mut tasks = JoinSet::new();
+                        for _ in 0..guests {
+                            let hall = hall.clone();
+                            tasks.spawn(async move {
+                                tokio::runtime::Handle::current().block_on(wait(&hall))
+                            });
+                        }
+                        tasks.join_all().await;
+                    }",
+                ),
+                (
+                    "客人还没有走完",
+                    "async fn host(hall: Arc<Hall>, guests: usize) {
+                        let mut last = None;
+                        for _ in 0..guests {
+                            let hall = hall.clone();
+                            last = Some(tokio::spawn(async move { wait(&hall).await }));
+                        }
+                        last.unwrap().await.unwrap();
+                    }",
+                ),
+                (
+                    "只来了 200 个",
+                    "async fn host(hall: Arc<Hall>, _guests: usize) {
+                        let mut tasks = JoinSet::new();
+                        for _ in 0..200 {
+                            let hall = hall.clone();
+                            tasks.spawn(async move { wait(&hall).await });
+                        }
+                        tasks.join_all().await;
                     }",
                 ),
                 (
@@ -236,7 +284,14 @@ const WHY_COROUTINES: Exercises = Exercises {
             "check-4",
             &[
                 ("只画了 0 帧", UNCHANGED),
-                ("只画了 0 帧", "async fn slow_fixed() -> u32 { 42 }"),
+                ("应等 0.35 秒", "async fn slow_fixed() -> u32 { 42 }"),
+                (
+                    "应等 0.35 秒",
+                    "async fn slow_fixed() -> u32 {
+                        sleep(Duration::from_millis(210)).await;
+                        42
+                    }",
+                ),
                 (
                     "应是 0.35 秒",
                     "async fn slow_fixed() -> u32 {
@@ -268,7 +323,7 @@ const WHY_COROUTINES: Exercises = Exercises {
             &[
                 ("等 double 的时候占着线程", UNCHANGED),
                 (
-                    "任务里再启动运行时会 panic",
+                    "没有结果：total panic 了",
                     "async fn total(a: u32, b: u32) -> u32 {
                         let event_loop = tokio::original::runtime::Runtime::new().unwrap();
                         event_loop.block_on(double(a)) + event_loop.block_on(double(b))
@@ -289,7 +344,23 @@ const WHY_COROUTINES: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "在别的线程上问的",
+                    "在别的线程上算的",
+                    "async fn total(a: u32, b: u32) -> u32 {
+                        let in_task = async move {
+                            let event_loop = tokio::runtime::Handle::current();
+                            event_loop.block_on(double(a)) + event_loop.block_on(double(b))
+                        };
+                        tokio::spawn(in_task).await.unwrap()
+                    }",
+                ),
+                (
+                    "，得到 14",
+                    "async fn total(_a: u32, _b: u32) -> u32 {
+                        double(3).await + double(4).await
+                    }",
+                ),
+                (
+                    "在别的线程上算的",
                     "async fn total(a: u32, b: u32) -> u32 {
                         let in_thread = move || {
                             let event_loop = tokio::original::runtime::Runtime::new().unwrap();
@@ -299,7 +370,7 @@ const WHY_COROUTINES: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "在别的线程上问的",
+                    "在别的线程上算的",
                     "async fn total(a: u32, b: u32) -> u32 {
                         let in_thread = move || {
                             let event_loop = tokio::original::runtime::Runtime::new().unwrap();
@@ -309,19 +380,19 @@ const WHY_COROUTINES: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "没有问过 double",
+                    "没有用 double 算",
                     "async fn total(a: u32, b: u32) -> u32 {
                         a * 2 + b * 2
                     }",
                 ),
                 (
-                    "问了 [3]，得到 14",
+                    "，得到 ",
                     "async fn total(a: u32, b: u32) -> u32 {
                         double(a).await + b * 2
                     }",
                 ),
                 (
-                    "得到 6",
+                    "，得到 ",
                     "async fn total(a: u32, b: u32) -> u32 {
                         let (a, _) = (double(a).await, double(b).await);
                         a
@@ -332,7 +403,7 @@ const WHY_COROUTINES: Exercises = Exercises {
         (
             "check-6",
             &[
-                ("取消以后还是 6", UNCHANGED),
+                ("取消以后没有减", UNCHANGED),
                 (
                     "进来一个应是 6",
                     "struct Guest(Arc<Mutex<i32>>);
@@ -350,7 +421,7 @@ const WHY_COROUTINES: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "取消以后应是 5，得到 0",
+                    "取消以后应是 6，得到 0",
                     "struct Guest(Arc<Mutex<i32>>);
 
                     impl Drop for Guest {
@@ -362,6 +433,23 @@ const WHY_COROUTINES: Exercises = Exercises {
                     async fn visit(inside: Arc<Mutex<i32>>) {
                         *inside.lock().unwrap() += 1;
                         let _guest = Guest(inside);
+                        sleep(Duration::from_millis(20)).await;
+                    }",
+                ),
+                (
+                    "把他也减掉了",
+                    "struct Guest(Arc<Mutex<i32>>, i32);
+
+                    impl Drop for Guest {
+                        fn drop(&mut self) {
+                            *self.0.lock().unwrap() = self.1;
+                        }
+                    }
+
+                    async fn visit(inside: Arc<Mutex<i32>>) {
+                        let before = *inside.lock().unwrap();
+                        *inside.lock().unwrap() += 1;
+                        let _guest = Guest(inside, before);
                         sleep(Duration::from_millis(20)).await;
                     }",
                 ),
