@@ -2217,6 +2217,28 @@ const WEB_SERVER: Exercises = Exercises {
                     }"#,
                 ),
                 (
+                    "属性里的转义了两遍",
+                    r#"async fn card(Path(name): Path<String>) -> Html<String> {
+                        let text = encode_text(&name);
+                        let title = html_escape::encode_double_quoted_attribute(&text);
+                        Html(format!("<p title=\"{title}\">{text}</p>"))
+                    }"#,
+                ),
+                (
+                    "尖括号不见了",
+                    r#"async fn card(Path(name): Path<String>) -> Html<String> {
+                        let name = name.replace(['<', '>'], "").replace('"', "&quot;");
+                        Html(format!("<p title=\"{name}\">{name}</p>"))
+                    }"#,
+                ),
+                (
+                    "两处的 & 都要转义一遍",
+                    r#"async fn card(Path(name): Path<String>) -> Html<String> {
+                        let name = name.replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+                        Html(format!("<p title=\"{name}\">{name}</p>"))
+                    }"#,
+                ),
+                (
                     "名字是 Ada",
                     r#"async fn card(Path(name): Path<String>) -> Html<String> {
                         Html(format!("<p>{}</p>", encode_text(&name)))
@@ -2262,6 +2284,24 @@ const WEB_SERVER: Exercises = Exercises {
                         let count = sessions.entry("sid".to_owned()).or_default();
                         *count += 1;
                         ([(SET_COOKIE, "sid=sid".to_owned())], format!("第 {count} 次来"))
+                    }"#,
+                ),
+                (
+                    "次数要留在服务器",
+                    r#"async fn visits_of(_: State<Sessions>, headers: HeaderMap) -> impl IntoResponse {
+                        let n: u32 = session_id(&headers).and_then(|id| id.parse().ok()).unwrap_or(0) + 1;
+                        ([(SET_COOKIE, format!("sid={n}; HttpOnly"))], format!("第 {n} 次来"))
+                    }"#,
+                ),
+                (
+                    "编号太短",
+                    r#"async fn visits_of(sessions: State<Sessions>, headers: HeaderMap) -> impl IntoResponse {
+                        let mut sessions = sessions.lock().unwrap();
+                        let known = session_id(&headers).filter(|id| sessions.contains_key(id));
+                        let id = known.unwrap_or_else(|| sessions.len().to_string());
+                        let count = sessions.entry(id.clone()).or_default();
+                        *count += 1;
+                        ([(SET_COOKIE, format!("sid={id}"))], format!("第 {count} 次来"))
                     }"#,
                 ),
                 (
@@ -2321,10 +2361,19 @@ const WEB_SERVER: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "应等满 0.5 秒就取消",
+                    "应等满时限就取消",
                     "async fn stop_within(stop: oneshot::Sender<()>, mut server: JoinHandle<io::Result<()>>, _limit: Duration) -> bool {
                         let _ = stop.send(());
                         let in_time = tokio::time::timeout(Duration::from_millis(300), &mut server).await.is_ok();
+                        server.abort();
+                        in_time
+                    }",
+                ),
+                (
+                    "应等满时限就取消",
+                    "async fn stop_within(stop: oneshot::Sender<()>, mut server: JoinHandle<io::Result<()>>, _limit: Duration) -> bool {
+                        drop(stop);
+                        let in_time = tokio::time::timeout(HALF, &mut server).await.is_ok();
                         server.abort();
                         in_time
                     }",
@@ -2508,6 +2557,20 @@ const WEB_SERVER: Exercises = Exercises {
 
                     fn office() -> Router {
                         Router::new().route("/report/{n}", get(report)).with_state(Arc::default())
+                    }"#,
+                ),
+                (
+                    "第 1 个断开以后还在算，同时算着 4 份",
+                    r#"use tokio::sync::Semaphore;
+
+                    async fn report(State(seats): State<Arc<Semaphore>>, Path(n): Path<u32>) -> Result<String, StatusCode> {
+                        let _seat = seats.try_acquire().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+                        Ok(tokio::spawn(compute(n)).await.unwrap())
+                    }
+
+                    fn office() -> Router {
+                        let seats = Arc::new(Semaphore::new(3));
+                        Router::new().route("/report/{n}", get(report)).with_state(seats)
                     }"#,
                 ),
                 (
