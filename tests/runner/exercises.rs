@@ -2858,6 +2858,46 @@ const MANY_THINGS: Exercises = Exercises {
                     }"#,
                 ),
                 (
+                    "别的程序也在卖，10 张卖完以后剩 -10 张",
+                    r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {
+                        static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+                        let _one = ONE.lock().await;
+                        let left: Option<i64> = sqlx::query_scalar("SELECT stamps FROM notebook_countries WHERE code = ?")
+                            .bind(code)
+                            .fetch_optional(db)
+                            .await?;
+                        let is_enough = left.is_some_and(|left| left >= count);
+                        if is_enough {
+                            let sql = "UPDATE notebook_countries SET stamps = stamps - ? WHERE code = ?";
+                            sqlx::query(sql).bind(count).bind(code).execute(db).await?;
+                        }
+                        Ok(is_enough)
+                    }"#,
+                ),
+                (
+                    "没有卖给我",
+                    r#"async fn buy(db: &AnyPool, code: &str, count: i64) -> sqlx::Result<bool> {
+                        static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+                        let _one = ONE.lock().await;
+                        let left: Option<i64> = sqlx::query_scalar("SELECT stamps FROM notebook_countries WHERE code = ?")
+                            .bind(code)
+                            .fetch_optional(db)
+                            .await?;
+                        let Some(left) = left.filter(|left| *left >= count) else { return Ok(false) };
+                        let sql = "UPDATE notebook_countries SET stamps = ? WHERE code = ? AND stamps = ?";
+                        let query = sqlx::query(sql).bind(left - count).bind(code).bind(left);
+                        Ok(query.execute(db).await?.rows_affected() == 1)
+                    }"#,
+                ),
+                (
+                    "没有 XX 这个国家，也卖出了邮票",
+                    r#"async fn buy(db: &AnyPool, _code: &str, count: i64) -> sqlx::Result<bool> {
+                        let sql = "UPDATE notebook_countries SET stamps = stamps - ? WHERE code = 'JP' AND stamps >= ?";
+                        let query = sqlx::query(sql).bind(count).bind(count);
+                        Ok(query.execute(db).await?.rows_affected() == 1)
+                    }"#,
+                ),
+                (
                     "卖给了 0 个人，剩 25 张",
                     r#"async fn buy(_db: &AnyPool, _code: &str, _count: i64) -> sqlx::Result<bool> {
                         Ok(false)
@@ -2906,6 +2946,15 @@ const CHANNELS: Exercises = Exercises {
                     }",
                 ),
                 (
+                    "换一个柜台，应得到 10 和 11",
+                    "async fn ask(desk: &mpsc::Sender<Question>, n: u32) -> u32 {
+                        let (reply, _answer) = oneshot::channel();
+                        desk.send((n, reply)).await.unwrap();
+                        tokio::task::yield_now().await;
+                        n + 100
+                    }",
+                ),
+                (
                     "ask panic 了",
                     "async fn ask(desk: &mpsc::Sender<Question>, n: u32) -> u32 {
                         let (reply, mut answer) = oneshot::channel();
@@ -2929,13 +2978,26 @@ const CHANNELS: Exercises = Exercises {
             &[
                 ("还有人发，就不听了，只听到 []", UNCHANGED),
                 (
-                    "一共 8 条：每一回几条",
+                    "一共 7 条：每一回几条",
                     "async fn listen(mut news: broadcast::Receiver<u32>) -> (Vec<u32>, u64) {
                         let (mut heard, mut lost) = (vec![], 0);
                         loop {
                             match news.recv().await {
                                 Ok(n) => heard.push(n),
                                 Err(RecvError::Lagged(_)) => lost += 1,
+                                Err(RecvError::Closed) => return (heard, lost),
+                            }
+                        }
+                    }",
+                ),
+                (
+                    "漏掉 7 条；得到",
+                    "async fn listen(mut news: broadcast::Receiver<u32>) -> (Vec<u32>, u64) {
+                        let (mut heard, mut lost) = (vec![], 0);
+                        loop {
+                            match news.recv().await {
+                                Ok(n) => heard.push(n),
+                                Err(RecvError::Lagged(_)) => lost += 4,
                                 Err(RecvError::Closed) => return (heard, lost),
                             }
                         }
@@ -2985,7 +3047,7 @@ const CHANNELS: Exercises = Exercises {
                 (
                     "还有人发，就不听了",
                     "async fn listen(_news: broadcast::Receiver<u32>) -> (Vec<u32>, u64) {
-                        (vec![3, 4, 5, 6, 7, 8, 9, 16, 17, 18], 8)
+                        (vec![3, 4, 5, 6, 7, 8, 9, 15, 16, 17], 7)
                     }",
                 ),
             ],
@@ -3028,6 +3090,18 @@ const CHANNELS: Exercises = Exercises {
                     }",
                 ),
                 (
+                    "页数不能猜",
+                    "fn items(book: Book) -> impl Stream<Item = u32> {
+                        async_stream::stream! {
+                            for number in 0..5 {
+                                for item in book.page(number).await.unwrap_or_default() {
+                                    yield item;
+                                }
+                            }
+                        }
+                    }",
+                ),
+                (
                     "只要 3 条，却一直没有给够",
                     "fn items(book: Book) -> impl Stream<Item = u32> {
                         async_stream::stream! {
@@ -3059,7 +3133,7 @@ const CHANNELS: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "取了 0 次",
+                    "页数不能猜",
                     "fn items(_book: Book) -> impl Stream<Item = u32> {
                         futures::stream::iter(1..=5)
                     }",
