@@ -568,13 +568,13 @@ const DEFINE_AND_RUN: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "返回的却是 6",
+                    "，返回的却是 ",
                     "fn lazily(done: Arc<AtomicU32>) -> Pin<Box<dyn Future<Output = u32> + Send>> {
                         Box::pin(async move { done.fetch_add(1, Ordering::SeqCst) })
                     }",
                 ),
                 (
-                    "从 6 到了 6",
+                    "应加一次，加了 0",
                     "fn lazily(_: Arc<AtomicU32>) -> Pin<Box<dyn Future<Output = u32> + Send>> {
                         Box::pin(async { 7 })
                     }",
@@ -769,7 +769,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
             &[
                 ("叫醒三次，排了 3 次队", UNCHANGED),
                 (
-                    "3，它没有排上",
+                    "叫醒 2，它没有排上",
                     "struct WakeOnce(u32, Queue, thread::Thread);
 
                     impl Wake for WakeOnce {
@@ -854,6 +854,21 @@ const DEFINE_AND_RUN: Exercises = Exercises {
                         }
                     }",
                 ),
+                (
+                    "它没有排上",
+                    r#"struct WakeOnce(u32, Queue, thread::Thread);
+
+                    impl Wake for WakeOnce {
+                        fn wake(self: Arc<Self>) {
+                            let WakeOnce(id, queue, thread) = &*self;
+                            let mut queue = queue.lock().unwrap();
+                            if queue.iter().all(|queued| queued < id) {
+                                queue.push_back(*id);
+                            }
+                            thread.unpark();
+                        }
+                    }"#,
+                ),
             ],
         ),
         (
@@ -933,7 +948,7 @@ const DEFINE_AND_RUN: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "来了 7、8，得到 Some(8)",
+                    "等到第一条就给出，不要等关机",
                     "async fn first(radio: &Radio) -> Option<u32> {
                         let heard = Arc::new(Mutex::new(None));
                         let note = heard.clone();
@@ -957,6 +972,20 @@ const DEFINE_AND_RUN: Exercises = Exercises {
                             tokio::task::yield_now().await;
                         }
                     }",
+                ),
+                (
+                    "等到第一条就给出，不要等关机",
+                    r#"async fn first(radio: &Radio) -> Option<u32> {
+                        let (to, mut heard) = tokio::sync::mpsc::unbounded_channel();
+                        radio.listen(move |message| {
+                            let _ = to.send(message);
+                        });
+                        let mut first = None;
+                        while let Some(message) = heard.recv().await {
+                            first = first.or(Some(message));
+                        }
+                        first
+                    }"#,
                 ),
             ],
         ),
@@ -1207,6 +1236,21 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                         let _permits = limit.acquire_many(2).await.unwrap();
                         get_flag(client, site, code).await.unwrap()
                     }",
+                ),
+                (
+                    "停住了：许可没有还",
+                    r#"async fn polite(client: &Client, site: &str, code: Code, limit: &Semaphore) -> Vec<u8> {
+                        limit.acquire().await.unwrap().forget();
+                        get_flag(client, site, code).await.unwrap()
+                    }"#,
+                ),
+                (
+                    "同时只有 5 个请求，允许 8 个",
+                    r#"async fn polite(client: &Client, site: &str, code: Code, _limit: &Semaphore) -> Vec<u8> {
+                        static LIMIT: Semaphore = Semaphore::const_new(5);
+                        let _permit = LIMIT.acquire().await.unwrap();
+                        get_flag(client, site, code).await.unwrap()
+                    }"#,
                 ),
             ],
         ),
@@ -1732,6 +1776,16 @@ const AVOID_BLOCKING: Exercises = Exercises {
                         tasks.join_all().await;
                     }",
                 ),
+                (
+                    "占着任务的线程",
+                    r#"async fn resize_all(peak: Peak) {
+                        thread::scope(|scope| {
+                            for _ in 0..3 {
+                                scope.spawn(|| (0..4).for_each(|_| resize(&peak)));
+                            }
+                        });
+                    }"#,
+                ),
             ],
         ),
         (
@@ -2023,6 +2077,24 @@ const AVOID_BLOCKING: Exercises = Exercises {
                             }
                         }
                     }",
+                ),
+                (
+                    "不是开始时有几封",
+                    r#"async fn drain(mailbox: &Mailbox, post: &Post) {
+                        let count = mailbox.lock().unwrap().len();
+                        for _ in 0..count {
+                            let Some(letter) = mailbox.lock().unwrap().pop_front() else { return };
+                            post.send(letter).await;
+                        }
+                    }"#,
+                ),
+                (
+                    "返回的时候信箱里还有信",
+                    r#"async fn drain(_mailbox: &Mailbox, post: &Post) {
+                        for letter in [1, 2, 4, 5] {
+                            post.send(letter).await;
+                        }
+                    }"#,
                 ),
             ],
         ),
@@ -3511,6 +3583,18 @@ const CANCELLATION: Exercises = Exercises {
                         }
                     }"#,
                 ),
+                (
+                    "锁空着的时候，没有“乙做完”",
+                    r#"async fn hurry(desk: &Desk) {
+                        let mut first = pin!(desk.job("甲"));
+                        select! {
+                            () = &mut first => {}
+                            () = yield_now() => {
+                                join!(first, desk.job("乙"));
+                            }
+                        }
+                    }"#,
+                ),
             ],
         ),
         (
@@ -3588,12 +3672,32 @@ const CANCELLATION: Exercises = Exercises {
                         Ok(results)
                     }",
                 ),
+                (
+                    "返回的不是那个错误",
+                    r#"async fn all_or_nothing(jobs: Vec<Job>) -> Result<Vec<u32>, String> {
+                        let mut tasks = JoinSet::new();
+                        for (n, job) in jobs.into_iter().enumerate() {
+                            tasks.spawn(async move { (n, job.await) });
+                        }
+                        let mut results = vec![0; 3];
+                        while let Some(done) = tasks.join_next().await {
+                            match done.unwrap() {
+                                (n, Ok(result)) => results[n] = result,
+                                (_, Err(_)) => {
+                                    tasks.shutdown().await;
+                                    return Err("出错".to_owned());
+                                }
+                            }
+                        }
+                        Ok(results)
+                    }"#,
+                ),
             ],
         ),
         (
             "check-6",
             &[
-                ("三题都不答，过了期限还在等", UNCHANGED),
+                ("三题都不答，过了时限还在等", UNCHANGED),
                 (
                     "到时以前已经得到的答案丢了",
                     "async fn ask_all(ask: impl AsyncFn(u32) -> u32, limit: Duration) -> Vec<u32> {
@@ -3614,7 +3718,7 @@ const CANCELLATION: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "前两题答了以后，过了期限还在等第三题",
+                    "前两题答了以后，过了时限还在等第三题",
                     "async fn ask_all(ask: impl AsyncFn(u32) -> u32, limit: Duration) -> Vec<u32> {
                         let mut answers = Vec::new();
                         for n in 1..=3 {
@@ -3623,6 +3727,31 @@ const CANCELLATION: Exercises = Exercises {
                         }
                         answers
                     }",
+                ),
+                (
+                    "一题答完才问下一题",
+                    r#"async fn ask_all(ask: impl AsyncFn(u32) -> u32, limit: Duration) -> Vec<u32> {
+                        let end = tokio::time::Instant::now() + limit;
+                        let (a, b, c) = tokio::join!(
+                            tokio::time::timeout_at(end, ask(1)),
+                            tokio::time::timeout_at(end, ask(2)),
+                            tokio::time::timeout_at(end, ask(3)),
+                        );
+                        [a, b, c].into_iter().flatten().collect()
+                    }"#,
+                ),
+                (
+                    "时限是 0.3 秒，等的时间不对",
+                    r#"async fn ask_all(ask: impl AsyncFn(u32) -> u32, _limit: Duration) -> Vec<u32> {
+                        let mut answers = Vec::new();
+                        let asking = async {
+                            for n in 1..=3 {
+                                answers.push(ask(n).await);
+                            }
+                        };
+                        let _ = timeout(Duration::from_millis(400), asking).await;
+                        answers
+                    }"#,
                 ),
             ],
         ),
@@ -3873,6 +4002,19 @@ const TESTING: Exercises = Exercises {
                         }
                         ask().await
                     }",
+                ),
+                (
+                    "得到答案以后还等了 4 秒",
+                    r#"async fn retry(ask: impl AsyncFn() -> Answer) -> Answer {
+                        for seconds in [1, 2, 4] {
+                            let answer = ask().await;
+                            sleep(Duration::from_secs(seconds)).await;
+                            if answer.is_ok() {
+                                return answer;
+                            }
+                        }
+                        ask().await
+                    }"#,
                 ),
             ],
         ),

@@ -41,6 +41,12 @@
   };
   Reveal.on("ready", () => {
     show();
+    addEventListener("resize", () => {
+      const { width, height } = Reveal.getConfig();
+      const now = canvas();
+      if (now.width !== width || now.height !== height) Reveal.configure(now);
+      show();
+    });
     for (const [way, label] of [["left", "上一张"], ["right", "下一张"], ["up", "上一张"], ["down", "下一张"]]) {
       document.querySelector(`.controls .navigate-${way}`).ariaLabel = label;
     }
@@ -51,12 +57,6 @@
     const { offsetTop: top, offsetHeight: height } = fragment;
     const slide = Reveal.getCurrentSlide();
     slide.scrollTo({ top: Math.min(top, top + height - slide.clientHeight) });
-  });
-  addEventListener("resize", () => {
-    const { width, height } = Reveal.getConfig();
-    const now = canvas();
-    if (now.width !== width || now.height !== height) Reveal.configure(now);
-    show();
   });
   Reveal.initialize({
     ...canvas(),
