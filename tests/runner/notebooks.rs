@@ -127,7 +127,7 @@ const WHY_COROUTINES: Expected = Expected {
             "check-1",
             &["甲：0.", "丁：0.", "还没有通过：先猜，写进 GUESS\n"],
         ),
-        ("check-6", &["还没有通过：取消以后还是 6："]),
+        ("check-6", &["还没有通过：取消以后没有减："]),
     ],
 };
 
