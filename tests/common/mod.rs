@@ -157,8 +157,16 @@ pub async fn kernel() -> KernelClient {
 
 /// Our kernel for this notebook: it begins with what was warmed for its first cell.
 pub async fn kernel_for(notebook: &Path) -> KernelClient {
+    kernel_with(notebook, []).await
+}
+
+/// Our kernel for this notebook, with these variables in its environment.
+pub async fn kernel_with(
+    notebook: &Path,
+    variables: impl IntoIterator<Item = (&'static str, String)>,
+) -> KernelClient {
     let mut command = kernel_command();
-    command.env(variable::NOTEBOOK, notebook);
+    command.env(variable::NOTEBOOK, notebook).envs(variables);
     KernelClient::start_with(command, |_| ()).await.unwrap()
 }
 

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use crate::common::{self, LIMIT, ok, project, run};
 use crate::services::{self, Service};
 use base::ipynb::Notebook;
-use link::variable::NOTEBOOK as NOTEBOOK_ENV;
 use runner::client::{KernelClient, Outcome};
 
 /// The exercises of a notebook.
@@ -3878,6 +3877,45 @@ const CANCELLATION: Exercises = Exercises {
                         }
                     }",
                 ),
+                (
+                    "一开始就是停：5 秒以后还没有返回",
+                    "async fn crawl(site: Arc<Site>, stop: watch::Receiver<bool>) -> BTreeSet<u32> {
+                        while *stop.borrow() {
+                            sleep(Duration::from_millis(10)).await;
+                        }
+                        let (mut seen, mut queue) = (BTreeSet::from([1]), VecDeque::from([1]));
+                        let (mut done, mut tasks) = (BTreeSet::new(), JoinSet::new());
+                        loop {
+                            while tasks.len() < 3 && !*stop.borrow() {
+                                let Some(page) = queue.pop_front() else { break };
+                                let site = site.clone();
+                                tasks.spawn(async move { (page, site.links(page).await) });
+                            }
+                            let Some(joined) = tasks.join_next().await else { return done };
+                            let (page, links) = joined.unwrap();
+                            done.insert(page);
+                            queue.extend(links.into_iter().filter(|link| seen.insert(*link)));
+                        }
+                    }",
+                ),
+                (
+                    "一开始就是停：返回的页与取完的页不同",
+                    "async fn crawl(site: Arc<Site>, stop: watch::Receiver<bool>) -> BTreeSet<u32> {
+                        let (mut seen, mut queue) = (BTreeSet::from([1]), VecDeque::from([1]));
+                        let (mut done, mut tasks) = (BTreeSet::from([1]), JoinSet::new());
+                        loop {
+                            while tasks.len() < 3 && !*stop.borrow() {
+                                let Some(page) = queue.pop_front() else { break };
+                                let site = site.clone();
+                                tasks.spawn(async move { (page, site.links(page).await) });
+                            }
+                            let Some(joined) = tasks.join_next().await else { return done };
+                            let (page, links) = joined.unwrap();
+                            done.insert(page);
+                            queue.extend(links.into_iter().filter(|link| seen.insert(*link)));
+                        }
+                    }",
+                ),
             ],
         ),
     ],
@@ -4395,10 +4433,8 @@ impl Exercises {
     /// said as it should be.
     async fn answer_all(&self, redis: Option<&Service>) -> Vec<String> {
         let notebook = Notebook::load(&self.path()).unwrap();
-        let mut command = common::kernel_command();
-        command.env(NOTEBOOK_ENV, self.path());
-        command.envs(redis.map(|redis| ("REDIS_URL", redis.redis_url())));
-        let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
+        let variables = redis.map(|redis| ("REDIS_URL", redis.redis_url()));
+        let mut kernel = common::kernel_with(&self.path(), variables).await;
         for id in self.before {
             ok(&mut kernel, &source(&notebook, id)).await;
         }

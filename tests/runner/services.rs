@@ -10,9 +10,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use crate::common::command::{LONG, Running, SHORT, finish, start_server};
-use crate::common::{LIMIT, assert_in_order, clean, free_port, kernel_command, project, run};
+use crate::common::{LIMIT, assert_in_order, clean, free_port, kernel_with, project, run};
 use base::ipynb::Notebook;
-use link::variable::NOTEBOOK as NOTEBOOK_ENV;
 use runner::client::{KernelClient, Outcome};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -261,16 +260,13 @@ async fn execute(kernel: &mut KernelClient, notebook: &Notebook) -> HashMap<Stri
 
 /// Our kernel for this notebook, with these services in its environment.
 async fn kernel(notebook: &Path, mariadb: &Service, redis: &Service, zipkin: &str) -> KernelClient {
-    let mut command = kernel_command();
-    command
-        .env(NOTEBOOK_ENV, notebook)
-        .env(
-            "DATABASE_URL",
-            format!("mysql://root@127.0.0.1:{}/course", mariadb.port),
-        )
-        .env("REDIS_URL", redis.redis_url())
-        .env("ZIPKIN_URL", zipkin);
-    KernelClient::start_with(command, |_| ()).await.unwrap()
+    let database = format!("mysql://root@127.0.0.1:{}/course", mariadb.port);
+    let variables = [
+        ("DATABASE_URL", database),
+        ("REDIS_URL", redis.redis_url()),
+        ("ZIPKIN_URL", zipkin.to_owned()),
+    ];
+    kernel_with(notebook, variables).await
 }
 
 #[test]
