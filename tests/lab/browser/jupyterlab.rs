@@ -119,6 +119,7 @@ impl Drop for Notebook {
 #[derive(Debug, Deserialize)]
 pub struct Cell {
     /// `[ ]:` before it runs, `[*]:` while it waits or runs, `[1]:` with its number afterwards.
+    /// Empty where the cell is collapsed.
     pub prompt: String,
     /// Everything below it.
     pub text: String,
@@ -128,6 +129,12 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Whether only its first line is shown, and then no number either: whether it has run is
+    /// seen at the next.
+    pub fn is_collapsed(&self) -> bool {
+        self.prompt.is_empty()
+    }
+
     /// Whether it has run.
     pub fn is_done(&self) -> bool {
         self.number().is_some()
@@ -257,7 +264,9 @@ impl JupyterLab {
     /// wait in the kernel all the same: only a kernel that stays idle has given up.
     pub fn run_all_with_a_restart_half_way(&self) {
         self.choose(&["运行", "运行所有单元格"]);
-        let half = self.cells().len() / 2;
+        let cells = self.cells();
+        let mut second_half = cells.len() / 2..cells.len();
+        let half = second_half.find(|at| !cells[*at].is_collapsed()).unwrap();
         self.browser
             .until("half of the cells have run", 2 * LONG, || {
                 self.cells()[half].is_done().then_some(())
@@ -268,7 +277,7 @@ impl JupyterLab {
         self.browser.until("the new kernel runs them", SHORT, || {
             (!self.cells()[half].is_done()).then_some(())
         });
-        // Not what is below them: some outputs are long. What stands for a folded cell has no number.
+        // Not what is below them: some outputs are long. What stands for a collapsed cell has no number.
         let prompts = "const prompts = '.jp-CodeCell .jp-InputPrompt:not(.jp-Placeholder-prompt)';
             return [...document.querySelector('.jp-Notebook').querySelectorAll(prompts)]
                 .map(prompt => prompt.textContent)";
