@@ -1368,6 +1368,25 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                         Ok((name, picture))
                     }",
                 ),
+                (
+                    "原来有 1 张许可，最后成了 0 张",
+                    "async fn greedy(site: Site, code: Code) -> Fetched<(String, Vec<u8>)> {
+                        site.semaphore.acquire().await.unwrap().forget();
+                        let picture = fetch_flag(&site.client, &site.url, code).await?;
+                        let name = fetch_name(&site.client, &site.url, code).await?;
+                        site.semaphore.add_permits(1);
+                        Ok((name, picture))
+                    }",
+                ),
+                (
+                    "XX 没有国旗，却没有返回错误",
+                    "async fn greedy(site: Site, code: Code) -> Fetched<(String, Vec<u8>)> {
+                        let _permit = site.semaphore.acquire().await.unwrap();
+                        let picture = fetch_flag(&site.client, &site.url, code).await;
+                        let name = fetch_name(&site.client, &site.url, code).await;
+                        Ok((name.unwrap_or_default(), picture.unwrap_or_default()))
+                    }",
+                ),
             ],
         ),
         (
@@ -1426,6 +1445,16 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                     }"#,
                 ),
                 (
+                    "阻塞了任务的线程",
+                    r#"async fn save_both(folder: PathBuf, flag: Vec<u8>, name: String) -> io::Result<()> {
+                        let (flag_file, name_file) = (folder.join("flag.svg"), folder.join("name.txt"));
+                        let flag = tokio::spawn(async move { std::fs::write(flag_file, flag) });
+                        let name = tokio::spawn(async move { std::fs::write(name_file, name) });
+                        flag.await??;
+                        name.await?
+                    }"#,
+                ),
+                (
                     "只写好了 1 个",
                     r#"async fn save_both(folder: PathBuf, flag: Vec<u8>, name: String) -> io::Result<()> {
                         tokio::fs::write(folder.join("flag.svg"), flag).await?;
@@ -1461,7 +1490,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "最后一下子到头",
+                    "走得太晚",
                     "async fn with_bar(client: &Client, site: &str, folder: &Path, codes: &[Code], bar: &notebook::indicatif::ProgressBar) -> Vec<Found> {
                         let found: Vec<_> = stream::iter(codes.to_vec())
                             .map(|code| download(client, site, folder, code))
@@ -1470,6 +1499,20 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                             .await;
                         bar.inc(found.len() as u64);
                         found
+                    }",
+                ),
+                (
+                    "走得太晚",
+                    "async fn with_bar(client: &Client, site: &str, folder: &Path, codes: &[Code], bar: &notebook::indicatif::ProgressBar) -> Vec<Found> {
+                        stream::iter(codes.to_vec())
+                            .map(|code| download(client, site, folder, code))
+                            .buffer_unordered(4)
+                            .chunks(5)
+                            .inspect(|found| bar.inc(found.len() as u64))
+                            .map(stream::iter)
+                            .flatten()
+                            .collect()
+                            .await
                     }",
                 ),
                 (
@@ -1520,7 +1563,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
         (
             "check-9",
             &[
-                ("够 5 面就该停", UNCHANGED),
+                ("面就该停", UNCHANGED),
                 (
                     "出错的、未找到的不算",
                     "async fn enough(codes: &[Code], options: &Options, count: usize) -> Result<Report, flags::Error> {
@@ -1532,7 +1575,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "22 个代码里只问了 5 个",
+                    "22 个代码里只问了",
                     "async fn enough(codes: &[Code], options: &Options, count: usize) -> Result<Report, flags::Error> {
                         flags::download_many(&codes[..count.min(codes.len())], options).await
                     }",
@@ -1548,6 +1591,14 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                     }",
                 ),
                 (
+                    "面",
+                    "async fn enough(codes: &[Code], options: &Options, _count: usize) -> Result<Report, flags::Error> {
+                        let mut downloads = Downloads::start(codes, options)?;
+                        while downloads.report().ok() < 7 && downloads.next().await.is_some() {}
+                        Ok(downloads.report())
+                    }",
+                ),
+                (
                     "代码用完了，还在等下一面",
                     "async fn enough(codes: &[Code], options: &Options, count: usize) -> Result<Report, flags::Error> {
                         let mut downloads = Downloads::start(codes, options)?;
@@ -1558,7 +1609,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "够 5 面就该停",
+                    "面就该停",
                     "async fn enough(codes: &[Code], options: &Options, count: usize) -> Result<Report, flags::Error> {
                         let mut downloads = Downloads::start(codes, options)?;
                         while downloads.report().ok() <= count && downloads.next().await.is_some() {}
@@ -1807,7 +1858,7 @@ const AVOID_BLOCKING: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "没有问过 book",
+                    "没有调用 book.wait()",
                     "async fn look_up(_book: &mut Book, numbers: &mut Vec<u32>) {
                         numbers.push(119);
                     }",
@@ -1837,7 +1888,7 @@ const AVOID_BLOCKING: Exercises = Exercises {
                         let mut options = fs::OpenOptions::new();
                         let mut file = options.append(true).open(path).await?;
                         file.write_all(line.as_bytes()).await?;
-                        sleep(Duration::from_millis(50)).await;
+                        sleep(Duration::from_millis(500)).await;
                         Ok(())
                     }",
                 ),
@@ -3914,6 +3965,18 @@ const CANCELLATION: Exercises = Exercises {
                             done.insert(page);
                             queue.extend(links.into_iter().filter(|link| seen.insert(*link)));
                         }
+                    }",
+                ),
+                (
+                    "占着线程转圈",
+                    "async fn crawl(site: Arc<Site>, stop: watch::Receiver<bool>) -> BTreeSet<u32> {
+                        let mut tasks: JoinSet<u32> = JoinSet::new();
+                        let start = Instant::now(); // no thread spins for ever in this test
+                        while !*stop.borrow() && start.elapsed() < Duration::from_secs(25) {
+                            let _ = tasks.join_next().await;
+                        }
+                        drop(site);
+                        BTreeSet::new()
                     }",
                 ),
             ],
