@@ -10,8 +10,8 @@
 //!   finding out that nothing has changed: 80 of 140 ms. So the call of rustc that cargo makes for
 //!   one cell is made again for the next (`cell.rs`), as long as everything that cargo would look at
 //!   is as it was: its own command line and environment, manifest, lock file, and the sources of path
-//!   dependencies (`used.rs`). rustc then calls the linker itself, without gcc in between
-//!   (`linker.rs`).
+//!   dependencies (`used.rs`). What is for larger and older crates is left out, and rustc calls the
+//!   linker itself, without gcc in between (`linker.rs`).
 //! - A question (`questions.rs`): evcxr and rust-analyzer ask some twenty at each start.
 //!   What it depends on is in more than one manifest (`manifests.rs`).
 //!
@@ -121,18 +121,18 @@ fn builds_here() -> bool {
     build.is_some_and(|build| std::env::current_dir().is_ok_and(|here| here == *build))
 }
 
-fn rustc(mut arguments: Vec<OsString>) -> Result<ExitCode> {
+fn rustc(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let mut command = Command::new(real(RUSTC_ENV, "rustc"));
     if builds_here()
-        && let Some(mut call) = Call::of_rustc(&arguments)
+        && let Some(call) = Call::of_rustc(&arguments)
         && call.is_for_a_cell()
     {
-        // What it warns of in a cell is for the student.
-        arguments.retain(|argument| argument != FLAGS);
-        call.arguments.retain(|argument| argument != FLAGS);
+        let call = call.for_a_cell();
         call.remember();
+        command.args(&call.arguments);
+    } else {
+        command.args(arguments);
     }
-    let mut command = Command::new(real(RUSTC_ENV, "rustc"));
-    command.args(arguments);
     exec(command)
 }
 
