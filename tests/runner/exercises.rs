@@ -2264,6 +2264,7 @@ const WEB_SERVER: Exercises = Exercises {
         "answer",
         "tcp",
         "drip",
+        "computing",
         "compute",
     ],
     checks: &[

@@ -537,7 +537,7 @@ const WEB_SERVER: Expected = Expected {
             &["200 6\n", "400 {\"error\":\"", "422 {\"error\":\""],
         ),
         (
-            "files",
+            "serve-files",
             &["206 <svg xmlns=", "</svg>\n206 <svg\n404 \n404 \n"],
         ),
         (
