@@ -148,16 +148,26 @@ fn an_interrupt_ends_waits_in_tasks_in_drops_and_in_paused_time() {
 }
 
 #[test]
-fn what_blocks_a_task_is_named_in_its_cell() {
+fn what_blocks_a_task_is_named_with_its_cell_and_line() {
     run(async {
         let mut kernel = common::notebook_kernel().await;
-        let cell = "tokio::spawn(async {
+        ok(&mut kernel, "let one = 1;").await;
+        let cell = "println!(\"{one}\");
+tokio::spawn(async {
     let _nobody_sends = std::sync::mpsc::channel::<()>();
     _nobody_sends.1.recv()
 });
 std::thread::sleep(std::time::Duration::from_secs(6));";
-        let stderr = ok(&mut kernel, cell).await.stream("stderr");
-        assert!(stderr.contains("堵住了 5 秒"), "{stderr}");
+        let execution = ok(&mut kernel, cell).await;
+        let stderr = execution.stream("stderr");
+        let place = format!(
+            "单元格 [{}] 第 2 行第 1 列 ",
+            execution.execution_count.unwrap()
+        );
+        assert!(
+            stderr.contains(&(place + "生成的任务已经把它的线程堵住了 5 秒")),
+            "{stderr}"
+        );
         kernel.shutdown().await.unwrap();
     });
 }

@@ -53,5 +53,5 @@ mod primitives {
     pub(crate) use std::thread::{self, Thread};
 }
 
-pub use session::{Interrupted, announce_nothing, become_foreground, interrupt, interruptions};
+pub use session::{Interrupted, become_foreground, has_front, interrupt, interruptions};
 pub use task::spawn;

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{Write, stderr};
-use std::panic::{catch_unwind, resume_unwind};
+use std::panic::{Location, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::runtime::{Handle, Runtime};
+use crate::stuck::NAME;
 
 /// How long an interrupted cell may take to stop before it is said to be stuck.
 const REACTION: Duration = Duration::from_millis(300);
@@ -124,10 +125,12 @@ static ANNOUNCES: AtomicBool = AtomicBool::new(false);
 /// How often a wait has unwound.
 static UNWOUND: AtomicU64 = AtomicU64::new(0);
 
-/// Leaves it to the caller to say that a cell has been interrupted. Otherwise, in the child process
-/// of an evcxr kernel, a line on stderr does.
-pub fn announce_nothing() {
+/// Leaves it to the caller to say that a cell has been interrupted, and where a place is. Otherwise a
+/// line on stderr says the former, in the child process of an evcxr kernel, and places are file and
+/// line. `place` returns `None` for one that nobody could find.
+pub fn has_front(place: fn(&'static Location<'static>) -> Option<String>) {
     ANNOUNCES.store(false, Ordering::Release);
+    *NAME.lock().unwrap_or_else(PoisonError::into_inner) = place;
 }
 
 /// How many waits have been ended by [`interrupt`] in this process: by this a kernel tells an

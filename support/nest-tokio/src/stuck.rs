@@ -34,9 +34,14 @@ const TASK: &str = "生成的任务已经把它的线程堵住了 5 秒：它在
 /// A place in the program.
 pub(crate) type Place = &'static Location<'static>;
 
-/// Names it.
+/// How places are named.
+pub(crate) static NAME: Mutex<fn(Place) -> Option<String>> =
+    Mutex::new(|place| Some(format!("{}:{}", place.file(), place.line())));
+
+/// Names what is wrong at a place, or somewhere.
 pub(crate) fn tell(place: Option<Place>, what: &str) {
-    let place = place.map(|place| format!("{}:{} ", place.file(), place.line()));
+    let name = *NAME.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = place.and_then(name).map(|place| place + " ");
     say(&format!("[nest-tokio] {}{what}", place.unwrap_or_default()));
 }
 
@@ -80,11 +85,8 @@ impl Post {
     fn set(&self, task: *mut Location<'static>) -> *mut Location<'static> {
         let before = self.task.load(Relaxed);
         self.task.store(task, Relaxed);
-        let since = if task.is_null() {
-            0
-        } else {
-            TICKS.load(Relaxed)
-        };
+        let now = TICKS.load(Relaxed);
+        let since = if task.is_null() { 0 } else { now };
         self.since.store(since, Release);
         before
     }
@@ -98,8 +100,7 @@ impl Post {
         }
         // SAFETY: null, or from the `Place` of `Here::enter`.
         let task = unsafe { self.task.load(Relaxed).as_ref() };
-        let named = self.since.compare_exchange(since, 0, Acquire, Relaxed);
-        if named.is_ok() {
+        if self.since.compare_exchange(since, 0, Acquire, Relaxed) == Ok(since) {
             tell(task, TASK);
         }
     }

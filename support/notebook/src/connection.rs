@@ -20,6 +20,7 @@ use link::record::{self, MESSAGE};
 use link::{frame, stack, variable};
 use serde_json::{Value, json};
 
+use crate::place;
 use crate::pump::duplicate;
 use crate::tasks;
 
@@ -63,7 +64,7 @@ pub(crate) fn connect() -> io::Result<bool> {
         stdout,
     });
     report_panics();
-    nest_tokio::announce_nothing(); // the front does
+    nest_tokio::has_front(|place| place::of(place));
     Ok(true)
 }
 

@@ -26,7 +26,7 @@ const LAST_WORDS: usize = 512;
 /// Longest wait for the answer to a flush.
 const FLUSH: Duration = Duration::from_secs(1);
 /// Stands where a place in a cell would, if it is not certain.
-const UNSURE: &str = "…";
+const UNSURE: &str = "某处";
 
 /// What has been read and not been sent.
 pub struct Output {
