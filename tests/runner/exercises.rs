@@ -1591,7 +1591,7 @@ const DOWNLOAD_FLAGS: Exercises = Exercises {
                     }",
                 ),
                 (
-                    "面",
+                    "得到了 7 面",
                     "async fn enough(codes: &[Code], options: &Options, _count: usize) -> Result<Report, flags::Error> {
                         let mut downloads = Downloads::start(codes, options)?;
                         while downloads.report().ok() < 7 && downloads.next().await.is_some() {}

@@ -128,6 +128,10 @@ static UNWOUND: AtomicU64 = AtomicU64::new(0);
 /// Leaves it to the caller to say that a cell has been interrupted, and where a place is. Otherwise a
 /// line on stderr says the former, in the child process of an evcxr kernel, and places are file and
 /// line. `place` returns `None` for one that nobody could find.
+///
+/// ```
+/// nest_tokio::has_front(|place| Some(format!("line {}", place.line())));
+/// ```
 pub fn has_front(place: fn(&'static Location<'static>) -> Option<String>) {
     ANNOUNCES.store(false, Ordering::Release);
     *NAME.lock().unwrap_or_else(PoisonError::into_inner) = place;

@@ -64,7 +64,7 @@ pub(crate) fn connect() -> io::Result<bool> {
         stdout,
     });
     report_panics();
-    nest_tokio::has_front(|place| place::of(place));
+    nest_tokio::has_front(place::of); // it says what has been interrupted, and where things are
     Ok(true)
 }
 
