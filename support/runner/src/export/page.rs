@@ -174,9 +174,10 @@ fn nbconvert(kind: &Kind, pages: &[Page], python: &Path, work: &Path) -> Result<
         // Of a line that was redrawn with `\r`, the last state is shown.
         .arg("--CoalesceStreamsPreprocessor.enabled=True")
         .args(inputs)
-        // No settings of the user's or the environment's may change the book, nor the locale.
-        .env("JUPYTER_CONFIG_DIR", work.join("config"))
+        // No settings of the user's or the environment's may change the book, nor the locale. Jupyter
+        // makes an empty folder for its settings then, and leaves it behind: here it goes with the rest.
         .env("JUPYTER_NO_CONFIG", "1")
+        .env("TMPDIR", work)
         .env("PYTHONUTF8", "1")
         .output()
         .with_context(|| {
