@@ -256,6 +256,9 @@ class Student(LocalProcessSpawner):
             self.log.warning("No control group can be made: the limit is one for each process")
         weigh(self.account, USED)
         if self.user_options.get("ahead"):
+            # JupyterHub keeps it for the next start, which the student may wait for.
+            self.orm_spawner.user_options = {}
+            self.db.commit()
             weigh(self.account, AHEAD)
             asyncio.get_running_loop().call_later(AHEAD_SECONDS, weigh, self.account, USED)
         address = await super().start()

@@ -144,5 +144,11 @@ fn a_server_and_a_kernel_are_ready_before_the_student_comes_and_go_with_the_serv
         assert!(!second.exists(), "the kernel is another one");
         lea.stop_server().await.unwrap();
         assert_eq!(of_user(hub.user("lea").unwrap()).count(), 0);
+        // For the next one she waits herself: it does not stand behind the others.
+        lea.start_server(SERVER).await.unwrap();
+        let browser = &mut lea.server.browser;
+        let lea = browser.request(Method::GET, "/hub/api/users/lea", Body::None);
+        let lea = lea.await.unwrap().json().unwrap();
+        assert_eq!(lea["servers"][""]["user_options"], json!({}), "{lea}");
     });
 }

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use reqwest::Method;
-use serde_json::json;
 use tokio::time::sleep;
 
 use crate::browser::{Body, Browser, REQUEST};
@@ -80,7 +79,6 @@ impl Student {
     /// When it is not there within `limit`.
     pub async fn spawn(&mut self, limit: Duration) -> Result<()> {
         let user = format!("/hub/api/users/{}", self.name);
-        let server = format!("{user}/server");
         let browser = &mut self.server.browser;
         let deadline = Instant::now() + limit;
         let mut asked = false;
@@ -94,12 +92,15 @@ impl Student {
             if !starts {
                 ensure!(!asked, "服务器没有启动：{found}");
                 asked = true;
-                let answer = browser
-                    .request(Method::POST, &server, Body::Json(&json!({})))
-                    .await?;
-                // Somebody else may just have had it started.
-                let is_well = answer.status.is_success() || answer.status.as_u16() == 400;
-                ensure!(is_well, "{}：{}", answer.status, answer.text);
+                // As a page does that finds no server.
+                let answer = browser.request(Method::GET, "/hub/spawn", Body::None);
+                let answer = answer.await?;
+                ensure!(
+                    answer.status.is_redirection(),
+                    "{}：{}",
+                    answer.status,
+                    answer.text
+                );
                 continue;
             }
             ensure!(Instant::now() < deadline, "服务器 {limit:?} 还没有启动");
