@@ -7,10 +7,11 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use base::processes::of_user;
 use hub::browser::Body;
 use hub::played::PlayedHub;
 use hub::student::Student;
-use hub::usage::{self, of_user};
+use hub::usage;
 use reqwest::Method;
 use serde_json::json;
 

@@ -26,7 +26,7 @@ use hub::browser::{Body, Browser};
 use hub::channels::Channels;
 use hub::played::PlayedHub;
 use hub::student::Student;
-use hub::usage::of_user;
+use base::processes::of_user;
 use link::variable;
 use reqwest::{Method, StatusCode};
 use serde_json::json;

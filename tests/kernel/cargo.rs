@@ -9,7 +9,6 @@ use link::variable;
 use serde_json::json;
 
 /// What the kernel tells its cargo, by the names that it has for that.
-const BUILD: &str = "EVCXR_TMPDIR";
 const CARGO: &str = "LAB_CARGO";
 const RUSTC: &str = "LAB_RUSTC";
 const STORE: &str = "LAB_STORE";
@@ -86,7 +85,7 @@ impl Folder {
             .current_dir(self.path("build"))
             .env_remove(variable::FRONT)
             .env_remove(variable::SHARED_CACHE)
-            .env(BUILD, self.path("build"))
+            .env(variable::BUILD, self.path("build"))
             .env(CARGO, self.path("bin/cargo"))
             .env(RUSTC, self.path("bin/rustc"))
             .env(STORE, self.path("store"))
@@ -357,7 +356,7 @@ fn a_question_is_asked_again_when_the_manifest_of_a_path_dependency_has_changed(
 fn elsewhere_it_is_the_real_cargo() {
     let folder = Folder::new();
     let elsewhere = folder.path("bin");
-    let (said, _) = folder.call(&["locate-project"], (BUILD, elsewhere.to_str().unwrap()));
+    let (said, _) = folder.call(&["locate-project"], (variable::BUILD, elsewhere.to_str().unwrap()));
     assert_eq!(said, "real cargo locate-project\n");
     assert!(!folder.path("store/answers").exists());
 }

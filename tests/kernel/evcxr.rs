@@ -2,10 +2,10 @@
 //! else, it is seen here first.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::common::{failure, kernel, notebook_kernel, ok, run};
+use crate::kernel::build_folder;
 use runner::client::{Execution, KernelClient};
 
 /// What evcxr's own code says in words that any cell may say.
@@ -18,13 +18,7 @@ const PLAIN_WORDS: [&str; 4] = [
 
 /// The file that the latest cell was compiled from.
 fn generated(kernel: &KernelClient) -> String {
-    let kernel = kernel.id().unwrap();
-    let children = fs::read_to_string(format!("/proc/{kernel}/task/{kernel}/children")).unwrap();
-    let evcxr = children.split_whitespace().next().unwrap();
-    let environment = fs::read_to_string(format!("/proc/{evcxr}/environ")).unwrap();
-    let mut entries = environment.split('\0');
-    let folder = entries.find_map(|entry| entry.strip_prefix("EVCXR_TMPDIR="));
-    fs::read_to_string(PathBuf::from(folder.unwrap()).join("src/lib.rs")).unwrap()
+    fs::read_to_string(build_folder(kernel).join("src/lib.rs")).unwrap()
 }
 
 fn assert_is_rewritten(kernel: &KernelClient, cell: &str) {

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::common::{self, LIMIT, failure, notebook_kernel, ok, run, until};
+use crate::kernel::child;
 use base::ipynb::Notebook;
+use base::processes::{self, children, runs};
 use jupyter_protocol::{
     CommInfoRequest, CompleteRequest, ExecuteRequest, HistoryRequest, InputReply, InspectRequest,
     InterruptRequest, IsCompleteRequest, JupyterMessage, JupyterMessageContent, KernelInfoRequest,
@@ -19,7 +21,9 @@ use jupyter_zmq_client::{
     create_client_shell_connection_with_identity, create_client_stdin_connection_with_identity,
     peer_identity_for_session,
 };
+use link::variable;
 use runner::client::{KernelClient, Outcome};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::{timeout, timeout_at};
 
@@ -636,7 +640,7 @@ fn an_interrupt_while_a_cell_is_compiled_stops_the_compiler() {
         let id = client.execute(&slow).await;
         let evcxr = child(kernel.id().unwrap()).unwrap();
         until("rustc runs", || {
-            descendants(evcxr).iter().any(|name| name == "rustc")
+            programs_below(evcxr).iter().any(|name| name == "rustc")
         })
         .await;
         client.interrupt().await;
@@ -1211,16 +1215,10 @@ fn what_belongs_to_a_kernel_is_closed_to_others() {
     run(async {
         let kernel = notebook_kernel().await;
         let evcxr = child(kernel.id().unwrap()).unwrap();
-        let environment = fs::read_to_string(format!("/proc/{evcxr}/environ")).unwrap();
-        let value = |name: &str| {
-            let entry = environment
-                .split('\0')
-                .find_map(|entry| entry.strip_prefix(name));
-            entry.unwrap().to_owned()
-        };
-        let socket = value("NOTEBOOK_FRONT=");
+        let value = |name: &str| processes::variable(evcxr, name).unwrap();
+        let socket = value(variable::FRONT);
         assert!(fs::metadata(&socket).is_ok());
-        for path in [socket, value("EVCXR_TMPDIR=")] {
+        for path in [socket, value(variable::BUILD)] {
             let folder = Path::new(&path).parent().unwrap();
             let mode = fs::metadata(folder).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "{}", folder.display());
@@ -1322,7 +1320,7 @@ fn when_evcxr_is_killed_the_kernel_ends_with_an_error() {
         let front = kernel.id().unwrap();
         let evcxr = child(front).unwrap();
         let cells = children(evcxr);
-        kill(evcxr);
+        processes::signal(evcxr, Signal::KILL);
         let outcome = kernel
             .execute("1", Duration::from_secs(30))
             .await
@@ -1394,52 +1392,10 @@ fn a_kernel_can_be_restarted_in_the_middle_of_a_cell() {
     });
 }
 
-fn kill(process: u32) {
-    let killed = std::process::Command::new("kill")
-        .args(["-KILL", &process.to_string()])
-        .status();
-    assert!(killed.unwrap().success());
-}
-
-fn children(parent: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{parent}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists
-        .flat_map(|list| {
-            list.split_whitespace()
-                .filter_map(|p| p.parse().ok())
-                .collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-fn child(parent: u32) -> Option<u32> {
-    children(parent).first().copied()
-}
-
 /// The names of all programs below a process.
-fn descendants(process: u32) -> Vec<String> {
-    children(process)
-        .into_iter()
-        .flat_map(|child| {
-            let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
-            let mut names = descendants(child);
-            names.push(name.trim().to_owned());
-            names
-        })
-        .collect()
-}
-
-fn runs(process: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"));
-    stat.is_ok_and(|stat| {
-        !stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .starts_with(" Z")
-    })
+fn programs_below(process: u32) -> Vec<String> {
+    let below = processes::below(process, None).split_off(1);
+    let name = |process: u32| fs::read_to_string(format!("/proc/{process}/comm")).ok();
+    let names = below.into_iter().filter_map(name);
+    names.map(|name| name.trim().to_owned()).collect()
 }

@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::common::{self, LIMIT, failure, interrupted, notebook_kernel, ok, project, run, until};
 use crate::mistakes::told;
+use base::processes::{self, runs};
 use base::toolchain::Toolchain;
 use link::variable;
 use runner::client::{KernelClient, Outcome};
+use rustix::process::Signal;
 use walkdir::WalkDir;
 
 #[test]
@@ -376,30 +379,15 @@ fn packages(lock: &str) -> Vec<String> {
 }
 
 /// Where the kernel builds its cells.
-fn build_folder(kernel: &KernelClient) -> PathBuf {
+pub(crate) fn build_folder(kernel: &KernelClient) -> PathBuf {
     let evcxr = child(kernel.id().unwrap()).expect("evcxr runs");
-    let environment = fs::read(format!("/proc/{evcxr}/environ")).unwrap();
-    let environment = String::from_utf8(environment).unwrap();
-    let folder = environment
-        .split('\0')
-        .find_map(|entry| entry.strip_prefix("EVCXR_TMPDIR="));
+    let folder = processes::variable(evcxr, variable::BUILD);
     folder.expect("evcxr is told where to build").into()
 }
 
-/// A child process of `parent`.
-fn child(parent: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
-}
-
-fn runs(process: u32) -> bool {
-    fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| {
-        !stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .starts_with(" Z")
-    })
+/// The first child of a process: of a kernel that is evcxr, of evcxr the process that runs the cells.
+pub(crate) fn child(parent: u32) -> Option<u32> {
+    processes::children(parent).first().copied()
 }
 
 #[test]
@@ -432,10 +420,7 @@ fn a_killed_kernel_leaves_no_process_and_the_next_one_clears_its_folder() {
             kernel
         });
         until("the cell runs", || busy(cells)).await;
-        let killed = Command::new("kill")
-            .args(["-KILL", &front.to_string()])
-            .status();
-        assert!(killed.unwrap().success());
+        processes::signal(front, Signal::KILL);
         until("all processes end", || !runs(evcxr) && !runs(cells)).await;
         assert!(folder.exists());
         let next = common::kernel().await;
@@ -447,18 +432,7 @@ fn a_killed_kernel_leaves_no_process_and_the_next_one_clears_its_folder() {
 
 /// Whether a process has used a good part of a second of processor time.
 fn busy(process: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    fields
-        .get(11)
-        .and_then(|ticks| ticks.parse::<u64>().ok())
-        .unwrap_or(0)
-        > 30
+    processes::time(process) > Duration::from_millis(300)
 }
 
 #[test]

@@ -4,11 +4,11 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use crate::common::{kernel, kernel_command, ok, run, until};
+use base::processes;
 use jupyter_protocol::{
     ExecuteRequest, InputReply, JupyterMessage, JupyterMessageContent, KernelInfoRequest,
     ReplyStatus,
@@ -19,6 +19,9 @@ use jupyter_zmq_client::{
     peer_identity_for_session,
 };
 use runner::client::KernelClient;
+use rustix::net::sockopt::set_socket_linger;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::stdio::dup2_stderr;
 use tokio::time::timeout;
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 
@@ -44,21 +47,7 @@ fn talk(socket_type: &str) -> [Vec<u8>; 3] {
 
 /// Lets the connection be reset when it is dropped, whatever has been read.
 fn reset_at_the_end(stream: &TcpStream) {
-    let linger = libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
-    // SAFETY: the option takes one such record.
-    let set = unsafe {
-        libc::setsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            (&raw const linger).cast(),
-            size_of_val(&linger) as u32,
-        )
-    };
-    assert_eq!(set, 0);
+    set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
 }
 
 /// Connects, says this, hears at least `answer` bytes, and goes.
@@ -203,44 +192,22 @@ fn nor_does_it_need_anybody_to_read_its_log() {
     run(async {
         let mut command = kernel_command();
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
-        // SAFETY: both are open; no memory is involved.
-        let redirect = move || match unsafe { libc::dup2(full.as_raw_fd(), libc::STDERR_FILENO) } {
-            -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
-        };
-        // SAFETY: `dup2` is async-signal-safe.
-        unsafe { command.pre_exec(redirect) };
+        // SAFETY: a system call and no more.
+        unsafe { command.pre_exec(move || Ok(dup2_stderr(&full)?)) };
         outlives(KernelClient::start_with(command, |_| ()).await.unwrap()).await;
     });
-}
-
-/// What the process has used of the processors, in seconds.
-fn processor_time(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    // Behind the name, which may hold anything: user and system time are the 14th and the 15th field.
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split(' ').collect();
-    let ticks: u64 = fields[12..14]
-        .iter()
-        .map(|t| t.parse::<u64>().unwrap())
-        .sum();
-    // SAFETY: asks for a number.
-    ticks as f64 / unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64
 }
 
 #[test]
 fn while_no_file_descriptor_is_left_a_kernel_rests_and_then_lets_clients_in_again() {
     run(async {
         let mut command = kernel_command();
-        let few = libc::rlimit {
-            rlim_cur: 200,
-            rlim_max: 200,
+        let few = Rlimit {
+            current: Some(200),
+            maximum: Some(200),
         };
-        // SAFETY: one valid record.
-        let limit = move || match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &few) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        };
-        // SAFETY: `setrlimit` is a system call and no more.
+        let limit = move || Ok(setrlimit(Resource::Nofile, few.clone())?);
+        // SAFETY: a system call and no more.
         unsafe { command.pre_exec(limit) };
         let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
         ok(&mut kernel, "let before = 41;").await;
@@ -251,9 +218,9 @@ fn while_no_file_descriptor_is_left_a_kernel_rests_and_then_lets_clients_in_agai
         let crowd: Vec<TcpStream> = crowd.collect::<io::Result<_>>().unwrap();
         let open = || fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
         until("it has used what it may", || open() > 160).await;
-        let used = processor_time(process);
+        let used = processes::time(process).as_secs_f64();
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let used = processor_time(process) - used;
+        let used = processes::time(process).as_secs_f64() - used;
         assert!(used < 0.5, "{used} s of a processor in 2 s of rest");
         // Who was there before is not concerned.
         assert_eq!(ok(&mut kernel, "before + 1").await.result(), Some("42"));

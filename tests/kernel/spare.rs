@@ -20,12 +20,14 @@ use crate::common::{
 };
 use base::ipynb::Notebook;
 use base::process::{get_when_we_end, in_its_own_session};
+use base::processes::{below, runs, signal};
 use lab::project::PROJECT_ENV;
 use lab::python::PACKAGES;
 use link::variable::CACHE as CACHE_ENV;
 use link::variable::NOTEBOOK as NOTEBOOK_ENV;
 use link::variable::SPARES as SPARES_ENV;
 use runner::client::{KernelClient, Outcome};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// In the command line of a spare.
@@ -96,7 +98,7 @@ impl Spare {
 
     /// Everything that belongs to it.
     fn processes(&self) -> Vec<u32> {
-        below(self.process.id())
+        below(self.process.id(), None)
     }
 }
 
@@ -112,37 +114,8 @@ fn first() -> PathBuf {
     project().course().unwrap().swap_remove(0)
 }
 
-/// A process and all below it.
-fn below(process: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{process}/task"));
-    let lists = tasks
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let children: Vec<u32> = lists
-        .flat_map(|list| {
-            list.split_whitespace()
-                .filter_map(|child| child.parse().ok())
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    std::iter::once(process)
-        .chain(children.into_iter().flat_map(below))
-        .collect()
-}
-
-fn runs(process: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().unwrap_or_default();
-    !state.is_empty() && !state.starts_with(" Z")
-}
-
 fn kill(process: u32) {
-    let killed = Command::new("kill")
-        .args(["-KILL", &process.to_string()])
-        .status();
-    assert!(killed.unwrap().success());
+    signal(process, Signal::KILL);
 }
 
 /// As in a kernel that has run the first cell and nothing else.
@@ -486,7 +459,7 @@ impl Terminal {
             .stdout(its.try_clone().unwrap())
             .stderr(its);
         in_its_own_session(command);
-        get_when_we_end(command, rustix::process::Signal::TERM);
+        get_when_we_end(command, Signal::TERM);
         // SAFETY: async-signal-safe, and no memory is involved.
         unsafe {
             command.pre_exec(|| match libc::ioctl(0, libc::TIOCSCTTY, 0) {

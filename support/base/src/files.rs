@@ -1,11 +1,14 @@
 //! Files and folders that are written whole or not at all.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+
+use crate::processes;
 
 /// In the names of files that are not yet in place, before the number of the process that
 /// writes them.
@@ -55,14 +58,18 @@ fn replace_or_make(
 /// Removes what [`replace`] left in a folder when it was killed.
 pub fn remove_leftovers(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let writer = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(UNFINISHED)?.split('-').next());
-        if writer.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+        if is_leftover(&entry.file_name(), UNFINISHED) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// Whether a name is `beginning`, the number of a process that does not run any more, and perhaps more
+/// behind a hyphen.
+pub fn is_leftover(name: &OsStr, beginning: &str) -> bool {
+    let rest = name.to_str().and_then(|name| name.strip_prefix(beginning));
+    let writer = rest.and_then(|rest| rest.split('-').next()?.parse().ok());
+    writer.is_some_and(|writer| !processes::runs(writer))
 }
 
 /// Removes a folder with all that is in it, if it is there.

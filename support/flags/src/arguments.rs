@@ -8,11 +8,11 @@ use cli::whole;
 use flags::{Delay, Mode, Wanted};
 
 const EXAMPLES: &str = "例子:
-  cargo run -p flags                               人口最多的 20 国，从 LOCAL 下载
-  cargo run -p flags -- CN JP A                    中国、日本，和 A 开头的 26 个代码
-  cargo run -p flags -- -a -s delay -m 200         全部 194 面，每个请求要等 0.5 到 5 秒
-  cargo run -p flags -- -s delay --mode sequential 同样的 20 面，一面接一面，用来比较
-  cargo run -p flags -- -e -s error --seed 1 --delay 0 --retries 3";
+  cargo run --bin flags                               人口最多的 20 国，从 LOCAL 下载
+  cargo run --bin flags -- CN JP A                    中国、日本，和 A 开头的 26 个代码
+  cargo run --bin flags -- -a -s delay -m 200         全部 194 面，每个请求要等 0.5 到 5 秒
+  cargo run --bin flags -- -s delay --mode sequential 同样的 20 面，一面接一面，用来比较
+  cargo run --bin flags -- -e -s error --seed 1 --delay 0 --retries 3";
 
 /// 下载国旗：同一件事，可以逐个做、异步做、用线程做。
 ///
@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(short, long = "max_req", alias = "max-req", value_name = "N", value_parser = whole(1_usize..), allow_hyphen_values = true)]
     pub max_req: Option<usize>,
     /// 从哪个服务器下载：LOCAL、DELAY、ERROR 或 REMOTE，大小写均可（默认 LOCAL）；REMOTE 在互联网上，
-    /// 要编译进 TLS：cargo run -p flags --features remote -- -s remote
+    /// 要编译进 TLS：cargo run --bin flags --features flags/remote -- -s remote
     #[arg(short, long, value_name = "名字", value_parser = label, default_value = "LOCAL", hide_default_value = true)]
     pub server: Label,
     /// 每个代码打印一行，代替进度条

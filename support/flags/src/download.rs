@@ -77,7 +77,7 @@ impl Downloader {
             "https" if cfg!(feature = "remote") => {}
             "https" => {
                 return Err(refused(
-                    "编译时没有带上 TLS。在命令行上：cargo run -p flags --features remote -- -s remote",
+                    "编译时没有带上 TLS。在命令行上：cargo run --bin flags --features flags/remote -- -s remote",
                 ));
             }
             _ => return Err(refused("要以 http:// 开头")),

@@ -407,7 +407,7 @@ fn remote_needs_the_feature_and_says_so() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("cargo run -p flags --features remote"),
+        said.contains("cargo run --bin flags --features flags/remote"),
         "{said}"
     );
 }

@@ -1,14 +1,11 @@
 //! What a student's processes take: memory, each shared page counted in parts, and processor time.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use base::processes;
+use base::processes::{self, of_user};
 use rustix::process::Signal;
 
 /// What several processes take together.
@@ -24,13 +21,6 @@ pub struct Usage {
 pub fn number(account: &str) -> Option<u32> {
     let output = Command::new("id").arg("-u").arg(account).output().ok()?;
     String::from_utf8_lossy(&output.stdout).trim().parse().ok()
-}
-
-/// The processes of a user.
-pub fn of_user(user: u32) -> impl Iterator<Item = u32> {
-    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-    all.filter(move |entry| entry.metadata().is_ok_and(|found| found.uid() == user))
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// What a student's processes take.
@@ -53,10 +43,10 @@ pub fn of_spares(account: &str) -> u64 {
 
 /// Whether a process is a spare kernel that waits: its socket goes when it is taken.
 fn waits(process: u32) -> bool {
-    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    let mut words = line.split(|byte| *byte == 0).skip(1);
-    words.next() == Some(b"--spare")
-        && (words.next()).is_some_and(|socket| Path::new(OsStr::from_bytes(socket)).exists())
+    match &processes::command_line(process)[..] {
+        [_, what, socket, ..] => what == "--spare" && Path::new(socket).exists(),
+        _ => false,
+    }
 }
 
 /// The processor time that a student's control group has counted. Asking the processes would not do:

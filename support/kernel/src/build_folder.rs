@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use base::files;
 
-use crate::cargo::UNFINISHED;
+/// In a build folder in which a set is being compiled: where what has been compiled of it is kept if
+/// the kernel ends before that is done.
+pub const UNFINISHED: &str = ".lab-unfinished";
 
 /// Dependencies that make a program slower if they are not fully optimised.
-const FULLY: [&str; 11] = [
+const FULLY: [&str; 10] = [
     "bytes",
-    "flags",
     "httparse",
     "hyper",
     "hyper-util",

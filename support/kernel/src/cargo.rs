@@ -28,6 +28,7 @@ mod first_await;
 mod front;
 mod linker;
 mod manifests;
+mod names;
 mod pinned;
 mod progress;
 mod questions;
@@ -51,7 +52,7 @@ use kernel_core::GENERATED;
 use kernel_core::evcxr::generated;
 use questions::Question;
 pub use sets::store::Stores;
-pub use sets::{Set, UNFINISHED};
+pub use sets::Set;
 
 /// The real cargo.
 pub const CARGO_ENV: &str = "LAB_CARGO";
@@ -63,8 +64,6 @@ const HOME_ENV: &str = "LAB_CARGO_HOME";
 pub const TOOLCHAIN_ENV: &str = "LAB_TOOLCHAIN";
 /// The user's own store of sets and answers.
 pub const STORE_ENV: &str = "LAB_STORE";
-/// evcxr's build folder; cargo is left alone everywhere else.
-pub const BUILD_ENV: &str = "EVCXR_TMPDIR";
 
 /// evcxr takes warnings of a path dependency for errors of the cell.
 const FLAGS: &str = "-Awarnings";
@@ -117,7 +116,7 @@ fn exec(mut command: Command) -> Result<ExitCode> {
 
 /// Whether the working directory is the folder that evcxr builds in.
 fn builds_here() -> bool {
-    let build = std::env::var_os(BUILD_ENV);
+    let build = std::env::var_os(variable::BUILD);
     build.is_some_and(|build| std::env::current_dir().is_ok_and(|here| here == *build))
 }
 

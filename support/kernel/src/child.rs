@@ -19,11 +19,11 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use link::{record, variable};
+use link::record::{self, told};
+use link::variable;
 use rustix::io::fcntl_dupfd_cloexec;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cargo::BUILD_ENV;
 use crate::start;
 use flush::{Flush, FlushStd};
 use kernel_core::evcxr::generated;
@@ -107,7 +107,7 @@ impl Cells {
         // Variables, tasks and threads hold on to its code.
         std::mem::forget(library);
         // What comes out of the buffers now has been written before the value was shown.
-        output::tell(record::MESSAGE, br#"{"msg_type":"returned","content":{}}"#);
+        tell_front(told::RETURNED, json!({}));
         self.flush.run(self.flush_std);
         output::tell(record::ENDED, b"");
         Ok(())
@@ -117,12 +117,15 @@ impl Cells {
 /// Tells the front that the code of a library begins to run, and keeps the file that it was made
 /// from: evcxr writes the next one over it.
 fn announce(library: &Path, name: &str) {
-    let folder = std::env::var_os(BUILD_ENV).unwrap_or_default();
+    let folder = std::env::var_os(variable::BUILD).unwrap_or_default();
     // Without it no place in this cell is known.
     let _ = fs::copy(Path::new(&folder).join(GENERATED), kept(library));
     let build = generated::build(name);
-    let content = json!({ "library": library, "build": build });
-    let message = json!({ "msg_type": "begun", "content": content });
+    tell_front(told::BEGUN, json!({ "library": library, "build": build }));
+}
+
+fn tell_front(what: &str, content: Value) {
+    let message = json!({ "msg_type": what, "content": content });
     output::tell(record::MESSAGE, message.to_string().as_bytes());
 }
 

@@ -45,6 +45,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use link::variable;
 
 /// The exit status for a command line that makes no sense.
 const WRONG_USE: u8 = 2;
@@ -69,7 +70,7 @@ fn run() -> Result<ExitCode> {
     if let Some(done) = cargo::by_name(&name, &mut arguments) {
         return done;
     }
-    if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
+    if std::env::var_os(variable::IS_RUNTIME).is_some() {
         return child::run();
     }
     let arguments: Vec<PathBuf> = arguments.map(PathBuf::from).collect();

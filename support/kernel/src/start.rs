@@ -268,7 +268,7 @@ fn evcxr(place: &Place, build: &Path, home: &Path) -> Result<Command> {
         .env(cargo::RUSTC_ENV, toolchain.rustc())
         .env(cargo::TOOLCHAIN_ENV, identity(toolchain))
         .env(cargo::STORE_ENV, &place.cache)
-        .env(cargo::BUILD_ENV, build)
+        .env(variable::BUILD, build)
         .env(
             "EVCXR_CONFIG_DIR",
             build_folder::configuration(&place.cache)?,

@@ -51,14 +51,6 @@ pub struct Found {
 /// With all that is missing, and how to get it.
 pub fn survey(project: &Project, environment: &Environment, whole: bool) -> Result<Found> {
     let (mut well, mut missing) = (Vec::new(), Vec::new());
-    let toolchain = Toolchain::find_or_complete();
-    match &toolchain {
-        Ok(toolchain) => {
-            well.push(format!("Rust：{}", toolchain.version));
-            well.extend(toolchain.remark().map(|remark| format!("  {remark}")));
-        }
-        Err(error) => missing.push(format!("{error:#}")),
-    }
     match has_linker() {
         true => well.push("链接器：cc".to_owned()),
         false => missing.push(NO_LINKER.to_owned()),
@@ -72,6 +64,19 @@ pub fn survey(project: &Project, environment: &Environment, whole: bool) -> Resu
             Ok(line) => well.push(line),
             Err(line) => missing.push(line),
         }
+    }
+    // It downloads what is missing: not before all the rest is there.
+    let toolchain = match missing.is_empty() {
+        true => Toolchain::find_or_complete(),
+        false => Toolchain::find(),
+    };
+    match &toolchain {
+        Ok(toolchain) => {
+            let remark = toolchain.remark().map(|remark| format!("  {remark}"));
+            let lines = [format!("Rust：{}", toolchain.version)].into_iter().chain(remark);
+            well.splice(0..0, lines);
+        }
+        Err(error) => missing.insert(0, format!("{error:#}")),
     }
     match (toolchain, missing.is_empty()) {
         (Ok(toolchain), true) => {
@@ -158,8 +163,8 @@ fn registries(project: &Project, environment: &Environment, toolchain: &Toolchai
     let mut lines = Vec::new();
     let mut is_slow = false;
     for (name, mirror, took) in [
-        ("crate", cargo_mirror(), crates.unwrap_or(None)),
-        ("Python 包", pip_mirror(), packages.unwrap_or(None)),
+        ("crate", cargo_mirror(project), crates.unwrap_or(None)),
+        ("Python 包", pip_mirror(environment), packages.unwrap_or(None)),
     ] {
         let from = mirror.map_or_else(
             || "没有配置镜像".to_owned(),
@@ -196,22 +201,35 @@ fn ask_cargo(project: &Project, toolchain: &Toolchain) -> Option<Duration> {
     answers(cargo)
 }
 
-/// How long pip's index takes to answer, asked with pip's own settings.
-fn ask_pip(environment: &Environment) -> Option<Duration> {
-    const SCRIPT: &str = "
-import urllib.request
+/// Python that says which index pip's own settings name, if they do; or, told to `ask`, waits until that
+/// or else pip's own answers. Debian has no pip but for new environments.
+const PIP: &str = "
+import sys, sysconfig, urllib.request
+from pathlib import Path
+try:
+    import pip
+except ImportError:
+    import ensurepip
+    folders = [sysconfig.get_config_var('WHEEL_PKG_DIR'), Path(ensurepip.__file__).parent / '_bundled']
+    sys.path[:0] = [str(wheel) for folder in folders if folder for wheel in Path(folder).glob('pip-*.whl')][:1]
 from pip._internal.configuration import Configuration
 from pip._internal.models.index import PyPI
 settings = Configuration(isolated=False)
 settings.load()
-found = {name: value for name, value in settings.items()}
-if any('index-url' in value for value in found.values() if isinstance(value, dict)):
-    found = {k: v for value in found.values() for k, v in value.items()}
-address = next((found[k] for k in ('install.index-url', 'global.index-url', ':env:.index-url') if k in found), PyPI.simple_url)
-urllib.request.urlopen(address.rstrip('/') + '/pip/', timeout=8).read(1)
+found = {}
+for name, value in settings.items():
+    found.update(value if isinstance(value, dict) else {name: value})
+named = [found[name] for name in (':env:.index-url', 'install.index-url', 'global.index-url') if name in found]
+if sys.argv[1:] == ['ask']:
+    urllib.request.urlopen((named or [PyPI.simple_url])[0].rstrip('/') + '/pip/', timeout=8).read(1)
+else:
+    print(*named[:1])
 ";
+
+/// How long pip's index takes to answer.
+fn ask_pip(environment: &Environment) -> Option<Duration> {
     let mut python = Command::new(environment.interpreter());
-    python.args(["-c", SCRIPT]);
+    python.args(["-c", PIP, "ask"]);
     answers(python)
 }
 
@@ -222,40 +240,71 @@ fn answers(command: Command) -> Option<Duration> {
 }
 
 /// The mirror of crates that cargo is told to use, without passwords.
-fn cargo_mirror() -> Option<String> {
+fn cargo_mirror(project: &Project) -> Option<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))?;
-    let settings = ["config.toml", "config"]
-        .iter()
-        .find_map(|name| fs::read_to_string(home.join(name)).ok())?;
-    let value = |name: &str| {
-        let line = settings.lines().map(str::trim).find(|line| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.trim_start().starts_with('='))
-        })?;
-        Some(line.split_once('=')?.1.trim().trim_matches('"').to_owned())
-    };
-    value("replace-with")?;
-    let mirror = value("registry").unwrap_or_else(|| "（见 config.toml）".to_owned());
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let above = project.root().ancestors().map(|folder| folder.join(".cargo"));
+    let files = above.chain(home).flat_map(|folder| {
+        ["config.toml", "config"].map(|name| fs::read_to_string(folder.join(name)))
+    });
+    let settings: Vec<String> = files.flatten().collect();
+    let mirror = replacement(&settings)?;
     Some(base::environment::without_passwords(&mirror))
 }
 
-/// The mirror of packages that pip is told to use, as far as one variable or file says it.
-fn pip_mirror() -> Option<String> {
-    let named = std::env::var("PIP_INDEX_URL").ok();
-    let home = std::env::home_dir()?;
-    let files = [
-        home.join(".config/pip/pip.conf"),
-        home.join(".pip/pip.conf"),
-        "/etc/pip.conf".into(),
-    ];
-    let written = files.iter().find_map(|file| {
-        let text = fs::read_to_string(file).ok()?;
-        let line = text
-            .lines()
-            .find(|line| line.trim().starts_with("index-url"))?;
-        Some(line.split_once('=')?.1.trim().to_owned())
-    });
-    let mirror = named.or(written)?;
-    Some(base::environment::without_passwords(&mirror))
+/// What these configurations of cargo have in the place of the registry; the nearest comes first.
+fn replacement(settings: &[String]) -> Option<String> {
+    let value = |table: &str, key: &str| settings.iter().find_map(|text| value(text, table, key));
+    let name = value("source.crates-io", "replace-with")?;
+    let source = format!("source.{name}");
+    let keys = ["registry", "directory", "local-registry"];
+    let mirror = keys.iter().find_map(|key| value(&source, key));
+    Some(mirror.unwrap_or(name))
+}
+
+/// A text in a table of a TOML file, as people write it: each on a line of its own.
+fn value(text: &str, table: &str, key: &str) -> Option<String> {
+    let mut lines = text.lines().map(|line| line.trim().replace(['"', '\''], ""));
+    lines.find(|line| *line == format!("[{table}]"))?;
+    let mut lines = lines.take_while(|line| !line.starts_with('['));
+    lines.find_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim() == key).then(|| value.trim().to_owned())
+    })
+}
+
+/// The index of packages that pip is told to use, without passwords.
+fn pip_mirror(environment: &Environment) -> Option<String> {
+    let mut python = Command::new(environment.interpreter());
+    python.args(["-c", PIP]);
+    let output = finish_within(python, PATIENCE)?;
+    let mirror = String::from_utf8(output.stdout).ok()?;
+    let mirror = mirror.trim();
+    (!mirror.is_empty()).then(|| base::environment::without_passwords(mirror))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_of_crates_is_the_one_that_cargo_is_told_to_use() {
+        let replaced = "[source.crates-io]\nreplace-with = 'near'\n";
+        let near = "[source.near]\nregistry = \"sparse+http://near/\"\n";
+        for (settings, expected) in [
+            (vec![""], None),
+            (vec!["[source.near]\nregistry = \"sparse+http://near/\""], None),
+            (vec!["[net]\nreplace-with = \"near\""], None),
+            (vec![replaced], Some("near")),
+            (vec![replaced, near], Some("sparse+http://near/")),
+            (vec![near, "[http]\nregistry = \"other\"", replaced], Some("sparse+http://near/")),
+            (
+                vec!["[source.crates-io]\nreplace-with=\"v\"\n[source.v]\ndirectory = \"/v\"", replaced],
+                Some("/v"),
+            ),
+        ] {
+            let settings: Vec<String> = settings.into_iter().map(str::to_owned).collect();
+            assert_eq!(replacement(&settings).as_deref(), expected, "{settings:?}");
+        }
+    }
 }

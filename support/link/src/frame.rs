@@ -8,10 +8,16 @@
 //! assert_eq!(frame::parts(&sent), (FLUSH, 7));
 //! ```
 
+use std::time::Duration;
+
 /// The length of a frame.
 pub const LENGTH: usize = 9;
+/// The first byte of the process that runs the cells. The answer is [`WELCOME`].
+pub const HELLO: u8 = 0;
 /// The front reads what the process writes.
 pub const WELCOME: u8 = b'W';
+/// How long the front may take to let a process in.
+pub const WELCOME_WITHIN: Duration = Duration::from_secs(5);
 /// The first byte of a process that runs no cells and only has something to tell the student: lines
 /// of JSON follow, with a `notice`, or with what rustc has said; that is answered by a byte.
 pub const SAYS: u8 = b'S';

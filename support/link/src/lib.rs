@@ -44,6 +44,10 @@ pub mod variable {
     pub const LOG: &str = "LAB_LOG";
     /// The folder of the [`pack`](crate::pack) that everything comes from, if it comes from one.
     pub const PACK: &str = "LAB_PACK";
+    /// Set by evcxr for the process in which it runs cells.
+    pub const IS_RUNTIME: &str = "EVCXR_IS_RUNTIME";
+    /// The folder in which evcxr has cells compiled.
+    pub const BUILD: &str = "EVCXR_TMPDIR";
     /// The notebook that a kernel is started for; Jupyter sets it.
     pub const NOTEBOOK: &str = "JPY_SESSION_NAME";
 }

@@ -28,13 +28,27 @@ pub const PANICKED: &str = "PANICKED";
 pub const RETURNED: &str = "RETURNED";
 /// The variable of this name has another type now.
 pub const CHANGED: &str = "CHANGED";
-/// A message of the Jupyter protocol, in JSON.
+/// A message of the Jupyter protocol, in JSON, or one of [`told`].
 pub const MESSAGE: &str = "MESSAGE";
 /// Bytes that were written to standard error. It may stand anywhere, in another record too: one
 /// call writes it, and it is no longer than [`WHOLE`].
 pub const ERRORS: &str = "ERRORS";
 /// The kinds that stand where they were written.
 pub const IN_ORDER: [&str; 5] = [ENDED, PANICKED, RETURNED, CHANGED, MESSAGE];
+
+/// The `msg_type` of messages to the front that are no messages of the Jupyter protocol.
+pub mod told {
+    /// A cell's code begins to run: the path of its `library`, and the number of its `build`.
+    pub const BEGUN: &str = "begun";
+    /// It has returned: what is shown from here on comes out of buffers.
+    pub const RETURNED: &str = "returned";
+    /// A panic on the thread of the cells: `message`, `file`, `line`, `column`, `library`, `stack`.
+    pub const PANIC: &str = "panic";
+    /// The same on another one, which `thread` names.
+    pub const PANIC_ELSEWHERE: &str = "panic_elsewhere";
+    /// What std writes of a panic: its `text`, and the `stack`.
+    pub const REPORT: &str = "report";
+}
 
 /// What stands, behind the same [`prefix`], for a place in a student's code within text and
 /// displays: the number of the generated file or the path of the library made of it, line and column

@@ -14,18 +14,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use link::record::{self, MESSAGE};
+use link::record::{self, MESSAGE, told};
 use link::{frame, stack, variable};
 use serde_json::{Value, json};
 
-use crate::place;
 use crate::pump::duplicate;
-use crate::tasks;
-
-/// How long the front may take to let us in.
-const WELCOME_WITHIN: Duration = Duration::from_secs(5);
 
 /// The front, once it reads what we write.
 static FRONT: OnceLock<Front> = OnceLock::new();
@@ -42,34 +36,36 @@ pub(crate) fn is_connected() -> bool {
     FRONT.get().is_some()
 }
 
+/// What there is to say, if there is, when a cell is interrupted.
+type LastWords = fn() -> Option<String>;
+
 /// Connects to the front. False if there is none.
-pub(crate) fn connect() -> io::Result<bool> {
+pub(crate) fn connect(last_words: LastWords) -> io::Result<bool> {
     let Some(path) = std::env::var_os(variable::FRONT) else {
         return Ok(false);
     };
     let secret = record::secret(Path::new(&path)).ok_or(io::ErrorKind::InvalidInput)?;
     let stdout = File::from(duplicate(io::stdout().as_raw_fd())?);
     let mut socket = UnixStream::connect(&path)?;
-    socket.write_all(&[0])?;
-    socket.set_read_timeout(Some(WELCOME_WITHIN))?;
+    socket.write_all(&[frame::HELLO])?;
+    socket.set_read_timeout(Some(frame::WELCOME_WITHIN))?;
     let mut first = [0; frame::LENGTH];
     socket.read_exact(&mut first)?;
     if frame::parts(&first).0 != frame::WELCOME {
         return Err(io::ErrorKind::InvalidData.into());
     }
     socket.set_read_timeout(None)?;
-    listen(socket)?;
+    listen(socket, last_words)?;
     let _ = FRONT.set(Front {
         secret: secret.to_owned(),
         stdout,
     });
     report_panics();
-    nest_tokio::has_front(place::of); // it says what has been interrupted, and where things are
     Ok(true)
 }
 
 /// Does what the front asks for, on a thread of its own.
-fn listen(socket: UnixStream) -> io::Result<()> {
+fn listen(socket: UnixStream, last_words: LastWords) -> io::Result<()> {
     let mut reader = socket.try_clone()?;
     let mut writer = socket;
     let mut listen = move || -> io::Result<()> {
@@ -90,7 +86,7 @@ fn listen(socket: UnixStream) -> io::Result<()> {
                     writer.write_all(&request)?;
                 }
                 frame::INTERRUPT => {
-                    writer.write_all(&frame::new(frame::INTERRUPT, interrupt()))?;
+                    writer.write_all(&frame::new(frame::INTERRUPT, interrupt(last_words)))?;
                 }
                 _ => {}
             }
@@ -109,9 +105,9 @@ fn listen(socket: UnixStream) -> io::Result<()> {
 static LOADED: AtomicU64 = AtomicU64::new(0);
 
 /// Cancels what the cell waits for. Returns what has been found.
-fn interrupt() -> u64 {
-    if let Some(tasks) = tasks::of_a_stuck_cell() {
-        let _ = io::stderr().write_all(tasks.as_bytes());
+fn interrupt(last_words: LastWords) -> u64 {
+    if let Some(words) = last_words() {
+        let _ = io::stderr().write_all(words.as_bytes());
     }
     if nest_tokio::interrupt() {
         return frame::FOUND_WAIT;
@@ -172,8 +168,8 @@ fn report_panics() {
     let cells = thread::current().id(); // evcxr loads us on the thread that runs the cells
     std::panic::set_hook(Box::new(move |panic| {
         let kind = match thread::current().id() == cells {
-            true => "panic",
-            false => "panic_elsewhere",
+            true => told::PANIC,
+            false => told::PANIC_ELSEWHERE,
         };
         if let Some(front) = FRONT.get() {
             // Not through std's buffer: it may be what panics.

@@ -130,22 +130,26 @@ pub fn error_line(text: fmt::Arguments<'_>) {
 static ON_LOAD: extern "C" fn() = on_load;
 
 extern "C" fn on_load() {
-    // What evcxr sets for the process that runs the cells.
-    if std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
+    if !outlet::in_kernel() {
         return;
     }
     observer::install(); // a cell that is running already can be watched from then on
-    if let Err(error) = parent::end_with_the_kernel() {
-        say(format_args!(
-            "没有线程可用（{error}）：内核被强行终止时，单元格的进程要到空闲时才结束。"
-        ));
-    }
-    match connection::connect() {
-        Ok(true) => return,
+    match connection::connect(tasks::of_a_stuck_cell) {
+        Ok(true) => {
+            // It says what has been interrupted, and where things are.
+            nest_tokio::has_front(place::of);
+            return;
+        }
         Ok(false) => {}
         Err(error) => say(format_args!(
             "连不上内核的前端（{error}）：输出要等到单元格结束才出现。"
         )),
+    }
+    // A front sees to that itself.
+    if let Err(error) = parent::end_with_the_kernel() {
+        say(format_args!(
+            "没有线程可用（{error}）：内核被强行终止时，单元格的进程要到空闲时才结束。"
+        ));
     }
     if let Err(error) = pump::start() {
         say(format_args!(

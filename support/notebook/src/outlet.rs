@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use link::marker;
+use link::{marker, variable};
 use serde_json::{Value, json};
 
 use crate::Bundle;
@@ -13,7 +13,7 @@ use crate::pump;
 
 /// Whether this is the process in which a kernel runs cells.
 pub(crate) fn in_kernel() -> bool {
-    std::env::var_os("EVCXR_IS_RUNTIME").is_some()
+    std::env::var_os(variable::IS_RUNTIME).is_some()
 }
 
 /// Publishes a message after what has been printed so far. False when there is no front.

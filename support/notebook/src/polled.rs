@@ -6,7 +6,22 @@ use std::task::{Context, Poll, Waker};
 use nest_tokio::runtime::Handle;
 use nest_tokio::task::coop;
 
-use crate::timeline::Cause;
+/// What has woken a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The code of the task of this number, while it was polled.
+    Task(u32),
+    /// The end of the task of this number.
+    End(u32),
+    /// A timer, or something to be read or written.
+    Driver,
+    /// A thread that polls nothing.
+    Thread,
+    /// It has only stepped back for others: `yield_now`.
+    Yield,
+    /// Tokio made it step back: it had done many operations at once.
+    Budget,
+}
 
 thread_local! {
     /// The number of the task that is being polled; 0: none.

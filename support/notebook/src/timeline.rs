@@ -27,7 +27,7 @@ pub(crate) use axis::words;
 pub(crate) use figures::Picture;
 pub use figures::{LongestPoll, Summary};
 pub(crate) use record::{Clock, Name, Origin, Record, Recorder, Task};
-pub(crate) use wake::{Bell, Cause};
+pub(crate) use wake::Bell;
 
 use crate::{Bundle, Handle, Show, display, live};
 

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base::toolchain::Toolchain;
-
-/// evcxr's build folder.
-const BUILD_ENV: &str = "EVCXR_TMPDIR";
+use link::variable;
 
 /// The program `kernel` as plain evcxr, building in `build`; the connection file comes behind it. It
 /// is only told what it could not run without on any machine: where the standard library and its
@@ -16,7 +14,7 @@ pub fn stock(kernel: &Path, toolchain: &Toolchain, build: &Path) -> Command {
     command
         .arg("--control_file")
         .env("JUPYTER_PATH", build) // there is no entry for it to rewrite
-        .env(BUILD_ENV, build)
+        .env(variable::BUILD, build)
         .env("RUST_SRC_PATH", &toolchain.sources);
     if let Ok(libraries) = std::env::join_paths(libraries(toolchain, build)) {
         command.env("LD_LIBRARY_PATH", libraries);

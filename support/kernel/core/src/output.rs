@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use link::record;
+use link::record::{self, told};
 use serde_json::{Map, Value, json};
 
 use crate::Moment;
@@ -306,7 +306,7 @@ impl Front {
     fn take_message(&mut self, message: &Value) {
         let content = &message["content"];
         match message["msg_type"].as_str() {
-            Some("begun") => {
+            Some(told::BEGUN) => {
                 let Turn::Cell(cell) = &mut self.turn else {
                     return;
                 };
@@ -324,14 +324,14 @@ impl Front {
                         .add(Stream::Stderr, text.as_bytes(), self.now);
                 }
             }
-            Some("returned") => {
+            Some(told::RETURNED) => {
                 if matches!(&self.turn, Turn::Cell(cell) if cell.ends_in_expression) {
                     self.output.value = self.output.shown.take();
                 }
             }
-            Some("panic") => self.take_panic(Panic::new(content)),
-            Some("panic_elsewhere") => self.report(&Panic::elsewhere(content)),
-            Some("report") => self.take_report(content),
+            Some(told::PANIC) => self.take_panic(Panic::new(content)),
+            Some(told::PANIC_ELSEWHERE) => self.report(&Panic::elsewhere(content)),
+            Some(told::REPORT) => self.take_report(content),
             Some(kind @ ("display_data" | "update_display_data" | "clear_output")) => {
                 self.show();
                 self.send_text(false);

@@ -23,7 +23,7 @@ use link::variable;
 use super::sets::store::Stores;
 use crate::pack;
 
-use super::{BUILD_ENV, TOOLCHAIN_ENV, manifests, sets};
+use super::{TOOLCHAIN_ENV, manifests, sets};
 
 /// In the manifest with which evcxr asks whether a dependency can be resolved.
 const RESOLVABLE: &str = "name = \"evcxr_dummy_validate_dep\"";
@@ -184,14 +184,14 @@ pub fn use_our_lock(command: &mut Command, arguments: &[OsString]) {
 const BUILD: &str = "{BUILD}";
 
 fn without_place(text: &str) -> String {
-    match std::env::var(BUILD_ENV) {
+    match std::env::var(variable::BUILD) {
         Ok(build) if !build.is_empty() => text.replace(&build, BUILD),
         _ => text.to_owned(),
     }
 }
 
 fn with_place(text: &str) -> String {
-    text.replace(BUILD, &std::env::var(BUILD_ENV).unwrap_or_default())
+    text.replace(BUILD, &std::env::var(variable::BUILD).unwrap_or_default())
 }
 
 /// Cargo's metadata without the packages that no cell has to do with; `None` if it is not as

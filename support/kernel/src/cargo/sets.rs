@@ -11,8 +11,6 @@
 mod copy;
 pub mod store;
 
-pub use copy::{hashed, library, library_of};
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,16 +29,12 @@ use super::cell;
 use super::progress::Progress;
 use super::used::Used;
 use super::{FLAGS, TOOLCHAIN_ENV, manifests, pinned};
-use crate::build_folder::cargo_config;
+use crate::build_folder::{UNFINISHED, cargo_config};
 use crate::pack;
 use store::Stores;
 
 /// In a build folder: the dependencies that it has been provided with last.
 const PROVIDED: &str = ".lab-set";
-
-/// In a build folder in which a set is being compiled: where what has been compiled of it is kept if
-/// the kernel ends before that is done.
-pub const UNFINISHED: &str = ".lab-unfinished";
 
 /// What cells depend on, and with what it is compiled.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cell::{SAID_BY_CARGO, is_named};
-use super::sets::{hashed, library, library_of};
+use super::names::{hashed, library, library_of};
 
 /// Packages that cargo has used.
 #[derive(Default)]

@@ -19,20 +19,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
-use link::record::{self, ERRORS, MESSAGE, PANICS, WHOLE};
-use link::stack;
+use anyhow::{Context, Result, ensure};
+use link::record::{self, ERRORS, MESSAGE, PANICS, WHOLE, told};
+use link::{frame, stack};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Stat, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, writev};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde_json::json;
-
-/// How long the front may take to let us in.
-const WELCOME_WITHIN: Duration = Duration::from_secs(5);
 
 /// std writes no longer one in one piece.
 const LONGEST_REPORT: usize = 512;
@@ -73,8 +69,10 @@ pub fn hand_over(socket: &OsStr) -> Result<UnixStream> {
     let (stdout_reader, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stderr_reader, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
     send(&front, &[&stdout_reader, &stderr_reader, &evcxr])?;
-    front.set_read_timeout(Some(WELCOME_WITHIN))?;
-    front.read_exact(&mut [0])?;
+    front.set_read_timeout(Some(frame::WELCOME_WITHIN))?;
+    let mut welcome = [0];
+    front.read_exact(&mut welcome)?;
+    ensure!(welcome == [frame::WELCOME], "它没有答应");
     rustix::stdio::dup2_stdout(&stdout)?;
     rustix::stdio::dup2_stderr(&stderr)?;
     front.set_read_timeout(None)?;
@@ -97,7 +95,7 @@ fn send(socket: &UnixStream, files: &[&OwnedFd; 3]) -> io::Result<()> {
     control.push(SendAncillaryMessage::ScmRights(&files));
     sendmsg(
         socket,
-        &[IoSlice::new(&[0])],
+        &[IoSlice::new(&[frame::HELLO])],
         &mut control,
         SendFlags::empty(),
     )?;
@@ -154,7 +152,7 @@ impl Pipes {
         let mut stack = stack::calls();
         loop {
             let content = json!({ "text": text, "stack": stack });
-            let message = json!({ "msg_type": "report", "content": content }).to_string();
+            let message = json!({ "msg_type": told::REPORT, "content": content }).to_string();
             let record = record::new(&self.secret, MESSAGE, message.as_bytes());
             if record.len() <= WHOLE {
                 write_all(&self.records, &record).ok()?;

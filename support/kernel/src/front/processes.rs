@@ -5,15 +5,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use base::process::this_program;
-use base::processes::{all, below};
+use base::processes::{all, below, command_line};
 
 /// The process in which evcxr runs cells, when it has not connected: the one child of evcxr that
 /// is the same program without arguments.
 pub fn cells(evcxr: u32) -> Option<u32> {
     let mut children = all().into_iter().filter(|(_, parent)| *parent == evcxr);
     children.find_map(|(process, _)| {
-        let command = fs::read(format!("/proc/{process}/cmdline")).ok()?;
-        let alone = command.iter().filter(|&&byte| byte == 0).count() == 1;
+        let alone = command_line(process).len() == 1;
         (alone && is_this_program(process)).then_some(process)
     })
 }

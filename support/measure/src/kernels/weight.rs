@@ -207,14 +207,10 @@ struct Direct {
 impl Direct {
     async fn to(kernel: &KernelClient) -> Result<Direct> {
         let front = kernel.id().context("the kernel runs")?;
-        let children = fs::read_to_string(format!("/proc/{front}/task/{front}/children"))?;
         // What evcxr was started with: the file that says where it listens.
-        let file = children.split_whitespace().find_map(|child| {
-            let line = fs::read_to_string(format!("/proc/{child}/cmdline")).ok()?;
-            let mut words = line
-                .split('\0')
-                .skip_while(|word| *word != "--control_file");
-            words.nth(1).map(str::to_owned)
+        let file = processes::children(front).into_iter().find_map(|child| {
+            let words = processes::command_line(child).into_iter();
+            words.skip_while(|word| word != "--control_file").nth(1)
         });
         let file = file.context("evcxr is a child of the front")?;
         let connection: ConnectionInfo = serde_json::from_slice(&fs::read(file)?)?;

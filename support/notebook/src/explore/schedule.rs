@@ -23,8 +23,8 @@ use nest_tokio::watch::{Around, Kind, Start, has_yielded};
 use super::random::Random;
 use super::trouble::{self, Trouble};
 use crate::Timeline;
-use crate::polled::{self, Polled};
-use crate::timeline::{Cause, Clock, Name, Origin, Record, Recorder};
+use crate::polled::{self, Cause, Polled};
+use crate::timeline::{Clock, Name, Origin, Record, Recorder};
 
 /// Polls after which a run is said to have no end.
 const MOST_STEPS: u64 = 20_000;

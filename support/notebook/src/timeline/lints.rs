@@ -188,7 +188,7 @@ fn section_of(key: &str) -> Option<String> {
 mod tests {
     use super::super::figures::sample::{self, MS, task};
     use super::super::record::{End, Span, Task};
-    use super::super::wake::{Cause, Wake};
+    use super::super::wake::Wake;
     use super::*;
 
     /// A task that was spawned, polled for a microsecond and waits for a timer.

@@ -15,7 +15,8 @@ use super::figures::BLOCKING;
 use super::name;
 use super::processor;
 use super::ticks;
-use super::wake::{Bell, Cause, Slot, Wake, Wakes};
+use super::wake::{Bell, Slot, Wake, Wakes};
+use crate::polled::Cause;
 
 /// Spans kept of one task; beyond it the closest are merged. Of very many tasks fewer are.
 pub(crate) const MAX_SPANS: usize = 256;

@@ -13,10 +13,10 @@ use super::axis::Unit;
 use super::figures::Picture;
 use super::record::{End, Span, Task};
 use super::tree::Labels;
-use super::wake::Cause;
 use crate::columns::{clip, width, wrap};
 use crate::escape::escape;
 use crate::place;
+use crate::polled::Cause;
 use legend::end_mark;
 
 const WIDTH: f64 = 960.0;

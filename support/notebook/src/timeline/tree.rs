@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::record::Task;
-use super::wake::Cause;
+use crate::polled::Cause;
 
 /// The indices of `tasks` with how deep each is: who was started by one of them stands below it. The
 /// order is else that in which they were started.

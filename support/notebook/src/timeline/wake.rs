@@ -5,27 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{self, Waker};
 
 use super::record::Record;
-use crate::polled;
+use crate::polled::{self, Cause};
 
 /// Wake-ups kept of one task: the last ones.
 const MAX_WAKES: usize = 64;
-
-/// What has woken a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// The code of the task of this number, while it was polled.
-    Task(u32),
-    /// The end of the task of this number.
-    End(u32),
-    /// A timer, or something to be read or written.
-    Driver,
-    /// A thread that polls nothing.
-    Thread,
-    /// It has only stepped back for others: `yield_now`.
-    Yield,
-    /// Tokio made it step back: it had done many operations at once.
-    Budget,
-}
 
 /// A wake-up that a poll has followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use std::path::Path;
 use base::caches::is_ours;
 use walkdir::{DirEntry, WalkDir};
 
+use crate::cargo::names::{hashed, library, library_of};
 use crate::cargo::{cell, used};
 
 /// Copies what is in one target folder into another one and is not there yet.
@@ -129,23 +130,6 @@ fn is_library(path: &Path) -> bool {
         .extension()
         .is_some_and(|ext| ["rlib", "rmeta", "so"].iter().any(|known| ext == *known));
     is_in_folder(path, 1, "deps") && compiled
-}
-
-/// A name and, behind it, what cargo tells two compilations of a package apart by.
-pub fn hashed(path: &Path) -> Option<(&str, &str)> {
-    let parts = path.file_stem()?.to_str()?.rsplit_once('-')?;
-    let is_hash = parts.1.len() == 16 && parts.1.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hash.then_some(parts)
-}
-
-/// The library of a package of this name.
-pub fn library_of(package: &str) -> String {
-    package.replace('-', "_")
-}
-
-/// The library's name in the name of its file.
-pub fn library(path: &Path) -> Option<&str> {
-    path.file_stem()?.to_str()?.strip_prefix("lib")
 }
 
 /// The library of whose state this file tells cargo.

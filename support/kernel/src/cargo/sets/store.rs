@@ -246,15 +246,10 @@ impl Store {
 
     fn remove_leftovers(&self) {
         for entry in fs::read_dir(self.sets()).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let writer = name
-                .strip_prefix(NEW)
-                .and_then(|rest| rest.split('-').next());
-            let is_finished = name
-                .strip_prefix(UNFINISHED)
+            let name = entry.file_name();
+            let is_finished = (name.to_str().and_then(|name| name.strip_prefix(UNFINISHED)))
                 .is_some_and(|key| is_ready(&self.folder(key)));
-            if is_finished || writer.is_some_and(|writer| !Path::new("/proc").join(writer).exists())
-            {
+            if is_finished || files::is_leftover(&name, NEW) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
