@@ -182,7 +182,7 @@ fn plan(project: &Project, has_programs: bool, lacks_packages: bool) -> String {
         );
     }
     if lacks_packages {
-        text += "  · 安装 JupyterLab：约 1 分钟，占 0.5 GB\n";
+        text += "  · 安装 JupyterLab：约 1 分钟，占 0.3 GB\n";
     }
     text += &format!(
         "  · 下载笔记本用到的 crate，编译 00 到 04 的：约 {} 分钟，占 0.4 GB\n    前几步同时进行；这一步一好就能打开 00，其余笔记本的依赖（约 {} 分钟，1 GB）在后台接着编译。\n",
