@@ -1,11 +1,4 @@
-//! A class on JupyterHub: the real hub, proxy and spawner, with students that are system users.
-//!
-//! Most tests share one hub, with a student or two of their own each; `ends.rs` has hubs that crash
-//! and cull.
-
-#[path = "../common/mod.rs"]
-mod common;
-mod ends;
+//! A class that works. These tests share one hub, with a student or two of their own each.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -20,13 +13,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
-use common::command::{SHORT, finish};
-use common::{FIRST_CELL, clean, free_port, program, project, run};
+use crate::common::command::{SHORT, finish};
+use crate::common::{FIRST_CELL, clean, free_port, program, project, run};
+use base::processes::of_user;
 use hub::browser::{Body, Browser};
 use hub::channels::Channels;
 use hub::played::PlayedHub;
 use hub::student::Student;
-use base::processes::of_user;
 use link::variable;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -34,8 +27,8 @@ use walkdir::WalkDir;
 
 /// Preparing a hub downloads JupyterHub and compiles what notebooks depend on.
 const SET_UP: Duration = Duration::from_secs(1500);
-const SERVER: Duration = Duration::from_secs(120);
-const CELL: Duration = Duration::from_secs(180);
+pub(crate) const SERVER: Duration = Duration::from_secs(120);
+pub(crate) const CELL: Duration = Duration::from_secs(180);
 const NOTEBOOK: &str = "01-why-coroutines.ipynb";
 
 /// Names a folder in which what the hub's students share is kept from run to run.
@@ -86,7 +79,7 @@ fn is_root() -> bool {
 }
 
 /// A folder that students can pass: not in one of root's alone, as `TMPDIR` may be.
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let folder = tempfile::Builder::new()
         .prefix("lab-hub-")
         .tempdir_in("/var/tmp");
@@ -95,7 +88,7 @@ fn folder() -> tempfile::TempDir {
 
 /// The hub, started with the first test; none where there can be none. Preparing it takes minutes:
 /// when that fails, it does so once, for all of them.
-fn hub() -> Option<Arc<PlayedHub>> {
+pub(crate) fn hub() -> Option<Arc<PlayedHub>> {
     if !is_root() {
         return None;
     }
@@ -226,13 +219,13 @@ impl Proxy {
 }
 
 /// A student with a server.
-async fn student(hub: &PlayedHub, name: &str) -> Student {
+pub(crate) async fn student(hub: &PlayedHub, name: &str) -> Student {
     let student = hub.student(name, SERVER).await;
     student.unwrap_or_else(|error| panic!("{name}: {error:#}\n{}", hub.log()))
 }
 
 /// A student's kernel for notebook 01, with the first cell run.
-async fn kernel(hub: &PlayedHub, student: &mut Student) -> Channels {
+pub(crate) async fn kernel(hub: &PlayedHub, student: &mut Student) -> Channels {
     let (_, mut kernel) = student.server.open(NOTEBOOK).await.unwrap();
     let first = kernel.execute(FIRST_CELL, CELL).await;
     let first = first.unwrap_or_else(|error| panic!("{error:#}\n{}", hub.log()));
@@ -241,7 +234,7 @@ async fn kernel(hub: &PlayedHub, student: &mut Student) -> Channels {
 }
 
 /// What a cell that succeeds prints.
-async fn prints(kernel: &mut Channels, code: &str) -> String {
+pub(crate) async fn prints(kernel: &mut Channels, code: &str) -> String {
     let done = kernel.execute(code, CELL).await.unwrap();
     assert_eq!(done.status, "ok", "{code}: {done:?}");
     done.text

@@ -15,7 +15,8 @@ use hub::usage;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{CELL, SERVER, clean, folder, hub, kernel, prints, program, project, run, student};
+use crate::class::{CELL, SERVER, folder, hub, kernel, prints, student};
+use crate::common::{FIRST_CELL, clean, program, project, run};
 
 /// What a hub may take to start for which everything is prepared.
 const START: Duration = Duration::from_secs(120);
@@ -138,7 +139,7 @@ fn a_server_and_a_kernel_are_ready_before_the_student_comes_and_go_with_the_serv
         let second = spares(&hub, "lea").remove(0);
         // What a restart gives is a new one.
         let mut taken = lea.server.restart(&taken.kernel).await.unwrap();
-        let first_cell = taken.execute(super::FIRST_CELL, CELL).await.unwrap();
+        let first_cell = taken.execute(FIRST_CELL, CELL).await.unwrap();
         assert_eq!(first_cell.status, "ok", "{first_cell:?}");
         let done = taken.execute("kept", CELL).await.unwrap();
         assert_eq!(done.status, "error", "{done:?}");

@@ -356,7 +356,10 @@ fn a_question_is_asked_again_when_the_manifest_of_a_path_dependency_has_changed(
 fn elsewhere_it_is_the_real_cargo() {
     let folder = Folder::new();
     let elsewhere = folder.path("bin");
-    let (said, _) = folder.call(&["locate-project"], (variable::BUILD, elsewhere.to_str().unwrap()));
+    let (said, _) = folder.call(
+        &["locate-project"],
+        (variable::BUILD, elsewhere.to_str().unwrap()),
+    );
     assert_eq!(said, "real cargo locate-project\n");
     assert!(!folder.path("store/answers").exists());
 }

@@ -62,7 +62,8 @@ fn fields(process: u32) -> Option<String> {
 pub fn children(process: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{process}/task"));
     let threads = threads.into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let lists =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let numbers = |list: String| -> Vec<u32> {
         let words = list.split_whitespace();
         words.filter_map(|word| word.parse().ok()).collect()

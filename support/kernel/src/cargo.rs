@@ -25,7 +25,6 @@
 
 mod cell;
 mod first_await;
-mod front;
 mod linker;
 mod manifests;
 mod names;
@@ -34,6 +33,7 @@ mod progress;
 mod questions;
 mod sets;
 mod shared;
+mod tell;
 mod used;
 
 use std::ffi::OsString;
@@ -51,8 +51,8 @@ use cell::{Call, Recipe};
 use kernel_core::GENERATED;
 use kernel_core::evcxr::generated;
 use questions::Question;
-pub use sets::store::Stores;
 pub use sets::Set;
+pub use sets::store::Stores;
 
 /// The real cargo.
 pub const CARGO_ENV: &str = "LAB_CARGO";

@@ -73,7 +73,9 @@ pub fn survey(project: &Project, environment: &Environment, whole: bool) -> Resu
     match &toolchain {
         Ok(toolchain) => {
             let remark = toolchain.remark().map(|remark| format!("  {remark}"));
-            let lines = [format!("Rust：{}", toolchain.version)].into_iter().chain(remark);
+            let lines = [format!("Rust：{}", toolchain.version)]
+                .into_iter()
+                .chain(remark);
             well.splice(0..0, lines);
         }
         Err(error) => missing.insert(0, format!("{error:#}")),
@@ -164,7 +166,11 @@ fn registries(project: &Project, environment: &Environment, toolchain: &Toolchai
     let mut is_slow = false;
     for (name, mirror, took) in [
         ("crate", cargo_mirror(project), crates.unwrap_or(None)),
-        ("Python 包", pip_mirror(environment), packages.unwrap_or(None)),
+        (
+            "Python 包",
+            pip_mirror(environment),
+            packages.unwrap_or(None),
+        ),
     ] {
         let from = mirror.map_or_else(
             || "没有配置镜像".to_owned(),
@@ -243,7 +249,10 @@ fn answers(command: Command) -> Option<Duration> {
 fn cargo_mirror(project: &Project) -> Option<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
-    let above = project.root().ancestors().map(|folder| folder.join(".cargo"));
+    let above = project
+        .root()
+        .ancestors()
+        .map(|folder| folder.join(".cargo"));
     let files = above.chain(home).flat_map(|folder| {
         ["config.toml", "config"].map(|name| fs::read_to_string(folder.join(name)))
     });
@@ -264,7 +273,9 @@ fn replacement(settings: &[String]) -> Option<String> {
 
 /// A text in a table of a TOML file, as people write it: each on a line of its own.
 fn value(text: &str, table: &str, key: &str) -> Option<String> {
-    let mut lines = text.lines().map(|line| line.trim().replace(['"', '\''], ""));
+    let mut lines = text
+        .lines()
+        .map(|line| line.trim().replace(['"', '\''], ""));
     lines.find(|line| *line == format!("[{table}]"))?;
     let mut lines = lines.take_while(|line| !line.starts_with('['));
     lines.find_map(|line| {
@@ -293,13 +304,22 @@ mod tests {
         let near = "[source.near]\nregistry = \"sparse+http://near/\"\n";
         for (settings, expected) in [
             (vec![""], None),
-            (vec!["[source.near]\nregistry = \"sparse+http://near/\""], None),
+            (
+                vec!["[source.near]\nregistry = \"sparse+http://near/\""],
+                None,
+            ),
             (vec!["[net]\nreplace-with = \"near\""], None),
             (vec![replaced], Some("near")),
             (vec![replaced, near], Some("sparse+http://near/")),
-            (vec![near, "[http]\nregistry = \"other\"", replaced], Some("sparse+http://near/")),
             (
-                vec!["[source.crates-io]\nreplace-with=\"v\"\n[source.v]\ndirectory = \"/v\"", replaced],
+                vec![near, "[http]\nregistry = \"other\"", replaced],
+                Some("sparse+http://near/"),
+            ),
+            (
+                vec![
+                    "[source.crates-io]\nreplace-with=\"v\"\n[source.v]\ndirectory = \"/v\"",
+                    replaced,
+                ],
                 Some("/v"),
             ),
         ] {

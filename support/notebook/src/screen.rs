@@ -13,7 +13,7 @@ const MAX_LINES: usize = 500;
 #[derive(Debug)]
 pub(crate) struct Screen {
     width: usize,
-    lines: Vec<Vec<Cell>>,
+    lines: Vec<Vec<Glyph>>,
     line: usize,
     column: usize,
     style: Style,
@@ -21,15 +21,15 @@ pub(crate) struct Screen {
 
 /// One column of a line.
 #[derive(Clone, Debug)]
-struct Cell {
+struct Glyph {
     /// A character with what combines with it; nothing in the second column of a wide one.
     text: String,
     style: Style,
 }
 
-impl Cell {
-    fn blank() -> Cell {
-        Cell {
+impl Glyph {
+    fn blank() -> Glyph {
+        Glyph {
             text: " ".into(),
             style: Style::default(),
         }
@@ -116,19 +116,19 @@ impl Screen {
         let line = &mut self.lines[self.line];
         let end = self.column + wide;
         if line.len() < end {
-            line.resize_with(end, Cell::blank);
+            line.resize_with(end, Glyph::blank);
         }
         // Of a wide character that is overwritten in part, a blank remains.
         let split =
-            |line: &[Cell], at: usize| line.get(at).is_some_and(|cell| cell.text.is_empty());
+            |line: &[Glyph], at: usize| line.get(at).is_some_and(|cell| cell.text.is_empty());
         if split(line, self.column) {
-            line[self.column - 1] = Cell::blank();
+            line[self.column - 1] = Glyph::blank();
         }
         if split(line, end) {
-            line[end] = Cell::blank();
+            line[end] = Glyph::blank();
         }
         for cell in &mut line[self.column..end] {
-            *cell = Cell {
+            *cell = Glyph {
                 text: String::new(),
                 style: self.style,
             };
@@ -149,8 +149,8 @@ impl Screen {
     }
 
     /// The lines up to the last one that is not blank, without blanks at their ends.
-    fn trimmed(&self) -> impl Iterator<Item = &[Cell]> {
-        let trim = |line: &Vec<Cell>| {
+    fn trimmed(&self) -> impl Iterator<Item = &[Glyph]> {
+        let trim = |line: &Vec<Glyph>| {
             line.iter()
                 .rposition(|cell| !cell.is_blank())
                 .map_or(0, |last| last + 1)
@@ -167,7 +167,7 @@ impl Screen {
 
     /// The contents without colours.
     pub(crate) fn text(&self) -> String {
-        let line = |line: &[Cell]| -> String { line.iter().map(|cell| &*cell.text).collect() };
+        let line = |line: &[Glyph]| -> String { line.iter().map(|cell| &*cell.text).collect() };
         self.trimmed().map(line).collect::<Vec<_>>().join("\n")
     }
 
@@ -192,7 +192,7 @@ impl Screen {
 /// The columns end here: the browser spaces the characters as in any text. Most fonts have Chinese
 /// characters a little narrower than two columns, so stretching them to their columns would tear
 /// words apart.
-fn line_html(line: &[Cell]) -> String {
+fn line_html(line: &[Glyph]) -> String {
     line.chunk_by(|left, right| left.style == right.style)
         .map(|stretch| {
             let text: String = stretch.iter().map(|cell| &*cell.text).collect();

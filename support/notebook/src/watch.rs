@@ -78,7 +78,7 @@ pub(crate) fn timeline() -> Option<Timeline> {
 
 pub(crate) fn observe(start: &Start) -> Option<Box<dyn Around>> {
     if start.kind == Kind::BlockOn && cell::is_of_one() {
-        return Some(Box::new(cell::Cell::new(*start)));
+        return Some(Box::new(cell::WatchedCell::new(*start)));
     }
     let watched = Watched::new(&timeline()?, start)?;
     Some(Box::new(watched))

@@ -14,7 +14,7 @@ use crate::message::Message;
 use crate::teach::Teacher;
 
 /// An `execute_request` that is being worked on.
-pub struct Cell {
+pub struct Execution {
     pub request: Message,
     pub code: String,
     /// Its execution count.
@@ -53,14 +53,14 @@ pub enum Failed {
     Returned(String),
 }
 
-impl Cell {
+impl Execution {
     /// For a request; `count` cells have been counted before it.
-    pub fn new(request: Message, count: u64) -> Cell {
+    pub fn new(request: Message, count: u64) -> Execution {
         let content = request.content();
         let code = content["code"].as_str().unwrap_or_default().to_owned();
         let silent = content["silent"] == true;
         let store_history = !silent && content["store_history"] != false;
-        Cell {
+        Execution {
             ends_in_expression: complete::ends_in_expression(&code),
             request,
             code,

@@ -10,11 +10,11 @@ use crate::Moment;
 use crate::action::{Action, Channel, Outgoing};
 use crate::ahead::{Next, Plan, Step};
 use crate::answers::{self, Answer};
-use crate::cell::{Cell, Relayed, display};
 use crate::complete;
 use crate::evcxr::positions;
 use crate::evcxr::source_map::SourceMap;
 use crate::event::{Event, Found, FromProcess, Then, Tried};
+use crate::execution::{Execution, Relayed, display};
 use crate::history::{Entry, History};
 use crate::interrupt;
 use crate::message::Message;
@@ -125,7 +125,7 @@ pub(crate) struct Ending {
 /// What evcxr is working on.
 pub(crate) enum Turn {
     Nobody,
-    Cell(Box<Cell>),
+    Cell(Box<Execution>),
     /// Completion, inspection, a comm: passed on, and so are the answers.
     Relayed(Box<Relayed>),
     /// Something for nobody but us.
@@ -410,7 +410,7 @@ impl Front {
 
     /// A cell's turn has come. If it is `known`, evcxr has run it before.
     fn start_cell(&mut self, request: Message, known: bool) {
-        let cell = Cell::new(request, self.count);
+        let cell = Execution::new(request, self.count);
         self.count = cell.count;
         let header = cell.header();
         self.latest = Some(header.clone());
@@ -420,7 +420,7 @@ impl Front {
             let input = json!({ "code": cell.code, "execution_count": cell.count });
             self.publish("execute_input", &header, input);
         }
-        self.turn = Turn::Cell(Box::new(Cell {
+        self.turn = Turn::Cell(Box::new(Execution {
             reply: known.then(|| json!({ "status": "ok" })),
             idle: known,
             ..cell
@@ -624,7 +624,7 @@ impl Front {
 
     /// Shows what is left to show: the value of the last expression, as the cell's result. Returns
     /// that as text.
-    fn show_result(&mut self, cell: &Cell, well: bool) -> Option<String> {
+    fn show_result(&mut self, cell: &Execution, well: bool) -> Option<String> {
         if self.output.value.is_some() {
             self.show(); // something else, which has come since
         }

@@ -13,7 +13,7 @@
 //! | `event.rs`, `action.rs` | what the front hears, what it does |
 //! | `message.rs` | a message of the Jupyter protocol |
 //! | `front.rs` | the whole: whose turn it is |
-//! | `cell.rs` | a cell from its request to its reply |
+//! | `execution.rs` | a cell from its request to its reply |
 //! | `interrupt.rs` | interrupts of a cell |
 //! | `ahead.rs` | what is run before anybody asks |
 //! | `output.rs` | what cells write and show, to the clients |
@@ -42,11 +42,11 @@ mod action;
 mod advice;
 mod ahead;
 mod answers;
-mod cell;
 mod complete;
 mod diagnosis;
 pub mod evcxr;
 mod event;
+mod execution;
 mod failure;
 mod front;
 mod history;

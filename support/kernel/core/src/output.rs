@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::Moment;
 use crate::action::Action;
-use crate::cell::{Failed, display};
 use crate::evcxr::words;
 use crate::event::Then;
+use crate::execution::{Failed, display};
 use crate::failure::{NOTE, Panic};
 use crate::front::{Ending, Front, Turn};
 use crate::scanner::{Piece, Scanner};

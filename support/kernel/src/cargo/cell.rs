@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::used::{Sources, Used};
-use super::{FLAGS, RUSTC_ENV, first_await, front, linker, real};
+use super::{FLAGS, RUSTC_ENV, first_await, linker, real, tell};
 use base::files;
 
 /// How cargo has last called rustc for a cell.
@@ -235,7 +235,7 @@ impl Recipe {
         if !well && !self.linker.is_empty() && messages.iter().any(is_of_linker) {
             (messages, well) = self.rustc.run(&[])?;
         }
-        front::diagnose(&messages);
+        tell::diagnose(&messages);
         tell(&messages)?;
         if !well {
             return Ok(ExitCode::from(FAILED));
@@ -257,7 +257,7 @@ impl Recipe {
     /// When rustc cannot be called.
     pub fn check(&self) -> Result<ExitCode> {
         let (messages, well) = self.rustc.only_checking().run(&[])?;
-        front::diagnose(&messages);
+        tell::diagnose(&messages);
         tell(&messages)?;
         Ok(match well {
             true => ExitCode::SUCCESS,

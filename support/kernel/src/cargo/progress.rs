@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cell;
-use super::front::{self, Front};
+use super::tell::{self, Connection};
 use super::used::Used;
 
 /// How long compiling may take before anything is said of it.
@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// What is said of one call of cargo.
 #[derive(Default)]
 pub struct Progress {
-    front: Option<Front>,
+    front: Option<Connection>,
     /// Since when another kernel is waited for.
     waits: Option<Instant>,
     /// Since when packages are compiled, and how many have begun.
@@ -91,7 +91,7 @@ impl Progress {
         let _ = reader.join();
         let status = cargo.wait()?;
         let (messages, used) = passing.join().expect("it does not panic");
-        front::diagnose(&messages);
+        tell::diagnose(&messages);
         Ok((status, used))
     }
 
@@ -137,7 +137,7 @@ impl Progress {
     /// Without a front nobody hears it.
     fn say(&mut self, line: &str) {
         if self.front.is_none() {
-            self.front = Front::connect();
+            self.front = Connection::connect();
         }
         if let Some(front) = &mut self.front {
             front.notice(line);

@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 
 /// A connection to the front.
-pub struct Front(UnixStream);
+pub struct Connection(UnixStream);
 
-impl Front {
+impl Connection {
     /// None without a front.
-    pub fn connect() -> Option<Front> {
+    pub fn connect() -> Option<Connection> {
         let mut front = UnixStream::connect(std::env::var_os(variable::FRONT)?).ok()?;
         front.write_all(&[frame::SAYS]).ok()?;
-        Some(Front(front))
+        Some(Connection(front))
     }
 
     /// Has a line shown in the cell that waits.
@@ -49,7 +49,7 @@ pub fn diagnose(messages: &[Value]) {
         return;
     }
     let (Some(mut front), Ok(generated)) = (
-        Front::connect(),
+        Connection::connect(),
         std::fs::read_to_string(Path::new(GENERATED)),
     ) else {
         return;

@@ -24,14 +24,14 @@ pub(super) fn is_of_one() -> bool {
     (polled::is_first_thread() || cfg!(test)) && polled::current().is_none()
 }
 
-pub(super) struct Cell {
+pub(super) struct WatchedCell {
     start: Start,
     watched: Option<Watched>,
 }
 
-impl Cell {
-    pub(super) fn new(start: Start) -> Cell {
-        Cell {
+impl WatchedCell {
+    pub(super) fn new(start: Start) -> WatchedCell {
+        WatchedCell {
             start,
             watched: None,
         }
@@ -51,7 +51,7 @@ pub(super) fn join(timeline: &Timeline) {
     });
 }
 
-impl Around for Cell {
+impl Around for WatchedCell {
     fn poll(
         &mut self,
         context: &mut Context<'_>,

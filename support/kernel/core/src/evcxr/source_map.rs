@@ -135,7 +135,7 @@ type Read = Box<dyn std::ops::Fn(&Path) -> Option<Vec<u8>> + Send + Sync>;
 /// The cells, and the libraries that were made of them.
 pub struct SourceMap {
     read: Read,
-    cells: Vec<Cell>,
+    cells: Vec<CellSource>,
     /// How many of them another process has run, which is no more.
     of_earlier_processes: usize,
     /// Variables whose types have been defined again, and which of the cells had defined them.
@@ -183,7 +183,7 @@ struct Build {
     cell: usize,
 }
 
-struct Cell {
+struct CellSource {
     count: u64,
     code: Box<str>,
     statements: OnceLock<Vec<Statement>>,
@@ -211,7 +211,7 @@ enum Kind {
 
 /// Where a statement stands in a generated file.
 struct Found<'a> {
-    cell: &'a Cell,
+    cell: &'a CellSource,
     statement: &'a Statement,
     /// The first of its lines, from 1.
     line: usize,
@@ -247,9 +247,9 @@ impl SourceMap {
     /// The code of a cell, as evcxr has made it into this library, begins to run: the function
     /// `run_user_code_` with the number `build`.
     pub fn add(&mut self, build: u64, library: &Path, count: u64, code: &str) {
-        let is_known = |cell: &Cell| cell.count == count && &*cell.code == code;
+        let is_known = |cell: &CellSource| cell.count == count && &*cell.code == code;
         if !self.cells.last().is_some_and(is_known) {
-            self.cells.push(Cell::new(count, code)); // not compiled and run once more
+            self.cells.push(CellSource::new(count, code)); // not compiled and run once more
         }
         self.builds.push(Build {
             number: build,
@@ -286,7 +286,7 @@ impl SourceMap {
     }
 
     fn index_defining(&self, name: &str) -> Option<usize> {
-        let defines = |cell: &Cell| {
+        let defines = |cell: &CellSource| {
             cell.code.contains(name) && bindings(&cell.code).iter().any(|it| it.name == name)
         };
         self.cells.iter().rposition(defines)
@@ -334,7 +334,7 @@ impl SourceMap {
         (count, code): (u64, &str),
         look: impl FnOnce(&dyn std::ops::Fn(usize, usize) -> Option<Place>) -> T,
     ) -> T {
-        let own = Cell::new(count, code);
+        let own = CellSource::new(count, code);
         let file = File::new(generated, &own, &self.cells);
         look(&|line, column| file.find(line, column))
     }
@@ -429,13 +429,13 @@ struct File<'a> {
     /// Where its lines begin.
     lines: Vec<usize>,
     /// The cell that it was generated for.
-    own: &'a Cell,
+    own: &'a CellSource,
     /// Those before it.
-    earlier: &'a [Cell],
+    earlier: &'a [CellSource],
 }
 
 impl<'a> File<'a> {
-    fn new(text: &'a str, own: &'a Cell, earlier: &'a [Cell]) -> File<'a> {
+    fn new(text: &'a str, own: &'a CellSource, earlier: &'a [CellSource]) -> File<'a> {
         let ends = memchr::memchr_iter(b'\n', text.as_bytes());
         let lines = std::iter::once(0).chain(ends.map(|end| end + 1)).collect();
         File {
@@ -559,7 +559,7 @@ impl<'a> File<'a> {
     }
 
     /// The items of a cell that stand in the file as a whole, around a line.
-    fn copies(&self, cell: &'a Cell, line: usize, text: &str) -> Vec<Found<'a>> {
+    fn copies(&self, cell: &'a CellSource, line: usize, text: &str) -> Vec<Found<'a>> {
         let is_item = |statement: &&Statement| matches!(statement.kind, Kind::Item | Kind::Use);
         let mut copies = Vec::new();
         for statement in cell.statements().iter().filter(is_item) {
@@ -641,9 +641,9 @@ impl Found<'_> {
     }
 }
 
-impl Cell {
-    fn new(count: u64, code: &str) -> Cell {
-        Cell {
+impl CellSource {
+    fn new(count: u64, code: &str) -> CellSource {
+        CellSource {
             count,
             code: code.into(),
             statements: OnceLock::new(),
