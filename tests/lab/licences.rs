@@ -1,4 +1,4 @@
-//! Everything that Cargo.lock names may be used here: its licence and where it comes from are among
+//! Everything that a lock file names may be used here: its licence and where it comes from are among
 //! what `.cargo/deny.toml` allows.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,9 @@ use std::vec;
 
 use serde_json::Value;
 use toml::Table;
+
+/// The folders with lock files: the workspace, and a package apart from it.
+const LOCKED: [&str; 2] = [".", "support/nest-tokio/loom"];
 
 fn root() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -27,14 +30,14 @@ fn allowed(deny: &Table) -> BTreeSet<&str> {
     names.map(|name| name.as_str().unwrap()).collect()
 }
 
-/// What cargo knows of every crate in Cargo.lock, those for other platforms included. It downloads
-/// the few that nothing here is compiled from.
-fn crates() -> Vec<Value> {
+/// What cargo knows of every crate in a folder's lock file, those for other platforms included. It
+/// downloads the few that nothing here is compiled from.
+fn crates(folder: &str) -> Vec<Value> {
     let mut command = Command::new("timeout");
     command
         .args(["300", "cargo", "metadata", "--locked", "--all-features"])
         .arg("--format-version=1")
-        .current_dir(root());
+        .current_dir(root().join(folder));
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {said}", output.status);
@@ -111,11 +114,15 @@ fn expressions_are_read_as_spdx_means_them() {
 }
 
 #[test]
-fn whatever_the_lock_file_names_may_be_used_and_no_licence_is_allowed_for_nothing() {
-    let (deny, lock) = (table(".cargo/deny.toml"), table("Cargo.lock"));
+fn whatever_a_lock_file_names_may_be_used_and_no_licence_is_allowed_for_nothing() {
+    let deny = table(".cargo/deny.toml");
     let allowed = allowed(&deny);
-    let crates = crates();
-    assert_eq!(crates.len(), lock["package"].as_array().unwrap().len());
+    let crates = LOCKED.map(|folder| {
+        let (crates, lock) = (crates(folder), table(&format!("{folder}/Cargo.lock")));
+        assert_eq!(crates.len(), lock["package"].as_array().unwrap().len());
+        crates
+    });
+    let crates = crates.concat();
     let expressions: BTreeSet<&str> = crates
         .iter()
         .map(|one| {
@@ -138,8 +145,8 @@ fn whatever_the_lock_file_names_may_be_used_and_no_licence_is_allowed_for_nothin
 }
 
 #[test]
-fn whatever_the_lock_file_names_comes_from_the_default_registry_or_lies_here() {
-    let (deny, lock) = (table(".cargo/deny.toml"), table("Cargo.lock"));
+fn whatever_a_lock_file_names_comes_from_the_default_registry_or_lies_here() {
+    let deny = table(".cargo/deny.toml");
     for unknown in ["unknown-registry", "unknown-git"] {
         assert_eq!(deny["sources"][unknown].as_str(), Some("deny"));
     }
@@ -154,15 +161,20 @@ fn whatever_the_lock_file_names_comes_from_the_default_registry_or_lies_here() {
         ".io-index"
     );
     let members: Table = table("Cargo.toml");
-    let members = members["workspace"]["members"].as_array().unwrap();
+    let members = members["workspace"]["members"].as_array().unwrap().iter();
+    let members = members.map(|folder| folder.as_str().unwrap());
     let names: BTreeSet<String> = members
-        .iter()
+        .chain([LOCKED[1]])
         .map(|folder| {
-            let manifest = table(&format!("{}/Cargo.toml", folder.as_str().unwrap()));
+            let manifest = table(&format!("{folder}/Cargo.toml"));
             manifest["package"]["name"].as_str().unwrap().to_owned()
         })
         .collect();
-    for package in lock["package"].as_array().unwrap() {
+    let locks = LOCKED.map(|folder| table(&format!("{folder}/Cargo.lock")));
+    let packages = locks
+        .iter()
+        .flat_map(|lock| lock["package"].as_array().unwrap());
+    for package in packages {
         match package.get("source").map(|source| source.as_str().unwrap()) {
             Some(source) => {
                 assert_eq!(source, registry, "{}", package["name"]);

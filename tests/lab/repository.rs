@@ -154,6 +154,24 @@ fn the_readme_is_short_and_its_first_screen_shows_a_notebook_and_the_three_comma
 }
 
 #[test]
+fn nest_tokio_stays_small() {
+    let code = |text: String| {
+        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
+        let lines = lines.map(str::trim);
+        lines
+            .filter(|line| !line.is_empty() && !line.starts_with("//"))
+            .count()
+    };
+    let files = fs::read_dir(root().join("support/nest-tokio/src")).unwrap();
+    let files = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let lines: usize = files.map(code).sum();
+    assert!(
+        lines <= 1200,
+        "{lines} lines, without comments and blank ones"
+    );
+}
+
+#[test]
 fn the_changelog_begins_with_the_version_of_everything() {
     let log = read(".github/CHANGELOG.md");
     let newest = log.lines().find_map(|line| line.strip_prefix("## "));
