@@ -162,7 +162,7 @@ fn nest_tokio_stays_small() {
             .filter(|line| !line.is_empty() && !line.starts_with("//"))
             .count()
     };
-    let files = fs::read_dir(root().join("support/nest-tokio/src")).unwrap();
+    let files = fs::read_dir(project().root().join("support/nest-tokio/src")).unwrap();
     let files = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
     let lines: usize = files.map(code).sum();
     assert!(
