@@ -190,6 +190,7 @@ mod tests {
     use super::super::record::{End, Span, Task};
     use super::super::wake::Wake;
     use super::*;
+    use crate::polled::Cause;
 
     /// A task that was spawned, polled for a microsecond and waits for a timer.
     fn healthy() -> Task {
