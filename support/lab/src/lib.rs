@@ -18,7 +18,7 @@
 //! | `setup` | `lab setup`: all of the above that is missing |
 //! | `open` | `lab open` |
 //! | `trees` | folders that are copied |
-//! | `pack` | this program as a part of a pack, and who makes one |
+//! | `pack` | what its reader wrote in an older pack |
 //! | `doctor` | `lab doctor` |
 //! | `fmt` | `lab fmt` |
 

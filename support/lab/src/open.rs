@@ -53,7 +53,7 @@ pub struct Options {
 /// allowed.
 pub fn open(project: &Project, options: &Options) -> Result<ExitCode> {
     check(options)?;
-    if let Some(pack) = pack::here() {
+    if let Some(pack) = link::pack::here() {
         take_over(&pack);
     }
     let ready = setup_or_warn(project, Notebooks::First, "笔记本照样打开")?;

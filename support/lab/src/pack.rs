@@ -1,6 +1,4 @@
-//! A pack: one file with everything, for machines without network. The program `pack` makes it; in one
-//! that has been unpacked this program finds all that it needs, and takes over what its reader wrote in
-//! an older one.
+//! A pack that is opened for the first time takes over what its reader wrote in an older one.
 
 use std::fs;
 use std::io;
@@ -8,27 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use base::files;
-pub use link::pack::here;
+use link::pack::{COURSE, ORIGINALS, VERSION};
 use walkdir::WalkDir;
 
-/// In a pack: the project, as `git clone` would give it.
-pub const COURSE: &str = "course";
-/// In a pack: the notebooks as they were when it was made.
-pub const ORIGINALS: &str = "originals";
-/// In a pack, which says so in here: its version.
-pub const VERSION: &str = "VERSION";
 /// Says that an older pack has been looked for.
 const TAKEN: &str = ".taken-over";
 /// Before the name of a notebook of the course that its reader has changed.
 const OWN: &str = "我的-";
-
-/// How a command of this program is written here.
-pub fn spelled(command: &str) -> String {
-    match here() {
-        Some(pack) => format!("{}/start {command}", pack.display()),
-        None => format!("cargo run -- {command}"),
-    }
-}
 
 /// Copies what readers have written in the newest of the packs that lie beside this one, the first time
 /// that this one is opened. Returns what, as it is called now.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use base::toolchain::Toolchain;
+use link::pack;
 
 use crate::programs::{NEEDED, Programs};
 use crate::project::Project;
@@ -20,7 +21,7 @@ use crate::python::{Environment, PACKAGES, TEST_PACKAGES};
 use crate::screen::Screen;
 use crate::sets::Set;
 use crate::survey::survey;
-use crate::{axe, kernelspec, log, pack, sets};
+use crate::{axe, kernelspec, log, sets};
 
 /// What to set up.
 #[derive(clap::Args, Clone, Debug, Default)]

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use base::process::finish_within;
 use base::toolchain::Toolchain;
+use link::pack;
 use rustix::fs::statvfs;
 
-use crate::pack;
 use crate::project::Project;
 use crate::python::Environment;
 use crate::screen::spoken;

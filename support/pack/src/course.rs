@@ -57,5 +57,5 @@ pub fn write_texts(stage: &Stage, glibc: &str) -> Result<()> {
         .replace("{version}", VERSION)
         .replace("{glibc}", glibc);
     write("README.txt", &readme, 0o644)?;
-    write(lab::pack::VERSION, &format!("{VERSION}\n"), 0o644)
+    write(link::pack::VERSION, &format!("{VERSION}\n"), 0o644)
 }

@@ -56,7 +56,7 @@ impl Stage {
 
     /// The project in it.
     pub fn course(&self) -> PathBuf {
-        self.folder.join(lab::pack::COURSE)
+        self.folder.join(link::pack::COURSE)
     }
 
     /// The sets of these notebooks, as they were committed.
@@ -103,10 +103,10 @@ pub fn make(options: &Options) -> Result<()> {
 
     let step = |name: &str, hint: &str| screen.begin(name).announce(hint);
     let working = step("课程", "取最新的提交");
-    stage.part(lab::pack::COURSE, &commit, |new| {
+    stage.part(link::pack::COURSE, &commit, |new| {
         lab::committed::unpack(&project, new)
     })?;
-    stage.part(lab::pack::ORIGINALS, &commit, |new| {
+    stage.part(link::pack::ORIGINALS, &commit, |new| {
         Ok(link_tree(&stage.course().join("notebooks"), new, false)?)
     })?;
     let sets = stage.sets(&chosen)?;
