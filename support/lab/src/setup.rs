@@ -75,7 +75,7 @@ pub fn setup_or_warn(project: &Project, notebooks: Notebooks, regardless: &str) 
     let (ready, warmed) = attempt(project, &Options::default(), notebooks)?;
     if let Err(error) = warmed {
         eprintln!(
-            "警告：{error:#}\n{regardless}，但没有预热的笔记本，第一个单元格要等它的依赖编译完"
+            "警告：{error:#}\n{regardless}，但没有预热的笔记本，第一个单元格要等它的依赖编译完，或者也因此出错"
         );
     }
     Ok(ready)
