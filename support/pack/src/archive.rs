@@ -9,6 +9,7 @@ use std::thread;
 
 use anyhow::Result;
 use base::files;
+use lab::python::{NEWEST_IN_PACK, OLDEST};
 use lab::screen::Step;
 use tar::{Builder, EntryType, Header};
 use walkdir::WalkDir;
@@ -104,10 +105,15 @@ fn append<W: Write>(
 
 /// The script, which has numbers in it that say how long it is itself.
 fn head(glibc: &str, program: usize) -> String {
+    let pythons = (OLDEST..=NEWEST_IN_PACK).rev();
+    let pythons: Vec<String> = pythons.map(|minor| format!("python3.{minor}")).collect();
     let with = |length: usize| {
         HEAD.replace("{version}", course::VERSION)
             .replace("{glibc}", glibc)
             .replace("{glibc_minor}", glibc.rsplit('.').next().unwrap_or("0"))
+            .replace("{oldest}", &OLDEST.to_string())
+            .replace("{newest}", &NEWEST_IN_PACK.to_string())
+            .replace("{pythons}", &pythons.join(" "))
             .replace("{name}", &course::name())
             .replace("{program_at}", &format!("{:08}", length + 1))
             .replace("{program_length}", &program.to_string())
@@ -231,6 +237,11 @@ mod tests {
         assert!(head.contains(&format!("tail -c +{:08} ", length + 1)));
         assert!(head.contains(&format!("--offset {:012} ", length + 5_000_000)));
         assert!(head.contains(r#"-ge "34" ]"#), "{head}");
-        assert!(!head.contains("_at}") && !head.contains("{name}"), "{head}");
+        assert!(head.contains("in python3 python3.14 ") && head.contains("(3, 10) <="));
+        // All places have been filled.
+        let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let places = head.split('{').skip(1).filter_map(|text| text.split_once('}'));
+        let left: Vec<&str> = places.map(|(name, _)| name).filter(|name| is_name(name)).collect();
+        assert_eq!(left, Vec::<&str>::new());
     }
 }

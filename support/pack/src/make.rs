@@ -129,7 +129,7 @@ pub fn make(options: &Options) -> Result<()> {
     let working = step("Python 包", "下载五个 Python 版本的 JupyterLab，约一分钟");
     stage.part(
         "wheels",
-        &format!("{PACKAGES:?} {:?}", wheels::PYTHONS),
+        &format!("{PACKAGES:?} {}", wheels::pythons()),
         |new| wheels::download(&ready.environment, new, &working),
     )?;
     working.done("Python 包");
