@@ -68,7 +68,10 @@ pub fn remove_leftovers(folder: &Path) {
 }
 
 /// Removes a folder with all that is in it, if it is there.
-fn remove(folder: &Path) -> Result<()> {
+///
+/// # Errors
+/// When that cannot be done.
+pub fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("删除不了 {}", folder.display()))
@@ -103,9 +106,9 @@ pub fn make_folder(place: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Resu
     Ok(fs::rename(&new, place)?)
 }
 
-/// A path whose last name is longer: not [`Path::with_extension`], for which the 0 of `notes-0.1.0` is
+/// A path whose last name is longer by `end`: not [`Path::with_extension`], for which the 0 of `notes-0.1.0` is
 /// an extension.
-fn with_end(path: &Path, end: &str) -> PathBuf {
+pub fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(end);
     path.into()

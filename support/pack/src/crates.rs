@@ -14,7 +14,7 @@ use link::pack;
 
 /// Cargo's configuration in a pack, which goes before every other one: the kernel names it on cargo's
 /// command line.
-fn configuration() -> String {
+pub fn configuration() -> String {
     format!(
         "# No registry: every crate that there is lies in this folder.\n\
          [source.crates-io]\nreplace-with = \"pack\"\n\n\

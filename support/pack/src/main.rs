@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use base::environment;
 use clap::{Parser, Subcommand};
+use lab::project::Project;
 use lab::signals;
 
 /// 把一切打成一个文件，给没有网络的机器；这个文件用同一个程序解开自己
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
 fn perform(task: &Task) -> Result<()> {
     match task {
         Task::Make(options) => {
+            let project = Project::find()?;
             // Whoever makes a pack may have set what is not for everybody: flags for this very machine's
             // processor, secrets that a build script writes down.
             // SAFETY: there is no other thread yet.
@@ -79,7 +81,7 @@ fn perform(task: &Task) -> Result<()> {
                 std::env::set_var("RUSTFLAGS", "");
             }
             signals::end_everything("已中断。做完的部分不会丢失，再运行一次就接着做")?;
-            make::make(options)
+            make::make(&project, options)
         }
         Task::Unpack(options) => {
             signals::end_everything("已中断：没有解开完。再运行一次就从头解开")?;
