@@ -197,6 +197,7 @@ pub fn make(clone: &Project, options: &Options) -> Result<()> {
     let working = step("压缩", "约一分钟");
     let packer = programs.folder().join(PACKER);
     archive::write(&stage, &packer, &glibc, &out, &working)?;
+    let checksum = archive::checksum(&out)?;
     let size = fs::metadata(&out)?.len();
     working.done(&format!(
         "{}（版本 {}，{:.0} MB，要 glibc {glibc} 或更新的）",
@@ -205,6 +206,7 @@ pub fn make(clone: &Project, options: &Options) -> Result<()> {
         size as f64 / 1e6
     ));
     let name = out.file_name().unwrap_or_default().display();
+    println!("SHA-256：{checksum}，也写在 {name}.sha256 里");
     println!("发给学生，他们运行：sh {name}");
     Ok(())
 }
