@@ -2,6 +2,7 @@
 //! compiler. Whether that is so on a system that really has none of them is played by hand: see
 //! support/pack/README.md.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -31,14 +32,35 @@ fn without_network(folder: &Path, script: &str) -> Command {
     command
 }
 
+/// A command of a pack, in an environment in which its owner works with another Rust, in another way.
+fn started(folder: &Path, script: &str) -> Command {
+    let mut command = without_network(folder, script);
+    command
+        .env("CARGO_HOME", folder.join("nowhere"))
+        .env("CARGO_BUILD_TARGET_DIR", folder.join("nowhere"))
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "3")
+        .env("RUSTC_WRAPPER", "/nowhere/wrapper")
+        .env("PIP_USER", "1");
+    command
+}
+
+/// A home with settings of cargo that would be in the way: a mirror that does not answer.
+fn home_with_a_mirror(folder: &Path) {
+    let settings = folder.join("home/.cargo");
+    fs::create_dir_all(&settings).unwrap();
+    let text = "[source.crates-io]\nreplace-with = \"near\"\n\
+        [source.near]\nregistry = \"sparse+http://127.0.0.1:9/\"\n";
+    fs::write(settings.join("config.toml"), text).unwrap();
+}
+
 /// The programs that a minimal Debian has and a pack calls, and no other; the Python is the one that
 /// this clone's environment was made with.
 fn path_of_a_minimal_system(folder: &Path) {
     let path = folder.join("path");
     fs::create_dir_all(&path).unwrap();
-    fs::create_dir_all(folder.join("home")).unwrap();
     for program in [
-        "cat", "chmod", "dirname", "getconf", "head", "mktemp", "rm", "sed", "sh", "tail", "uname",
+        "cat", "chmod", "dirname", "env", "getconf", "head", "mktemp", "rm", "sed", "sh", "tail",
+        "uname",
     ] {
         let found = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(program));
         let found = found.into_iter().find(|path| path.exists());
@@ -65,6 +87,7 @@ fn a_pack_opens_without_network_rust_or_compiler_and_compiles_no_crate_again() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     path_of_a_minimal_system(folder);
+    home_with_a_mirror(folder);
     let cut_off = without_network(folder, "true").output().unwrap();
     if !cut_off.status.success() {
         return skip("这里不能用 unshare 断开网络（容器里，或者 AppArmor 不许）：请用 root 运行");
@@ -83,6 +106,10 @@ fn a_pack_opens_without_network_rust_or_compiler_and_compiles_no_crate_again() {
     }
     made.succeeded();
 
+    let mut compare = clean("sha256sum");
+    compare.args(["-c", "notes.run.sha256"]).current_dir(folder);
+    finish(&mut compare, SHORT).succeeded();
+
     // Where it could not be used it says so, and leaves nothing.
     fs::create_dir_all(folder.join("a blank")).unwrap();
     let refused = finish(
@@ -100,26 +127,20 @@ fn a_pack_opens_without_network_rust_or_compiler_and_compiles_no_crate_again() {
     refused.failed_with(&["不完整"]);
     assert_eq!(fs::read_dir(folder.join("cut")).unwrap().count(), 0);
 
-    let place = folder.join("学生");
+    // Below a home, where cargo would find what is set there.
+    let place = folder.join("home/学生");
     fs::create_dir_all(&place).unwrap();
-    finish(&mut without_network(folder, "sh notes.run 学生"), LONG).succeeded();
+    finish(&mut without_network(folder, "sh notes.run home/学生"), LONG).succeeded();
     let unpacked = only_entry(&place);
-    let start = format!("学生/{}/start", unpacked.file_name().unwrap().display());
-    let ran = finish(
-        &mut without_network(folder, &format!("{start} run 00")),
-        LONG,
-    )
-    .succeeded();
+    let pack = format!("home/学生/{}", unpacked.file_name().unwrap().display());
+    let start = format!("{pack}/start");
+    let ran = finish(&mut started(folder, &format!("{start} run 00")), LONG).succeeded();
     println!("the first notebook, set-up included: {:?}", ran.took);
     // Not even looked at again: what was compiled is found by the times of its sources.
     assert!(!ran.text.contains("编译笔记本用到的"), "{}", ran.text);
-    let compiled = compiled(&unpacked);
-    assert!(compiled.is_empty(), "compiled again: {compiled:?}");
+    assert_eq!(compiled(folder, &pack), only_the_cell());
     // Of the other notebooks' dependencies this one has none.
-    let doctor = finish(
-        &mut without_network(folder, &format!("{start} doctor")),
-        SHORT,
-    );
+    let doctor = finish(&mut started(folder, &format!("{start} doctor")), SHORT);
     for well in ["✓ rustc", "✓ 链接器", "✓ Python", "✓ 内核 Rust"] {
         assert!(doctor.text.contains(well), "{}", doctor.text);
     }
@@ -129,23 +150,36 @@ fn a_pack_opens_without_network_rust_or_compiler_and_compiles_no_crate_again() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| !path.ends_with(".cache") || fs::read_dir(path).unwrap().count() > 0)
+        .filter(|path| !path.ends_with(".cargo") && !path.ends_with("学生"))
         .collect();
     assert!(home.is_empty(), "{home:?}");
+    let settings = fs::read_dir(folder.join("home/.cargo")).unwrap();
+    assert_eq!(settings.count(), 1);
+    assert!(!folder.join("nowhere").exists());
+
+    // Help is of what there is, as it is typed.
+    let help = finish(&mut started(folder, &format!("{start} --help")), SHORT).succeeded();
+    assert!(help.text.contains("/start run 01"), "{}", help.text);
+    for elsewhere in ["cargo run", "打成一个文件"] {
+        assert!(!help.text.contains(elsewhere), "{}", help.text);
+    }
 
     // What is not in there is said at once.
-    let cells = [(":dep rand_pcg = \"0.9\"\nlet x = 1;", false)];
-    let own = unpacked.join("course/notebooks/mine.ipynb");
-    fs::write(&own, common::notebook(&cells)).unwrap();
-    let run = format!("{start} run mine");
-    let refused = finish(&mut without_network(folder, &run), SHORT);
-    refused.failed_with(&["rand_pcg", "这个包里没有"]);
+    for what in ["\"0.9\"", "{ git = \"http://127.0.0.1:9/rand_pcg\" }"] {
+        let first = format!(":dep rand_pcg = {what}\nlet x = 1;");
+        let own = unpacked.join("course/notebooks/mine.ipynb");
+        fs::write(&own, common::notebook(&[(&first, false)])).unwrap();
+        let run = format!("{start} run mine");
+        let refused = finish(&mut started(folder, &run), SHORT);
+        assert!(!refused.text.contains("检查网络"), "{}", refused.text);
+        refused.failed_with(&["rand_pcg", "这个包里没有"]);
+    }
 
     // Moved, it is still one.
-    let moved = folder.join("elsewhere");
-    fs::rename(&unpacked, &moved).unwrap();
-    let run = "elsewhere/start run 00";
-    finish(&mut without_network(folder, run), LONG).succeeded();
-    assert_eq!(self::compiled(&moved), Vec::<String>::new());
+    fs::rename(&unpacked, folder.join("home/elsewhere")).unwrap();
+    let run = "home/elsewhere/start run 00";
+    finish(&mut started(folder, run), LONG).succeeded();
+    assert_eq!(compiled(folder, "home/elsewhere"), only_the_cell());
 }
 
 fn only_entry(folder: &Path) -> PathBuf {
@@ -157,15 +191,23 @@ fn only_entry(folder: &Path) -> PathBuf {
     entry
 }
 
-/// The packages that the set-up in a pack has compiled, as its log says.
-fn compiled(pack: &Path) -> Vec<String> {
-    let caches = fs::read_dir(pack.join("cache/rust-async-notebooks")).unwrap();
-    let logs = caches.map(|entry| entry.unwrap().path().join("setup.log"));
-    let log: String = logs
-        .filter_map(|log| fs::read_to_string(log).ok())
-        .collect();
-    log.lines()
-        .filter_map(|line| line.split_once("Compiling "))
-        .map(|(_, package)| package.split(' ').next().unwrap_or_default().to_owned())
+/// What cargo compiles in a pack for the first cell of 00, in a kernel of its own.
+fn compiled(folder: &Path, pack: &str) -> BTreeSet<String> {
+    let warm = format!(
+        "{pack}/bin/runner warm --kernel {pack}/course/.venv/share/jupyter/kernels/rust \
+         {pack}/course/notebooks/00-guide.ipynb"
+    );
+    let warmed = finish(&mut without_network(folder, &warm), LONG).succeeded();
+    let packages = warmed
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("Compiling "));
+    packages
+        .map(|package| package.split(' ').next().unwrap_or_default().to_owned())
         .collect()
+}
+
+/// As evcxr calls it.
+fn only_the_cell() -> BTreeSet<String> {
+    BTreeSet::from(["ctx".to_owned()])
 }

@@ -95,6 +95,9 @@ fn shell_scripts_can_be_parsed() {
         ("bash", ".ci/run"),
         ("bash", ".binder/postBuild"),
         ("sh", "support/hub/student.sh"),
+        ("sh", "support/pack/assets/cc.sh"),
+        ("sh", "support/pack/assets/head.sh"),
+        ("sh", "support/pack/assets/start.sh"),
     ] {
         let parsed = finish(clean(shell).args(["-n", script]), 60);
         assert!(parsed.status.success(), "{script}: {parsed:?}");

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use link::pack;
 use link::variable::CACHE as CACHE_ENV;
 use rustix::process::{geteuid, getuid};
 
@@ -38,17 +39,27 @@ pub fn make(folder: &Path) -> Result<()> {
         .create(folder)
         .with_context(|| {
             format!(
-                "建不了缓存文件夹 {}：请检查权限和磁盘空间，或用 {CACHE_ENV} 另指一处",
-                folder.display()
+                "建不了缓存文件夹 {}：请检查权限和磁盘空间，或{}",
+                folder.display(),
+                elsewhere()
             )
         })?;
     if !is_ours(folder) {
         bail!(
-            "缓存文件夹 {} 属于别的用户：请用 {CACHE_ENV} 另指一处",
-            folder.display()
+            "缓存文件夹 {} 属于别的用户：请{}",
+            folder.display(),
+            elsewhere()
         );
     }
     Ok(())
+}
+
+/// How to have caches in another place: those of a pack lie in it.
+fn elsewhere() -> String {
+    match pack::here() {
+        Some(pack) => format!("把整个 {} 拷到自己的文件夹里再用", pack.display()),
+        None => format!("用 {CACHE_ENV} 另指一处"),
+    }
 }
 
 /// Whether a file or folder is there and belongs to this user.

@@ -1,12 +1,14 @@
 //! Files and folders that are written whole or not at all.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::processes;
 
@@ -73,7 +75,10 @@ pub fn is_leftover(name: &OsStr, beginning: &str) -> bool {
 }
 
 /// Removes a folder with all that is in it, if it is there.
-fn remove(folder: &Path) -> Result<()> {
+///
+/// # Errors
+/// When that cannot be done.
+pub fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("删除不了 {}", folder.display()))
@@ -83,14 +88,23 @@ fn remove(folder: &Path) -> Result<()> {
 }
 
 /// Makes a folder anew, whole or not at all: `make` gets another, empty one that then takes its place.
+/// One that was left when its maker was killed is removed first.
 ///
 /// # Errors
-/// Those of `make`, and when the folder beside it cannot be written to; what was there then stays.
+/// Those of `make`, when somebody else is just making this folder, and when the folder that it lies in
+/// cannot be written to; what was there then stays.
 pub fn make_folder(place: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let new = place.with_extension("new");
-    // One that was left when we were killed.
+    let new = with_end(place, ".new");
+    let is_taken = |folder: File| matches!(folder.try_lock(), Err(TryLockError::WouldBlock));
+    if File::open(&new).is_ok_and(is_taken) {
+        bail!("另一个程序正在写 {}：等它结束，再运行一次", new.display());
+    }
     remove(&new)?;
-    fs::create_dir(&new)?;
+    fs::create_dir(&new)
+        .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", new.display()))?;
+    // Until it is in its place. Where folders cannot be locked, it is made all the same.
+    let making = File::open(&new)?;
+    let _ = making.lock();
     if let Err(error) = make(&new) {
         let _ = remove(&new);
         return Err(error);
@@ -99,10 +113,38 @@ pub fn make_folder(place: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Resu
     Ok(fs::rename(&new, place)?)
 }
 
+/// A path whose last name is longer by `end`: not [`Path::with_extension`], for which the 0 of `notes-0.1.0` is
+/// an extension.
+pub fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(end);
+    path.into()
+}
+
+/// Makes this lock file, and holds its lock as long as the result lives. Says `waiting` when somebody
+/// else holds it, and waits.
+///
+/// # Errors
+/// When the file cannot be made.
+pub fn lock(path: &Path, waiting: &str) -> Result<File> {
+    let lock = File::create(path)
+        .with_context(|| format!("写不了 {}：请检查权限和磁盘空间", path.display()))?;
+    let mut told = false;
+    // Not `File::lock`, so that it can be said.
+    while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+        if !told {
+            println!("{waiting}");
+            told = true;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(lock)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::{bail, ensure};
+    use anyhow::ensure;
     use std::io::Write;
 
     fn mode(path: &Path) -> u32 {
@@ -188,5 +230,39 @@ mod tests {
         make_folder(&place, write("second")).unwrap();
         assert_eq!(names(folder.path()), ["place"]);
         assert_eq!(names(&place), ["second"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_being_made_is_nobody_elses_and_neither_are_those_of_other_versions() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str, made: &dyn Fn() -> Result<()>| {
+            make_folder(&folder.path().join(name), |new| {
+                fs::write(new.join("file"), "")?;
+                made()?;
+                ensure!(new.join("file").is_file(), "{} is gone", new.display());
+                Ok(())
+            })
+        };
+        make("notes-0.1.0", &|| {
+            make("notes-0.1.1", &|| Ok(()))?;
+            let refusal = make("notes-0.1.0", &|| Ok(())).unwrap_err().to_string();
+            ensure!(refusal.contains("notes-0.1.0.new"), "{refusal}");
+            Ok(())
+        })
+        .unwrap();
+        let mut made = names(folder.path());
+        made.sort();
+        assert_eq!(made, ["notes-0.1.0", "notes-0.1.1"]);
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = lock(&path, "").unwrap();
+        let again = File::open(&path).unwrap();
+        assert!(matches!(again.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(first);
+        lock(&path, "").unwrap();
     }
 }

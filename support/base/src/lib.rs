@@ -13,11 +13,13 @@
 //! | `npm` | packages from npm, as a lock file names them |
 //! | `ipynb` | notebook files |
 //! | `book` | folders with an exported book |
+//! | `advice` | what messages tell people to do: in a clone, or in a pack |
 
 // First, since its macros are for all others.
 #[macro_use]
 pub mod print;
 
+pub mod advice;
 pub mod book;
 pub mod caches;
 pub mod environment;

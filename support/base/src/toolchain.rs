@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::advice::spelled;
 use crate::process::{finish, last_lines};
 
 /// Oldest version of Rust that the notebooks and the support crates compile with: `1.95`, as the
@@ -183,7 +184,8 @@ impl Owner {
     fn advice(&self, version: &str) -> String {
         match self {
             Owner::Rustup { name, .. } => format!(
-                "运行 `cargo run -- setup`，它会用 rustup 装上（`rustup component add rust-src --toolchain {name}`）"
+                "运行 `{}`，它会用 rustup 装上（`rustup component add rust-src --toolchain {name}`）",
+                spelled("setup")
             ),
             Owner::Conda => format!(
                 "在 environment.yml 里写上与 rust 同一版本（{version}）的 rust-src，再运行 `conda env update -f environment.yml`"

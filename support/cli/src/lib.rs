@@ -15,19 +15,30 @@ const TEMPLATE: &str = "{about-with-newline}\n用法：{usage}\n\n{all-args}{aft
 /// The command line of this process; or the program ends, after it has said what is wrong with it,
 /// or shown the help text.
 pub fn parse<T: Parser>() -> T {
-    let matches = in_chinese(T::command(), None).try_get_matches();
+    parse_with(|command| command)
+}
+
+/// As [`parse`], for a program that says not everywhere the same of itself: `change` gets what the
+/// derive macros have made of it.
+pub fn parse_with<T: Parser>(change: impl FnOnce(Command) -> Command) -> T {
+    let command = change(T::command());
+    let matches = in_chinese(command.clone(), None).try_get_matches();
     matches
         .and_then(|matches| T::from_arg_matches(&matches))
         .unwrap_or_else(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
-            _ => refuse::<T>(&explain(&error)),
+            _ => end(&command, &explain(&error)),
         })
 }
 
 /// Says what is wrong with the command line of `T`, and how one is written; and ends the program with
 /// status 2.
 pub fn refuse<T: Parser>(message: &str) -> ! {
-    let usage = usage(&T::command(), None);
+    end(&T::command(), message)
+}
+
+fn end(command: &Command, message: &str) -> ! {
+    let usage = usage(command, None);
     eprintln!("错误：{message}\n用法：{usage}\n全部选项见 --help");
     std::process::exit(2)
 }

@@ -47,6 +47,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 use anyhow::{Context, Result};
 use link::{record, variable};
 
+use crate::pack;
 use cell::{Call, Recipe};
 use kernel_core::GENERATED;
 use kernel_core::evcxr::generated;
@@ -109,6 +110,13 @@ fn real(variable: &str, name: &str) -> PathBuf {
     PathBuf::from(std::env::var_os(variable).unwrap_or_else(|| name.into()))
 }
 
+/// The real cargo; in a pack, with the settings of that.
+fn real_cargo() -> Command {
+    let mut cargo = Command::new(real(CARGO_ENV, "cargo"));
+    cargo.args(pack::settings());
+    cargo
+}
+
 fn exec(mut command: Command) -> Result<ExitCode> {
     let error = command.exec();
     Err(error).with_context(|| format!("运行不了 {}", command.get_program().display()))
@@ -142,7 +150,7 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
         // SAFETY: likewise.
         None => unsafe { std::env::remove_var("CARGO_HOME") },
     }
-    let mut command = Command::new(real(CARGO_ENV, "cargo"));
+    let mut command = real_cargo();
     if !builds_here() {
         command.args(&arguments);
         return exec(command);
@@ -185,7 +193,7 @@ fn cargo(arguments: Vec<OsString>) -> Result<ExitCode> {
     // To check a cell, cargo would compile what checking needs of all dependencies, and nothing that
     // running it needs.
     if sets::are_needed() {
-        let mut first = Command::new(real(CARGO_ENV, "cargo"));
+        let mut first = real_cargo();
         first.arg("build").args(&arguments[1..]);
         build(call.clone(), first, false)?;
         if let Some(recipe) = Recipe::known(&call) {

@@ -31,6 +31,17 @@ pub fn enter() -> Result<()> {
     Ok(())
 }
 
+/// What stands before all else that the real cargo is told: the pack's settings. Cargo finds them in its
+/// home, too, but minds the files in the folders above its own first, and a pack may lie below a home in
+/// which a mirror is named.
+pub fn settings() -> Vec<String> {
+    let file = || format!("{}/{}/config.toml", pack::root(), pack::CARGO);
+    match pack::here() {
+        Some(_) => vec!["--config".to_owned(), file()],
+        None => Vec::new(),
+    }
+}
+
 /// A manifest in which packages that lie in the pack have the path that they have wherever it lies: as
 /// they have been compiled, they need not be compiled again.
 pub fn placed(manifest: String) -> String {
@@ -56,14 +67,17 @@ pub fn anywhere(path: PathBuf) -> PathBuf {
 /// What to say behind cargo's own words, if what they are about is a crate that is not in the pack.
 pub fn explanation(said: &str) -> Option<&'static str> {
     (pack::here().is_some() && is_missing(said)).then_some(
-        "这个包里没有这个 crate（或者没有这个版本）：不用网络，就只能用笔记本里 `:dep` 写着的那些",
+        "这个包里没有这个 crate（或者没有这个版本，或者要从 git 下载）：不用网络，就只能用笔记本里 `:dep` 写着的那些",
     )
 }
 
 fn is_missing(said: &str) -> bool {
-    ["no matching package", "failed to select a version"]
-        .iter()
-        .any(|words| said.contains(words))
+    const WORDS: [&str; 3] = [
+        "no matching package",
+        "failed to select a version",
+        "you are in the offline mode",
+    ];
+    WORDS.iter().any(|words| said.contains(words))
 }
 
 /// Opens the folder where all that we start will look for it.
@@ -105,6 +119,10 @@ b = { path = "/p-2/b" }"#
             ),
             (
                 "error: failed to select a version for the requirement `serde = \"^9\"`",
+                true,
+            ),
+            (
+                "Caused by:\n  can't checkout from 'https://near/x': you are in the offline mode (--offline)",
                 true,
             ),
             ("error: failed to parse manifest", false),

@@ -12,18 +12,50 @@ use walkdir::WalkDir;
 
 use crate::project::Project;
 
-/// The commit. Says what has been changed since, and will not be in there.
+/// What the programs are made from: they are compiled as it lies here, committed or not.
+const COMPILED: [&str; 4] = ["support", "Cargo.toml", "Cargo.lock", ".cargo"];
+
+/// The commit. Says what has been changed since, and where students will not find it, and where they
+/// will.
 ///
 /// # Errors
 /// When the project's folder is not git's.
 pub fn commit(project: &Project) -> Result<String> {
     let commit = output(git(project).args(["rev-parse", "HEAD"]))
         .context("课程取自克隆里最新的提交：请用 git clone 得到的文件夹")?;
-    let changed = output(git(project).args(["status", "--porcelain", "notebooks", "support"]))?;
-    if !changed.is_empty() {
-        println!("  没有提交的改动不会发给学生：\n{changed}");
+    let status = ["status", "--porcelain", "--", "notebooks"];
+    let changed = output(git(project).args(status).args(COMPILED))?;
+    if let Some(remark) = remark(&changed) {
+        println!("{remark}");
     }
     Ok(commit)
+}
+
+/// What to say of what has been changed since the commit, as git lists it: two letters and a blank
+/// before each path.
+fn remark(changed: &str) -> Option<String> {
+    if changed.is_empty() {
+        return None;
+    }
+    let is_compiled = |line: &str| {
+        let path = line.get(3..).unwrap_or_default().trim_start_matches('"');
+        COMPILED.iter().any(|part| path.starts_with(part))
+    };
+    let mut remark = format!("  没有提交的改动不会在学生的课程里：\n{changed}");
+    if changed.lines().any(is_compiled) {
+        remark +=
+            "\n  程序却是照现在的源码编译的：除了 notebooks/ 里的，这些改动都在学生用的程序里";
+    }
+    Some(remark)
+}
+
+/// The tags of the commit that begin with a `v`.
+///
+/// # Errors
+/// When the project's folder is not git's.
+pub fn versions(project: &Project) -> Result<Vec<String>> {
+    let tags = output(git(project).args(["tag", "--points-at", "HEAD", "--list", "v*"]))?;
+    Ok(tags.lines().map(str::to_owned).collect())
 }
 
 /// Puts all its files into a folder. Their time is now, because cargo compiles again what is newer than
@@ -89,4 +121,24 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout)
         .trim_end()
         .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_committed_is_told_and_that_programs_have_it_all_the_same() {
+        for (changed, is_told, is_compiled) in [
+            ("", false, false),
+            (" M notebooks/01-why.ipynb", true, false),
+            ("?? notebooks/support.ipynb", true, false),
+            (" M support/lab/src/main.rs", true, true),
+            (" M notebooks/01-why.ipynb\n M Cargo.lock", true, true),
+        ] {
+            let remark = remark(changed).unwrap_or_default();
+            assert_eq!(remark.contains("课程里"), is_told, "{changed}");
+            assert_eq!(remark.contains("程序里"), is_compiled, "{changed}");
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! `lab doctor`: what is installed, what is missing, what to do about it.
 
 use anyhow::Result;
+use base::advice::spelled;
 use base::toolchain::Toolchain;
 
 use crate::project::Project;
 use crate::python::{Environment, PACKAGES};
-use crate::{kernelspec, log, pack, sets, survey};
+use crate::{kernelspec, log, sets, survey};
 
 /// Prints one line for each thing that is needed. Returns whether all is well.
 ///
@@ -15,7 +16,7 @@ use crate::{kernelspec, log, pack, sets, survey};
 /// When the notebooks themselves cannot be read.
 pub fn doctor(project: &Project) -> Result<bool> {
     let environment = Environment::find(project);
-    let setup = pack::spelled("setup");
+    let setup = spelled("setup");
     println!("项目：{}", project.root().display());
     println!("缓存：{}", project.cache().display());
     let log = log::path(project);

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use proc_macro2::{TokenStream, TokenTree};
 use serde_json::{Map, Value, json};
 
+use base::advice::spelled;
 use base::ipynb::{Cell, Notebook};
 
 /// Brings the notebooks into their stored form, or with `check` only says what would change.
@@ -27,7 +28,7 @@ pub fn fmt(paths: &[PathBuf], check: bool) -> Result<bool> {
         all_in_order &= fmt_one(path, check)?;
     }
     if check && !all_in_order {
-        println!("运行 `cargo run -- fmt` 即可修正");
+        println!("运行 `{}` 即可修正", spelled("fmt"));
     }
     Ok(all_in_order)
 }

@@ -8,9 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use base::files;
-use link::variable;
+use link::{pack, variable};
 
-use crate::pack;
 use crate::project::Project;
 use crate::python::Environment;
 

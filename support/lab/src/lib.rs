@@ -18,7 +18,7 @@
 //! | `setup` | `lab setup`: all of the above that is missing |
 //! | `open` | `lab open` |
 //! | `trees` | folders that are copied |
-//! | `pack` | this program as a part of a pack, and who makes one |
+//! | `take_over` | what its reader wrote in an older pack |
 //! | `doctor` | `lab doctor` |
 //! | `fmt` | `lab fmt` |
 
@@ -32,7 +32,6 @@ pub mod fmt;
 pub mod kernelspec;
 pub mod log;
 pub mod open;
-pub mod pack;
 pub mod programs;
 pub mod project;
 pub mod python;
@@ -41,4 +40,5 @@ pub mod sets;
 pub mod setup;
 pub mod signals;
 pub mod survey;
+pub mod take_over;
 pub mod trees;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use base::advice::spelled;
 use base::book::{absolute, refuse_foreign_files};
 use base::eprintln;
 use base::ipynb::Notebook;
@@ -13,13 +14,18 @@ use clap::{Args, Parser, Subcommand};
 use cli::whole;
 use lab::project::Project;
 use lab::setup::{Notebooks, Ready, setup_or_warn};
-use lab::{doctor, fmt, kernelspec, open, pack, programs, setup, signals};
+use lab::{doctor, fmt, kernelspec, open, programs, setup, signals};
+use link::pack;
 
-const EXAMPLES: &str = "例子:
-  cargo run                          打开笔记本
-  cargo run -- open --no-browser     只打印网址，自己去浏览器里打开
-  cargo run -- run 01                执行 01 开头的笔记本
-  cargo run -- export --out 讲义      执行全部笔记本，导出 HTML 到文件夹 讲义";
+const EXAMPLES: [(&str, &str); 4] = [
+    ("", "打开笔记本"),
+    ("open --no-browser", "只打印网址，自己去浏览器里打开"),
+    ("run 01", "执行 01 开头的笔记本"),
+    (
+        "export --out html",
+        "执行全部笔记本，导出 HTML 到文件夹 html",
+    ),
+];
 
 const EXPORT: &str =
     "执行笔记本，导出成可以分发的 HTML，不用网络，双击 index.html 就能读：每个笔记本一页，
@@ -30,7 +36,7 @@ const EXPORT: &str =
 
 /// 会运行的中文异步 Rust 笔记本。不带命令时等于 open：缺什么先装什么，然后打开 JupyterLab
 #[derive(Parser)]
-#[command(name = "lab", version, disable_help_subcommand = true, after_help = EXAMPLES)]
+#[command(name = "lab", version, disable_help_subcommand = true)]
 // Or options in front of a command would be taken for those of `open`, and do nothing.
 #[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -112,13 +118,32 @@ struct FmtOptions {
 }
 
 fn main() -> ExitCode {
-    let arguments: Arguments = cli::parse();
+    let arguments: Arguments = cli::parse_with(as_typed_here);
     let task = arguments.task.unwrap_or(Task::Open(arguments.open));
     perform(task).unwrap_or_else(|error| {
         signals::settle();
         eprintln!("错误：{error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// The help as it is right here: with commands as they are typed, and none that a pack does not have.
+fn as_typed_here(command: clap::Command) -> clap::Command {
+    let examples = EXAMPLES.map(|(words, what)| (spelled(words), what));
+    let width = examples.iter().map(|(words, _)| words.len()).max();
+    let examples = examples.map(|(words, what)| {
+        format!(
+            "\n  {words:width$}   {what}",
+            width = width.unwrap_or_default()
+        )
+    });
+    let command = command.after_help(format!("例子:{}", examples.concat()));
+    match pack::here() {
+        Some(_) => command
+            .name("start")
+            .mut_subcommand("pack", |pack| pack.hide(true)),
+        None => command,
+    }
 }
 
 fn perform(task: Task) -> Result<ExitCode> {

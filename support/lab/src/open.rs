@@ -12,13 +12,13 @@ use anyhow::{Context, Result, bail};
 use base::process::{get_when_we_end, in_its_own_session};
 use base::processes;
 use cli::whole;
-use link::variable;
+use link::{pack, variable};
 use rustix::process::Signal;
 use signal_hook::consts::SIGINT;
 
 use crate::project::Project;
 use crate::setup::{Notebooks, Ready, setup_or_warn};
-use crate::{kernelspec, pack, sets, signals};
+use crate::{kernelspec, sets, signals, take_over};
 
 /// How long the spare kernels may take to end.
 const END: Duration = Duration::from_secs(7);
@@ -93,7 +93,7 @@ pub fn open(project: &Project, options: &Options) -> Result<ExitCode> {
 
 /// What readers have written in an older pack is here, too.
 fn take_over(pack: &Path) {
-    match pack::take_over(pack) {
+    match take_over::take_over(pack) {
         Ok(taken) if taken.is_empty() => {}
         Ok(taken) => println!("✓ 从旧的包里拿来了你的：{}", taken.join("、")),
         Err(error) => eprintln!("警告：{error:#}。它们还在原处，下次打开时再试。"),

@@ -55,7 +55,11 @@ impl Project {
         Project::located(root)?.with_cache()
     }
 
-    fn located(root: &Path) -> Result<Project> {
+    /// The same, but without making its cache folder.
+    ///
+    /// # Errors
+    /// When `root` does not exist or there is no place for caches.
+    pub fn located(root: &Path) -> Result<Project> {
         let root = root
             .canonicalize()
             .with_context(|| format!("找不到项目文件夹 {}", root.display()))?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,8 +10,10 @@ use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
+use base::advice::supplies;
 use base::files;
 use base::process::{Stream, last_lines};
+use link::pack;
 
 use crate::log;
 use crate::project::Project;
@@ -41,10 +44,10 @@ const CONFIGURATION: &str = include_str!("../assets/jupyter_config.py");
 /// With which that file begins, whichever version of this program wrote it.
 const WRITTEN_BY_US: &str = "# Written by `lab setup`";
 
-const NO_VENV: &str = "（Debian/Ubuntu 上需要先 `apt install python3-venv`；也可以激活 environment.yml 里的 conda 环境）";
-
 /// Oldest minor version of Python 3 that these run on.
-const OLDEST: u32 = 10;
+pub const OLDEST: u32 = 10;
+/// Newest one for which a pack has them.
+pub const NEWEST_IN_PACK: u32 = 14;
 
 /// JupyterLab's defaults in this environment; users' own settings win over them.
 fn overrides() -> Value {
@@ -77,12 +80,24 @@ impl Environment {
         let conda_base = variable("CONDA_DEFAULT_ENV").is_some_and(|name| name == "base");
         let active =
             variable("VIRTUAL_ENV").or_else(|| variable("CONDA_PREFIX").filter(|_| !conda_base));
-        let own = active.is_none();
-        Environment {
-            folder: active.map_or_else(|| project.root().join(".venv"), PathBuf::from),
-            own,
-            maker: PathBuf::from("python3"),
-            unfinished: project.cache().join("python-unfinished"),
+        let unfinished = project.cache().join("python-unfinished");
+        match active {
+            Some(folder) => Environment {
+                folder: folder.into(),
+                own: false,
+                maker: PathBuf::from(USUAL),
+                unfinished,
+            },
+            None => {
+                let folder = project.root().join(".venv");
+                let is_there = folder.join("bin/python").is_file();
+                Environment {
+                    folder,
+                    own: true,
+                    maker: if is_there { USUAL.into() } else { usable() },
+                    unfinished,
+                }
+            }
         }
     }
 
@@ -111,19 +126,7 @@ impl Environment {
                 )
             });
         }
-        let version = version_of(&self.maker)?;
-        let asked = Command::new(&self.maker)
-            .args(["-c", "import ensurepip, venv"])
-            .stdin(Stdio::null())
-            .output()
-            .context("运行不了 python3")?;
-        if !asked.status.success() {
-            bail!(
-                "{version} 没有 venv：{}\n  {NO_VENV}",
-                last_lines(&asked.stderr)
-            );
-        }
-        Ok(format!("{version}，有 venv"))
+        Ok(format!("{}，有 venv", with_venv(&self.maker)?))
     }
 
     /// Its folder.
@@ -205,12 +208,14 @@ impl Environment {
         if self.is_unfinished() {
             venv.arg("--clear");
         }
-        let output = log::finish(venv, |_, _| ()).context("运行不了 python3")?;
+        let output = log::finish(venv, |_, _| ())
+            .with_context(|| format!("运行不了 {}", self.maker.display()))?;
         if !output.status.success() {
             bail!(
-                "建不了虚拟环境 {}：{}\n{NO_VENV}",
+                "建不了虚拟环境 {}：{}\n（{}）",
                 self.folder.display(),
-                last_lines(&[output.stdout, output.stderr].concat())
+                last_lines(&[output.stdout, output.stderr].concat()),
+                advice()
             );
         }
         Ok(())
@@ -253,8 +258,9 @@ impl Environment {
         })?;
         if !output.status.success() {
             bail!(
-                "安装 Python 包失败：{}\n（请检查网络和磁盘空间，然后重试；已下载的不会丢失）",
-                last_lines(&output.stderr)
+                "安装 Python 包失败：{}\n（请检查{}，然后重试；已下载的不会丢失）",
+                last_lines(&output.stderr),
+                supplies()
             );
         }
         let _ = fs::remove_file(&self.unfinished);
@@ -330,20 +336,75 @@ fn with_defaults(found: &str) -> Result<String> {
     Ok(format!("{merged:#}\n"))
 }
 
+/// How the interpreter is usually called.
+const USUAL: &str = "python3";
+
+/// The first interpreter with which an environment can be made: where the usual one is too old, others
+/// may be there beside it. Without any, the usual one, of which is then said what is wrong with it.
+fn usable() -> PathBuf {
+    let versions = (OLDEST..=NEWEST_IN_PACK).rev();
+    let others = versions.map(|minor| format!("{USUAL}.{minor}"));
+    let mut names = iter::once(USUAL.to_owned()).chain(others);
+    let found = names.find(|name| with_venv(Path::new(name)).is_ok());
+    found.unwrap_or_else(|| USUAL.to_owned()).into()
+}
+
+/// What to install where there is no interpreter with which an environment can be made.
+fn advice() -> String {
+    const PACKAGES: &str =
+        "Debian、Ubuntu：`apt install python3-venv`；Fedora、RHEL：`dnf install python3.12`";
+    match pack::here() {
+        Some(_) => {
+            format!("请安装 Python 3.{OLDEST} 到 3.{NEWEST_IN_PACK}，带 venv（{PACKAGES}）")
+        }
+        None => format!(
+            "请安装 Python ≥ 3.{OLDEST}，带 venv（{PACKAGES}），或激活 environment.yml 里的环境"
+        ),
+    }
+}
+
+/// What this interpreter says with `--version`, if it also has what makes environments.
+fn with_venv(python: &Path) -> Result<String> {
+    let version = version_of(python)?;
+    let asked = Command::new(python)
+        .args(["-c", "import ensurepip, venv"])
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("运行不了 {}", python.display()))?;
+    if !asked.status.success() {
+        bail!(
+            "{version} 没有 venv：{}\n  {}",
+            last_lines(&asked.stderr),
+            advice()
+        );
+    }
+    Ok(version)
+}
+
 /// What this interpreter says with `--version`.
 fn version_of(python: &Path) -> Result<String> {
-    let advice = format!("请安装 Python ≥ 3.{OLDEST}，或激活 environment.yml 里的环境");
     let output = Command::new(python)
         .arg("--version")
         .output()
-        .with_context(|| format!("未找到 python3：{advice}"))?;
+        .with_context(|| format!("未找到 {USUAL}：{}", advice()))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let newest = pack::here().map(|_| NEWEST_IN_PACK);
+    match unfit(&version, newest) {
+        None => Ok(version),
+        Some(why) => bail!("{version} {why}：{}", advice()),
+    }
+}
+
+/// What is wrong with this version of Python, if something is; `newest` is the newest minor one that
+/// will do, if there is an end to them.
+fn unfit(version: &str, newest: Option<u32>) -> Option<&'static str> {
     let minor = version
         .strip_prefix("Python 3.")
         .and_then(|rest| rest.split('.').next());
-    match minor.and_then(|minor| minor.parse::<u32>().ok()) {
-        Some(minor) if minor >= OLDEST => Ok(version),
-        _ => bail!("{version} 太旧：{advice}"),
+    match minor.and_then(|minor| minor.parse().ok()) {
+        Some(minor) if newest.is_some_and(|newest| minor > newest) => Some("太新"),
+        Some(OLDEST..) => None,
+        _ => Some("太旧"),
     }
 }
 
@@ -361,6 +422,21 @@ mod tests {
         assert_eq!(*translation, json!({"a": 1, "locale": "zh_CN"}));
         assert_eq!(merged["b"], 2);
         assert_eq!(with_defaults(&text).unwrap(), text);
+    }
+
+    #[test]
+    fn a_python_is_neither_too_old_nor_newer_than_what_a_pack_has() {
+        for (version, newest, expected) in [
+            ("Python 3.10.0", None, None),
+            ("Python 3.15.0a1", None, None),
+            ("Python 3.14.2", Some(14), None),
+            ("Python 3.15.0", Some(14), Some("太新")),
+            ("Python 3.9.21", Some(14), Some("太旧")),
+            ("Python 2.7.18", None, Some("太旧")),
+            ("", None, Some("太旧")),
+        ] {
+            assert_eq!(unfit(version, newest), expected, "{version}");
+        }
     }
 
     fn environment(folder: &Path) -> Environment {

@@ -6,13 +6,13 @@
 //!         └─ crates of the sets (cargo) ┘
 //! ```
 
-use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
+use base::files;
 use base::toolchain::Toolchain;
+use link::pack;
 
 use crate::programs::{NEEDED, Programs};
 use crate::project::Project;
@@ -20,7 +20,7 @@ use crate::python::{Environment, PACKAGES, TEST_PACKAGES};
 use crate::screen::Screen;
 use crate::sets::Set;
 use crate::survey::survey;
-use crate::{axe, kernelspec, log, pack, sets};
+use crate::{axe, kernelspec, log, sets};
 
 /// What to set up.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -75,7 +75,7 @@ pub fn setup_or_warn(project: &Project, notebooks: Notebooks, regardless: &str) 
     let (ready, warmed) = attempt(project, &Options::default(), notebooks)?;
     if let Err(error) = warmed {
         eprintln!(
-            "警告：{error:#}\n{regardless}，但没有预热的笔记本，第一个单元格要等它的依赖编译完"
+            "警告：{error:#}\n{regardless}，但没有预热的笔记本，第一个单元格要等它的依赖编译完，或者也因此出错"
         );
     }
     Ok(ready)
@@ -87,7 +87,8 @@ fn attempt(
     options: &Options,
     notebooks: Notebooks,
 ) -> Result<(Ready, Result<()>)> {
-    let _lock = lock(project)?;
+    let lock = project.cache().join("setup.lock");
+    let _lock = files::lock(&lock, "另一个 lab 正在准备环境，等它结束……")?;
     log::begin(&log::path(project));
     let environment = Environment::find(project);
     let programs = Programs::beside_us()?;
@@ -288,24 +289,4 @@ fn warm(
         screen.say(&format!("✓ 笔记本的依赖：{count} 组，已编译好"));
     }
     Ok(())
-}
-
-/// Waits until no other set-up of this project runs.
-fn lock(project: &Project) -> Result<File> {
-    let lock = File::create(project.cache().join("setup.lock")).with_context(|| {
-        format!(
-            "写不了缓存文件夹 {}：请检查权限和磁盘空间",
-            project.cache().display()
-        )
-    })?;
-    let mut told = false;
-    // Not `File::lock`, so that it can be said.
-    while let Err(TryLockError::WouldBlock) = lock.try_lock() {
-        if !told {
-            println!("另一个 lab 正在准备环境，等它结束……");
-            told = true;
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    Ok(lock)
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use base::process::finish_within;
 use base::toolchain::Toolchain;
+use link::pack;
 use rustix::fs::statvfs;
 
-use crate::pack;
 use crate::project::Project;
 use crate::python::Environment;
 use crate::screen::spoken;
@@ -135,9 +135,9 @@ fn space(project: &Project) -> Result<String, String> {
         return Ok("磁盘：看不出还有多少空间".to_owned());
     };
     let size = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
-    let needed = match pack::here() {
-        Some(_) => NEEDED_IN_PACK,
-        None => NEEDED,
+    let (needed, elsewhere) = match pack::here() {
+        Some(_) => (NEEDED_IN_PACK, "把整个包移到别的磁盘上"),
+        None => (NEEDED, "用环境变量 CARGO_TARGET_DIR 和 LAB_CACHE 另指一处"),
     };
     match least >= needed {
         true => Ok(format!(
@@ -146,7 +146,7 @@ fn space(project: &Project) -> Result<String, String> {
             size(least)
         )),
         false => Err(format!(
-            "磁盘空间不够：{} 所在的只有 {}，第一次准备需要 {}：请腾出空间，或用环境变量 CARGO_TARGET_DIR 和 LAB_CACHE 另指一处",
+            "磁盘空间不够：{} 所在的只有 {}，第一次准备需要 {}：请腾出空间，或{elsewhere}",
             place.display(),
             size(least),
             size(needed)

@@ -12,6 +12,12 @@ use crate::variable;
 /// to be nobody else's, and below the 1,024 that every Linux allows.
 pub const DESCRIPTOR: i32 = 900;
 
+/// The project in a pack, as `git clone` would give it.
+pub const COURSE: &str = "course";
+/// The notebooks in a pack, as they were when it was made.
+pub const ORIGINALS: &str = "originals";
+/// In here a pack says its version.
+pub const VERSION: &str = "VERSION";
 /// Cargo's home in a pack: its configuration, and under [`CRATES`] the sources of crates.
 pub const CARGO: &str = "cargo";
 /// Where the sources of crates lie in a pack. Whose path has `registry/src` in it never changes.

@@ -5,8 +5,12 @@ say() { echo "错误：$1" >&2; exit 1; }
 glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/.* //')
 [ -n "$glibc" ] || say "这个系统没有 glibc（Alpine 之类的不行）：请换成 Debian、Ubuntu、Fedora 之类的"
 [ "${glibc#*.}" -ge "{glibc_minor}" ] || say "glibc 是 $glibc，要 {glibc} 或更新的：请换一个新一些的系统"
-python3 -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' 2>/dev/null ||
-    say "要 Python 3.10 到 3.14，带 venv：Debian、Ubuntu 请 apt install python3-venv，然后再运行一次"
+for python in python3 {pythons}; do
+    "$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, {oldest}) <= sys.version_info < (3, {newest} + 1))' 2>/dev/null && break
+    python=
+done
+[ -n "$python" ] ||
+    say "要 Python 3.{oldest} 到 3.{newest}，带 venv：请安装（Debian、Ubuntu：apt install python3-venv；Fedora、RHEL：dnf install python3.12），然后再运行一次"
 folder=$(mktemp -d) || exit
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT

@@ -8,8 +8,13 @@ case $here in
     ;;
 esac
 # 别的 Python 和 Rust 的设置在这里没有用。
-unset VIRTUAL_ENV CONDA_PREFIX CONDA_DEFAULT_ENV PYTHONPATH PYTHONHOME
-unset RUSTUP_TOOLCHAIN RUSTUP_HOME CARGO_HOME CARGO_TARGET_DIR RUSTFLAGS RUST_SRC_PATH
+for name in $(env | sed -n 's/^\([A-Za-z0-9_]*\)=.*/\1/p'); do
+    case $name in
+    CARGO* | RUSTC* | RUSTFLAGS | RUSTUP_* | PIP_* | PYTHONHOME | PYTHONPATH | CONDA_* | VIRTUAL_ENV | LAB_WARM)
+        unset "$name"
+        ;;
+    esac
+done
 export LAB_PACK="$here" LAB_PROJECT="$here/course" LAB_PROGRAMS="$here/bin" LAB_CACHE="$here/cache"
 export PATH="$here/toolchain/bin:$PATH" RUST_SRC_PATH="$here/toolchain/lib/rustlib/src/rust/library"
 # 不用网络。

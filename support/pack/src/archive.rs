@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::Result;
 use base::files;
+use lab::python::{NEWEST_IN_PACK, OLDEST};
 use lab::screen::Step;
+use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 use walkdir::WalkDir;
 
@@ -54,6 +56,35 @@ pub fn write(stage: &Stage, packer: &Path, glibc: &str, out: &Path, step: &Step)
         }
         builder.into_inner()?.finish()?.flush()
     })
+}
+
+/// Writes beside a file what `sha256sum -c` compares it with: the checksum in the stream knows nothing of
+/// what stands before that. Returns the checksum.
+///
+/// # Errors
+/// When the file cannot be read, or the disk is full.
+pub fn checksum(file: &Path) -> Result<String> {
+    let mut reader = BufReader::with_capacity(1 << 20, File::open(file)?);
+    let mut hasher = Sha256::new();
+    loop {
+        let bytes = reader.fill_buf()?;
+        if bytes.is_empty() {
+            break;
+        }
+        hasher.update(bytes);
+        let count = bytes.len();
+        reader.consume(count);
+    }
+    let sum: String = hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let name = file.file_name().unwrap_or_default().display();
+    files::replace(&files::with_end(file, ".sha256"), |file| {
+        writeln!(file, "{sum}  {name}")
+    })?;
+    Ok(sum)
 }
 
 /// All that is in a folder, and how long it is.
@@ -104,10 +135,15 @@ fn append<W: Write>(
 
 /// The script, which has numbers in it that say how long it is itself.
 fn head(glibc: &str, program: usize) -> String {
+    let pythons = (OLDEST..=NEWEST_IN_PACK).rev();
+    let pythons: Vec<String> = pythons.map(|minor| format!("python3.{minor}")).collect();
     let with = |length: usize| {
         HEAD.replace("{version}", course::VERSION)
             .replace("{glibc}", glibc)
             .replace("{glibc_minor}", glibc.rsplit('.').next().unwrap_or("0"))
+            .replace("{oldest}", &OLDEST.to_string())
+            .replace("{newest}", &NEWEST_IN_PACK.to_string())
+            .replace("{pythons}", &pythons.join(" "))
             .replace("{name}", &course::name())
             .replace("{program_at}", &format!("{:08}", length + 1))
             .replace("{program_length}", &program.to_string())
@@ -225,12 +261,37 @@ mod tests {
     }
 
     #[test]
+    fn the_checksum_is_what_sha256sum_compares() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notes-0.1.0.run");
+        fs::write(&file, "abc").unwrap();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(checksum(&file).unwrap(), abc);
+        let written = fs::read_to_string(folder.path().join("notes-0.1.0.run.sha256")).unwrap();
+        assert_eq!(written, format!("{abc}  notes-0.1.0.run\n"));
+    }
+
+    #[test]
     fn the_script_says_where_what_follows_it_begins() {
         let head = head("2.34", 5_000_000);
         let length = head.len();
         assert!(head.contains(&format!("tail -c +{:08} ", length + 1)));
         assert!(head.contains(&format!("--offset {:012} ", length + 5_000_000)));
         assert!(head.contains(r#"-ge "34" ]"#), "{head}");
-        assert!(!head.contains("_at}") && !head.contains("{name}"), "{head}");
+        assert!(head.contains("in python3 python3.14 ") && head.contains("(3, 10) <="));
+        // All places have been filled.
+        let is_name = |text: &str| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        };
+        let places = head
+            .split('{')
+            .skip(1)
+            .filter_map(|text| text.split_once('}'));
+        let left: Vec<&str> = places
+            .map(|(name, _)| name)
+            .filter(|name| is_name(name))
+            .collect();
+        assert_eq!(left, Vec::<&str>::new());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 use anyhow::{Result, bail};
 use lab::project::Project;
@@ -24,19 +23,14 @@ pub fn name() -> String {
 /// Refuses to make a pack of a commit that is tagged as another version.
 ///
 /// # Errors
-/// In that case.
+/// In that case, and when git does not say how it is tagged.
 pub fn check_version(project: &Project) -> Result<()> {
-    let output = Command::new("git")
-        .args(["tag", "--points-at", "HEAD", "--list", "v*"])
-        .current_dir(project.root())
-        .output();
-    let tags = output.map_or_else(|_| Vec::new(), |output| output.stdout);
-    let tags = String::from_utf8_lossy(&tags);
+    let tags = lab::committed::versions(project)?;
     let expected = format!("v{VERSION}");
-    if !tags.trim().is_empty() && !tags.lines().any(|tag| tag == expected) {
+    if !tags.is_empty() && !tags.contains(&expected) {
         bail!(
             "这个提交的标签是 {}，Cargo.toml 里的版本却是 {VERSION}：改好其中一个再打包",
-            tags.trim().replace('\n', "、")
+            tags.join("、")
         );
     }
     Ok(())
@@ -57,5 +51,5 @@ pub fn write_texts(stage: &Stage, glibc: &str) -> Result<()> {
         .replace("{version}", VERSION)
         .replace("{glibc}", glibc);
     write("README.txt", &readme, 0o644)?;
-    write(lab::pack::VERSION, &format!("{VERSION}\n"), 0o644)
+    write(link::pack::VERSION, &format!("{VERSION}\n"), 0o644)
 }

@@ -12,13 +12,15 @@ use lab::sets::Set;
 use lab::{programs, sets};
 use link::pack;
 
-/// Cargo's configuration in a pack. Its paths begin where the pack's folder is open.
-fn configuration() -> String {
+/// Cargo's configuration in a pack, which goes before every other one: the kernel names it on cargo's
+/// command line.
+pub fn configuration() -> String {
     format!(
         "# No registry: every crate that there is lies in this folder.\n\
          [source.crates-io]\nreplace-with = \"pack\"\n\n\
-         [source.pack]\ndirectory = \"{}\"\n\n\
+         [source.pack]\ndirectory = \"{}/{}\"\n\n\
          [net]\noffline = true\n",
+        pack::root(),
         pack::CRATES
     )
 }
@@ -63,6 +65,8 @@ pub fn vendor(
     let mut cargo = Command::new(toolchain.cargo());
     cargo
         .args(["vendor", "--versioned-dirs", "--quiet"])
+        // From a mirror, where one is used.
+        .arg("--respect-source-config")
         .arg(&place)
         .current_dir(workspace.path());
     let output = programs::run(cargo, step).context("运行不了 cargo")?;

@@ -8,7 +8,7 @@
 //! | `toolchain.rs` | what compiles and links cells, without a C compiler |
 //! | `crates.rs` | the sources of what cells depend on |
 //! | `wheels.rs` | JupyterLab for several versions of Python |
-//! | `sets.rs` | what cells depend on, compiled |
+//! | `sets.rs` | what cells depend on, compiled, and the book |
 //! | `licences.rs` | the licences of all that |
 //! | `glibc.rs` | on which systems it runs |
 //! | `archive.rs` | a folder as one compressed stream, and back |
@@ -35,7 +35,9 @@ mod wheels;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use base::environment;
 use clap::{Parser, Subcommand};
+use lab::project::Project;
 use lab::signals;
 
 /// 把一切打成一个文件，给没有网络的机器；这个文件用同一个程序解开自己
@@ -69,8 +71,17 @@ fn main() -> ExitCode {
 fn perform(task: &Task) -> Result<()> {
     match task {
         Task::Make(options) => {
+            let project = Project::find()?;
+            // Whoever makes a pack may have set what is not for everybody: flags for this very machine's
+            // processor, secrets that a build script writes down.
+            // SAFETY: there is no other thread yet.
+            unsafe {
+                environment::become_clean();
+                // Nor what cargo's configuration says of flags: the variable goes before it.
+                std::env::set_var("RUSTFLAGS", "");
+            }
             signals::end_everything("已中断。做完的部分不会丢失，再运行一次就接着做")?;
-            make::make(options)
+            make::make(&project, options)
         }
         Task::Unpack(options) => {
             signals::end_everything("已中断：没有解开完。再运行一次就从头解开")?;

@@ -6,11 +6,14 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use base::process::last_lines;
 use lab::log;
-use lab::python::{Environment, PACKAGES};
+use lab::python::{Environment, NEWEST_IN_PACK, OLDEST, PACKAGES};
 use lab::screen::Step;
 
 /// The versions of CPython.
-pub const PYTHONS: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
+pub fn pythons() -> String {
+    let versions = (OLDEST..=NEWEST_IN_PACK).map(|minor| format!("3.{minor}"));
+    versions.collect::<Vec<_>>().join(",")
+}
 
 const SCRIPT: &str = include_str!("../assets/wheels.py");
 
@@ -20,7 +23,7 @@ const SCRIPT: &str = include_str!("../assets/wheels.py");
 /// Without network, or where a package has no wheel for one of these versions.
 pub fn download(environment: &Environment, to: &Path, step: &Step) -> Result<()> {
     let mut python = Command::new(environment.python());
-    python.args(["-c", SCRIPT]).arg(to).arg(PYTHONS.join(","));
+    python.args(["-c", SCRIPT]).arg(to).arg(pythons());
     python.args(PACKAGES.map(|(name, version)| format!("{name}=={version}")));
     let output = log::finish(python, |_, line| {
         if let Some(what) = line.strip_prefix("== ") {

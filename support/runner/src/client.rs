@@ -23,6 +23,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use base::advice::spelled;
 use link::marker::FAILURE;
 use link::variable;
 use rustix::process::Signal;
@@ -219,7 +220,7 @@ impl KernelClient {
         std::fs::write(file.path(), serde_json::to_vec(&connection)?)?;
         let mut process = command
             .spawn()
-            .context("启动不了内核：请运行 `cargo run -- setup`")?;
+            .with_context(|| format!("启动不了内核：请运行 `{}`", spelled("setup")))?;
         let listener = listener.clone();
         let mut log = Log::of(
             process.stderr.take().context("stderr is piped")?,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use base::advice::spelled;
 use link::variable;
 use serde_json::Value;
 
@@ -30,8 +31,9 @@ impl KernelSpec {
         let file = folder.join("kernel.json");
         let advice = || {
             format!(
-                "内核的登记 {} 读不了：请运行 `cargo run -- setup`",
-                file.display()
+                "内核的登记 {} 读不了：请运行 `{}`",
+                file.display(),
+                spelled("setup")
             )
         };
         let text = fs::read_to_string(&file).with_context(advice)?;

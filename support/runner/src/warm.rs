@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use base::advice::supplies;
 use base::ipynb::Notebook;
 
 use crate::client::{Execution, KernelClient, Outcome};
@@ -55,8 +56,9 @@ async fn warm_one(spec: &KernelSpec, notebook: &Path) -> Result<()> {
     };
     if let Some(cause) = cause {
         bail!(
-            "{}：{cause}\n（请检查网络、磁盘空间和这个笔记本的第一格，然后重试；编译好的不会丢失）",
-            failed()
+            "{}：{cause}\n（请检查{}，还有这个笔记本的第一格，然后重试；编译好的不会丢失）",
+            failed(),
+            supplies()
         );
     }
     kernel.shutdown().await

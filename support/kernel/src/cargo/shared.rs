@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use base::caches::is_ours;
 
-use super::{CARGO_ENV, RUSTC_ENV, real};
+use super::{RUSTC_ENV, real, real_cargo};
 
 /// Says that the crates which are shared are not enough for this build folder.
 const OWN: &str = ".lab-own-crates";
@@ -38,7 +38,7 @@ fn are_too_few() -> bool {
         .output();
     let host = host.map(|output| output.stdout).unwrap_or_default();
     // Not what only other systems need.
-    let complete = Command::new(real(CARGO_ENV, "cargo"))
+    let complete = real_cargo()
         .args(["fetch", "--offline", "--quiet", "--target"])
         .arg(String::from_utf8_lossy(&host).trim())
         .stderr(Stdio::null())

@@ -12,6 +12,7 @@ use super::addresses::{loaded_from_outside, with_links_between_pages};
 use super::outline::Outline;
 use super::slides;
 use super::{BOOK_TITLE, CREDIT, CSS, Page, SCRIPT};
+use base::advice::spelled;
 use base::ipynb::Notebook;
 use base::process::last_lines;
 
@@ -182,8 +183,9 @@ fn nbconvert(kind: &Kind, pages: &[Page], python: &Path, work: &Path) -> Result<
         .output()
         .with_context(|| {
             format!(
-                "启动不了 {}：请运行 `cargo run -- setup` 重新安装",
-                python.display()
+                "启动不了 {}：请运行 `{}` 重新安装",
+                python.display(),
+                spelled("setup")
             )
         })?;
     Ok(output.stderr)

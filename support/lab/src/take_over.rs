@@ -1,6 +1,4 @@
-//! A pack: one file with everything, for machines without network. The program `pack` makes it; in one
-//! that has been unpacked this program finds all that it needs, and takes over what its reader wrote in
-//! an older one.
+//! A pack that is opened for the first time takes over what its reader wrote in an older one.
 
 use std::fs;
 use std::io;
@@ -8,27 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use base::files;
-pub use link::pack::here;
+use link::pack::{COURSE, ORIGINALS, VERSION};
 use walkdir::WalkDir;
 
-/// In a pack: the project, as `git clone` would give it.
-pub const COURSE: &str = "course";
-/// In a pack: the notebooks as they were when it was made.
-pub const ORIGINALS: &str = "originals";
-/// In a pack, which says so in here: its version.
-pub const VERSION: &str = "VERSION";
 /// Says that an older pack has been looked for.
 const TAKEN: &str = ".taken-over";
 /// Before the name of a notebook of the course that its reader has changed.
 const OWN: &str = "我的-";
-
-/// How a command of this program is written here.
-pub fn spelled(command: &str) -> String {
-    match here() {
-        Some(pack) => format!("{}/start {command}", pack.display()),
-        None => format!("cargo run -- {command}"),
-    }
-}
 
 /// Copies what readers have written in the newest of the packs that lie beside this one, the first time
 /// that this one is opened. Returns what, as it is called now.
@@ -41,7 +25,7 @@ pub fn take_over(pack: &Path) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let mut taken = Vec::new();
-    if let Some(older) = newest_beside(pack) {
+    if let Some(older) = worked_in_last(pack) {
         taken = take(&older, pack)
             .with_context(|| format!("没能从 {} 拿来你的笔记本", older.display()))?;
     }
@@ -49,40 +33,60 @@ pub fn take_over(pack: &Path) -> Result<Vec<String>> {
     Ok(taken)
 }
 
-/// The pack beside this one that was used last.
-fn newest_beside(pack: &Path) -> Option<PathBuf> {
+/// The pack beside this one in which its reader wrote something last. One that was only opened has
+/// nothing to take, however new its files are.
+fn worked_in_last(pack: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(pack.parent()?).ok()?;
     let others = entries.flatten().map(|entry| entry.path());
     let others = others.filter(|path| {
         path != pack && path.join(VERSION).is_file() && path.join(ORIGINALS).is_dir()
     });
-    let used = |path: &PathBuf| {
-        let notebooks = WalkDir::new(path.join(COURSE).join("notebooks")).into_iter();
-        let times = notebooks.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok());
-        times.max()
+    let last = |other: &PathBuf| {
+        let notebooks = notebooks(other);
+        // What cannot be read is told when it is to be taken.
+        let own = own(other).flatten();
+        own.filter_map(|name| fs::metadata(notebooks.join(name)).ok()?.modified().ok())
+            .max()
     };
-    others.max_by_key(used)
+    let written = others.filter_map(|other| Some((last(&other)?, other)));
+    written.max().map(|(_, other)| other)
 }
 
-/// Copies the files in the notebooks' folder of one pack that it did not bring there itself. Nothing
-/// that is in the other one is touched: what bears the name of a file of the course gets another one.
-fn take(from: &Path, to: &Path) -> io::Result<Vec<String>> {
-    let (from, originals) = (from.join(COURSE).join("notebooks"), from.join(ORIGINALS));
-    let to = to.join(COURSE).join("notebooks");
-    let mut taken = Vec::new();
-    let entries = WalkDir::new(&from).sort_by_file_name().into_iter();
-    for entry in entries.filter_entry(|entry| entry.file_name() != ".ipynb_checkpoints") {
-        let entry = entry?;
-        let name = entry.path().strip_prefix(&from).expect("is below");
-        if !entry.file_type().is_file() || is_same(entry.path(), &originals.join(name)) {
-            continue;
+fn notebooks(pack: &Path) -> PathBuf {
+    pack.join(COURSE).join("notebooks")
+}
+
+/// The files in the notebooks' folder of a pack that it did not bring there itself, by their names in
+/// there.
+fn own(pack: &Path) -> impl Iterator<Item = io::Result<PathBuf>> {
+    let (notebooks, originals) = (notebooks(pack), pack.join(ORIGINALS));
+    let entries = WalkDir::new(&notebooks).sort_by_file_name().into_iter();
+    let entries = entries.filter_entry(|entry| entry.file_name() != ".ipynb_checkpoints");
+    entries.filter_map(move |entry| match entry {
+        Ok(entry) => {
+            let name = entry.path().strip_prefix(&notebooks).expect("is below");
+            let is_own =
+                entry.file_type().is_file() && !is_same(entry.path(), &originals.join(name));
+            is_own.then(|| Ok(name.to_owned()))
         }
-        let Some(name) = free(&to, name, entry.path()) else {
+        Err(error) => Some(Err(error.into())),
+    })
+}
+
+/// Copies a reader's own files from one pack to another. Nothing that is in the other one is touched:
+/// what bears the name of a file of the course gets another one.
+fn take(from: &Path, to: &Path) -> io::Result<Vec<String>> {
+    let to = notebooks(to);
+    let mut taken = Vec::new();
+    for name in own(from) {
+        let name = name?;
+        let file = notebooks(from).join(&name);
+        let Some(name) = free(&to, &name, &file) else {
             continue; // it is there already
         };
         let place = to.join(&name);
         fs::create_dir_all(place.parent().unwrap_or(&to))?;
-        fs::copy(entry.path(), &place)?;
+        fs::copy(file, &place)?;
         taken.push(name.display().to_string());
     }
     Ok(taken)
@@ -119,6 +123,8 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     /// A pack with one notebook and one file of data, as it was made.
@@ -170,6 +176,41 @@ mod tests {
         take_over(&new).unwrap();
         assert_eq!(read(&new, "我的-01-why.ipynb"), "second answers");
         assert_eq!(read(&new, "我的-01-why-2.ipynb"), "first answers");
+    }
+
+    /// The folder of one that was opened last is newer than what was written before, and so are files
+    /// that nobody has changed.
+    #[test]
+    fn of_several_packs_the_one_in_which_something_was_written_last_counts() {
+        let day = Duration::from_secs(86_400);
+        for (written, expected) in [
+            // In which of the packs something was written, and how many days ago.
+            (&[][..], None),
+            (&[("old", 9)][..], Some("old")),
+            (&[("old", 9), ("middle", 5)][..], Some("middle")),
+            (&[("old", 4), ("middle", 5)][..], Some("old")),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["old", "middle", "opened"] {
+                let checkpoints = pack(folder.path(), name, "1")
+                    .join("course/notebooks")
+                    .join(".ipynb_checkpoints");
+                fs::create_dir(&checkpoints).unwrap();
+                fs::write(checkpoints.join("01-why.ipynb"), "opened").unwrap();
+            }
+            for (name, days) in written {
+                let file = notebooks(&folder.path().join(name)).join("01-why.ipynb");
+                fs::write(&file, *name).unwrap();
+                let file = fs::File::options().append(true).open(file).unwrap();
+                file.set_modified(SystemTime::now() - day * *days).unwrap();
+            }
+            let new = pack(folder.path(), "new", "2");
+            let taken = take_over(&new).unwrap();
+            assert_eq!(taken.len(), usize::from(expected.is_some()), "{written:?}");
+            if let Some(expected) = expected {
+                assert_eq!(read(&new, &taken[0]), expected, "{written:?}");
+            }
+        }
     }
 
     #[test]
