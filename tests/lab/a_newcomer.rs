@@ -289,6 +289,11 @@ fn the_book_needs_nothing_but_a_browser(clone: &Clone) {
     );
     let index = fs::read_to_string(out.join("index.html")).unwrap();
     requests_nothing(&index);
+    // What the search looks through comes with the first page, and stays small.
+    let (_, sections) = index.split_once("id=\"book-sections\"").unwrap();
+    let (sections, _) = sections.split_once("</script>").unwrap();
+    let size = sections.len();
+    assert!((100_000..1_000_000).contains(&size), "{size} bytes");
     for name in &course {
         assert!(
             index.contains(&format!("href=\"{name}.html\"")),

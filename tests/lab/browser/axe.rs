@@ -10,7 +10,21 @@ use super::webdriver::Browser;
 use crate::common::command::LONG;
 use crate::common::{project, set_up};
 
-/// The script that looks for it.
+/// The rules that ask for colours, of those that axe follows unless told otherwise.
+const OF_COLOUR: [&str; 2] = ["color-contrast", "link-in-text-block"];
+
+/// What to look for.
+#[derive(Clone, Copy)]
+pub enum Faults {
+    All,
+    /// All that another theme can bring: the elements are the same.
+    OfColour,
+    /// All that another width can bring to a text whose colours are known: the colours are the same.
+    /// These take less than half of the time.
+    OfForm,
+}
+
+/// The script that looks for them.
 pub struct Axe(String);
 
 impl Axe {
@@ -26,15 +40,22 @@ impl Axe {
         script.map(Axe)
     }
 
-    /// What is wrong with the page that `browser` shows: a line a place. Of many chapters on one page,
-    /// the first is looked at: each is a page of its own, too, and all together take minutes.
-    pub fn violations(&self, browser: &Browser) -> Vec<String> {
+    /// What is wrong with the page that `browser` shows: a line a place.
+    pub fn violations(&self, browser: &Browser, faults: Faults) -> Vec<String> {
         browser.script(&self.0, json!([]));
-        let run = "const context = {exclude: ['.book-chapter + .book-chapter']};
-            return axe.run(context, {resultTypes: ['violations']}).then(found =>
+        let run = "const [rules] = arguments;
+            return axe.run({...rules, resultTypes: ['violations']}).then(found =>
             found.violations.flatMap(one => one.nodes.map(node =>
                 `${one.id}: ${node.target}: ${node.html.slice(0, 200)}: ${node.failureSummary}`)))";
-        let found: Value = browser.script_within(LONG, run, json!([]));
+        let rules = match faults {
+            Faults::All => json!({}),
+            Faults::OfColour => json!({"runOnly": OF_COLOUR}),
+            Faults::OfForm => {
+                let off = OF_COLOUR.map(|rule| (rule.to_owned(), json!({"enabled": false})));
+                json!({"rules": Value::from_iter(off)})
+            }
+        };
+        let found: Value = browser.script_within(LONG, run, json!([rules]));
         serde_json::from_value(found).unwrap()
     }
 }

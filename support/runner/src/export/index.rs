@@ -37,21 +37,27 @@ fn extent(rendered: &[Rendered]) -> String {
 
 fn entry(page: &Page, rendered: &Rendered) -> String {
     let about = &rendered.about;
-    let number: String = page.name.chars().take_while(char::is_ascii_digit).collect();
     let original = about.original.as_deref().map(escaped).unwrap_or_default();
     let minutes = about
         .minutes
         .map(|minutes| format!("<small>{minutes} 分钟</small>"))
         .unwrap_or_default();
     let (name, title) = (escaped(&page.name), escaped(&about.title));
+    let numbered = numbered(page, rendered);
     let slides = escaped(&slides::file(page));
     let sections = rendered.outline.sections(&name);
     format!(
         "<li>\n<p>{original}</p>\n<div>\n\
-         <h2><a href=\"{name}.html\"><b>{number}</b> {title}</a> {minutes}</h2>\n\
+         <h2><a href=\"{name}.html\">{numbered}</a> {minutes}</h2>\n\
          <a class=\"book-slides\" href=\"{slides}\" aria-label=\"幻灯片：{title}\">幻灯片</a>\n\
          <ul>\n{sections}</ul>\n</div>\n</li>\n"
     )
+}
+
+/// The title, after the number that the course calls it by: that in the file's name.
+pub(super) fn numbered(page: &Page, rendered: &Rendered) -> String {
+    let number: String = page.name.chars().take_while(char::is_ascii_digit).collect();
+    format!("<b>{number}</b> {}", escaped(&rendered.about.title))
 }
 
 /// A text as HTML.
@@ -78,6 +84,7 @@ mod tests {
             "为什么 &lt;Future&gt; &amp; 协程",
             "<small>30 分钟</small>",
             "<p>协程的优点</p>",
+            "<b>02</b> 运行</a>",
             r#"<a href="01-why.html#一">一</a>"#,
             r#"href="01-why.slides.html""#,
             r#"<a href="print.html">"#,

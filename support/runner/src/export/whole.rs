@@ -1,6 +1,6 @@
 //! The whole course as one page, for who prints it or reads it from beginning to end.
 
-use super::index::escaped;
+use super::index::numbered;
 use super::page::{Rendered, TEXT_HERE};
 use super::{BOOK_TITLE, CREDIT, Page};
 
@@ -27,7 +27,7 @@ pub(super) fn whole(pages: &[Page], rendered: &[Rendered]) -> String {
             &format!(
                 "<li><a href=\"{}.html\">{}</a>\n<ul>\n{sections}</ul></li>\n",
                 page.name,
-                escaped(&rendered.about.title)
+                numbered(page, rendered)
             ),
             page,
             pages,
@@ -103,7 +103,7 @@ mod tests {
             "</head>",
             "<li><a href=\"#01-why\">",
             "<li><a href=\"#01-why--一\">",
-            "<a href=\"#02-run\">",
+            "<a href=\"#02-run\"><b>02</b> 运行</a>",
             "id=\"01-why\">\n<p>正文</p></article>",
             "id=\"02-run\">\n<p>正文</p></article>",
             "</html>",
