@@ -26,8 +26,10 @@ fn suite(command: &mut Command, tests: &[&str]) -> Value {
     // Prints everything, for when the test fails.
     let ended = running.finish(LONG).succeeded();
     all_gone(&mark, SHORT);
-    let report = ended.text.lines().rfind(|line| line.starts_with('{'));
-    serde_json::from_str(report.expect("a report in the last line")).unwrap()
+    // Its own line, but for what a kernel may have written to standard error just before.
+    let report = ended.text.rfind("{\"run\"").map(|at| &ended.text[at..]);
+    let report = report.and_then(|report| report.lines().next());
+    serde_json::from_str(report.expect("a report at the end")).unwrap()
 }
 
 #[test]
