@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -12,6 +12,12 @@ use base::files;
 /// In a build folder in which a set is being compiled: where what has been compiled of it is kept if
 /// the kernel ends before that is done.
 pub const UNFINISHED: &str = ".lab-unfinished";
+
+/// The longest path of a folder for sockets: theirs have at most 107 bytes, with a name in it of which
+/// the longest is that of the front's own socket.
+const SOCKET_FOLDER: usize = 107 - "/link-0123456789abcdef".len();
+/// In a kernel's folder whose own path is longer: a link to the one that its sockets are in.
+const SOCKETS: &str = "sockets";
 
 /// Dependencies that make a program slower if they are not fully optimised.
 const FULLY: [&str; 10] = [
@@ -125,6 +131,24 @@ impl BuildFolder {
     pub fn home(&self) -> &Path {
         &self.home
     }
+
+    /// Where its sockets may be put: in there, or, if that path is too long for a socket, in a folder of
+    /// its own among the temporary files, which goes with it.
+    ///
+    /// # Errors
+    /// When that cannot be made.
+    pub fn sockets(&self) -> Result<PathBuf> {
+        if self.home.as_os_str().len() <= SOCKET_FOLDER {
+            return Ok(self.home.clone());
+        }
+        let name = self.home.file_name().unwrap_or_default();
+        let folder = std::env::temp_dir().join(format!("kernel-{}", name.display()));
+        // First the link: so it is found again whenever this process ends.
+        let made = symlink(&folder, self.home.join(SOCKETS))
+            .and_then(|()| fs::DirBuilder::new().mode(0o700).create(&folder));
+        made.with_context(|| format!("建不了 {}：请检查 TMPDIR 和磁盘空间", folder.display()))?;
+        Ok(folder)
+    }
 }
 
 impl Drop for BuildFolder {
@@ -135,6 +159,9 @@ impl Drop for BuildFolder {
 
 /// Removes a kernel's folder, but for what has been compiled of a set that is not finished.
 fn remove(home: &Path) {
+    if let Ok(sockets) = fs::read_link(home.join(SOCKETS)) {
+        let _ = fs::remove_dir_all(sockets);
+    }
     let build = home.join("build");
     if let Ok(place) = fs::read_to_string(build.join(UNFINISHED)) {
         let _ = fs::remove_dir_all(&place);
@@ -159,6 +186,7 @@ fn sweep(kernels: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_kernels_folder_goes_with_it_and_dead_ones_go_with_the_next() {
@@ -180,5 +208,31 @@ mod tests {
         drop(first);
         assert!(!home.exists());
         drop(second);
+    }
+
+    #[test]
+    fn sockets_have_short_paths_in_a_folder_that_is_closed_to_others_and_goes_with_the_kernels() {
+        let folder = tempfile::tempdir().unwrap();
+        let near = BuildFolder::new(folder.path()).unwrap();
+        assert_eq!(near.sockets().unwrap(), near.home());
+        let far = folder.path().join("far".repeat(50));
+        let sockets = |kernel: &BuildFolder| {
+            let sockets = kernel.sockets().unwrap();
+            assert!(sockets.as_os_str().len() <= SOCKET_FOLDER, "{sockets:?}");
+            let mode = fs::metadata(&sockets).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{sockets:?}");
+            sockets
+        };
+        let first = BuildFolder::new(&far).unwrap();
+        let gone = sockets(&first);
+        drop(first);
+        assert!(!gone.exists());
+        // As after SIGKILL: the lock is gone, the folders are not.
+        let killed = BuildFolder::new(&far).unwrap();
+        let left = sockets(&killed);
+        killed._alive.unlock().unwrap();
+        let next = BuildFolder::new(&far).unwrap();
+        assert!(!left.exists() && !killed.home().exists());
+        assert!(sockets(&next).is_dir());
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -29,10 +28,6 @@ use crate::spare::{self, Needs, Offer};
 const JUPYTER_ENV: &str = "JUPYTER_PATH";
 /// What that said, for cells.
 const JUPYTER_KEPT_ENV: &str = "LAB_JUPYTER_PATH";
-
-/// The longest path of a folder for sockets: theirs have at most 107 bytes, with a name in it of which
-/// the longest is that of the front's own socket.
-const SOCKET_FOLDER: usize = 107 - "/link-0123456789abcdef".len();
 
 /// What all kernels of this user have in common.
 pub struct Place {
@@ -166,17 +161,8 @@ fn serve(
     ahead: Option<String>,
     steps_back: bool,
 ) -> Result<u8> {
-    let home = own.home();
-    // The path of a socket has an end.
-    let elsewhere;
-    let sockets = match home.as_os_str().as_bytes().len() {
-        ..=SOCKET_FOLDER => home,
-        _ => {
-            elsewhere = tempfile::Builder::new().prefix("kernel").tempdir()?;
-            elsewhere.path()
-        }
-    };
-    let mut evcxr = evcxr(place, &own.path(), home)?;
+    let sockets = own.sockets()?;
+    let mut evcxr = evcxr(place, &own.path(), own.home())?;
     if matches!(clients, Clients::Later(_)) {
         evcxr.stdout(Stdio::null()); // a spare's goes to its keeper
     }
@@ -185,7 +171,7 @@ fn serve(
         ahead,
         steps_back,
         evcxr,
-        home: sockets,
+        home: &sockets,
         rust: place.toolchain.version.clone(),
         sections: sections(),
     };
