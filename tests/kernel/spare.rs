@@ -393,7 +393,11 @@ impl Open {
         let folders = fs::read_dir(self.folder.path()).unwrap().flatten();
         folders
             .filter(|entry| entry.file_name().to_string_lossy().starts_with("lab"))
-            .flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten())
+            .flat_map(|folder| {
+                let mode = folder.metadata().unwrap().permissions().mode();
+                assert_eq!(mode & 0o077, 0, "others could take a spare");
+                fs::read_dir(folder.path()).into_iter().flatten()
+            })
             .count()
     }
 

@@ -1,7 +1,9 @@
 //! `lab open`: JupyterLab on the notebooks, set up first if need be.
 
+use std::fs::Permissions;
 use std::io::IsTerminal;
 use std::net::{IpAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -59,7 +61,12 @@ pub fn open(project: &Project, options: &Options) -> Result<ExitCode> {
     let ready = setup_or_warn(project, Notebooks::First, "笔记本照样打开")?;
     println!("打开 JupyterLab……（按两次 Ctrl-C 退出）");
     // Closed to others.
-    let folder = tempfile::Builder::new().prefix("lab").tempdir();
+    // Whoever can write to a socket in there can take a kernel.
+    let closed = Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new()
+        .prefix("lab")
+        .permissions(closed)
+        .tempdir();
     let folder = folder.context("建不了临时文件夹：请检查 TMPDIR 和磁盘空间")?;
     let mut command = jupyter(project, options, &ready);
     command.env(variable::SPARES, folder.path());
