@@ -65,41 +65,40 @@ pub fn survey(project: &Project, environment: &Environment, whole: bool) -> Resu
             Err(line) => missing.push(line),
         }
     }
-    // It downloads what is missing: not before all the rest is there.
-    let toolchain = match missing.is_empty() {
-        true => Toolchain::find_or_complete(),
-        false => Toolchain::find(),
-    };
-    match &toolchain {
+    // What is missing is said before anything is downloaded, as the library's sources may be.
+    let mut lacking = missing.len();
+    if lacking > 0 {
+        print(&well, &missing);
+        well.clear();
+    }
+    match Toolchain::find_or_complete() {
         Ok(toolchain) => {
             let remark = toolchain.remark().map(|remark| format!("  {remark}"));
-            let lines = [format!("Rust：{}", toolchain.version)]
-                .into_iter()
-                .chain(remark);
-            well.splice(0..0, lines);
+            let rust = [format!("Rust：{}", toolchain.version)];
+            well.splice(0..0, rust.into_iter().chain(remark));
+            if lacking == 0 {
+                if whole && pack::here().is_none() {
+                    well.extend(registries(project, environment, &toolchain));
+                }
+                let well = well.iter().map(|line| shown(line)).collect();
+                return Ok(Found { toolchain, well });
+            }
+            print(&well, &[]);
         }
-        Err(error) => missing.insert(0, format!("{error:#}")),
+        Err(error) => {
+            lacking += 1;
+            print(&well, &[format!("{error:#}")]);
+        }
     }
-    match (toolchain, missing.is_empty()) {
-        (Ok(toolchain), true) => {
-            if whole && pack::here().is_none() {
-                well.extend(registries(project, environment, &toolchain));
-            }
-            let well = well.iter().map(|line| shown(line)).collect();
-            Ok(Found { toolchain, well })
-        }
-        _ => {
-            for line in well.iter().map(|line| shown(line)) {
-                println!("{line}");
-            }
-            for line in &missing {
-                println!("✗ {line}");
-            }
-            bail!(
-                "还缺 {} 样东西，见上面的 ✗：装好以后再运行一次",
-                missing.len()
-            )
-        }
+    bail!("还缺 {lacking} 样东西，见上面的 ✗：装好以后再运行一次")
+}
+
+fn print(well: &[String], missing: &[String]) {
+    for line in well {
+        println!("{}", shown(line));
+    }
+    for line in missing {
+        println!("✗ {line}");
     }
 }
 
