@@ -136,9 +136,23 @@ fn a_pack_opens_without_network_rust_or_compiler_and_compiles_no_crate_again() {
     let start = format!("{pack}/start");
     let ran = finish(&mut started(folder, &format!("{start} run 00")), LONG).succeeded();
     println!("the first notebook, set-up included: {:?}", ran.took);
+    let none = BTreeSet::new();
     // Not even looked at again: what was compiled is found by the times of its sources.
     assert!(!ran.text.contains("编译笔记本用到的"), "{}", ran.text);
-    assert_eq!(compiled(folder, &pack), only_the_cell());
+    assert_eq!(compiled(folder, &pack, "00-guide"), none);
+    // It would be seen.
+    let own = folder.join("own");
+    fs::create_dir_all(own.join("src")).unwrap();
+    let manifest = "[package]\nname = \"own\"\nversion = \"0.1.0\"\nedition = \"2024\"";
+    fs::write(own.join("Cargo.toml"), manifest).unwrap();
+    fs::write(own.join("src/lib.rs"), "pub const TWO: u32 = 2;").unwrap();
+    let first = format!(":dep own = {{ path = {own:?} }}\nlet two: u32 = own::TWO;");
+    let notebook = unpacked.join("course/notebooks/own.ipynb");
+    fs::write(notebook, common::notebook(&[(&first, false)])).unwrap();
+    assert_eq!(
+        compiled(folder, &pack, "own"),
+        BTreeSet::from(["own".to_owned()])
+    );
     // Of the other notebooks' dependencies this one has none.
     let doctor = finish(&mut started(folder, &format!("{start} doctor")), SHORT);
     for well in ["✓ rustc", "✓ 链接器", "✓ Python", "✓ 内核 Rust"] {
@@ -179,7 +193,7 @@ fn a_pack_opens_without_network_rust_or_compiler_and_compiles_no_crate_again() {
     fs::rename(&unpacked, folder.join("home/elsewhere")).unwrap();
     let run = "home/elsewhere/start run 00";
     finish(&mut started(folder, run), LONG).succeeded();
-    assert_eq!(compiled(folder, "home/elsewhere"), only_the_cell());
+    assert_eq!(compiled(folder, "home/elsewhere", "00-guide"), none);
 }
 
 fn only_entry(folder: &Path) -> PathBuf {
@@ -191,11 +205,12 @@ fn only_entry(folder: &Path) -> PathBuf {
     entry
 }
 
-/// What cargo compiles in a pack for the first cell of 00, in a kernel of its own.
-fn compiled(folder: &Path, pack: &str) -> BTreeSet<String> {
+/// What cargo compiles in a pack for the first cell of a notebook, in a kernel of its own, besides the
+/// cell, which evcxr calls `ctx`.
+fn compiled(folder: &Path, pack: &str, notebook: &str) -> BTreeSet<String> {
     let warm = format!(
         "{pack}/bin/runner warm --kernel {pack}/course/.venv/share/jupyter/kernels/rust \
-         {pack}/course/notebooks/00-guide.ipynb"
+         {pack}/course/notebooks/{notebook}.ipynb"
     );
     let warmed = finish(&mut without_network(folder, &warm), LONG).succeeded();
     let packages = warmed
@@ -204,10 +219,6 @@ fn compiled(folder: &Path, pack: &str) -> BTreeSet<String> {
         .filter_map(|line| line.strip_prefix("Compiling "));
     packages
         .map(|package| package.split(' ').next().unwrap_or_default().to_owned())
+        .filter(|package| package != "ctx")
         .collect()
-}
-
-/// As evcxr calls it.
-fn only_the_cell() -> BTreeSet<String> {
-    BTreeSet::from(["ctx".to_owned()])
 }
