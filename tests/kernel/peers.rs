@@ -206,7 +206,7 @@ fn while_no_file_descriptor_is_left_a_kernel_rests_and_then_lets_clients_in_agai
             current: Some(200),
             maximum: Some(200),
         };
-        let limit = move || Ok(setrlimit(Resource::Nofile, few.clone())?);
+        let limit = move || Ok(setrlimit(Resource::Nofile, few)?);
         // SAFETY: a system call and no more.
         unsafe { command.pre_exec(limit) };
         let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
