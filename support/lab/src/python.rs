@@ -235,6 +235,12 @@ impl Environment {
         if self.is_unfinished() && !self.own {
             pip.arg("--force-reinstall");
         }
+        // What pip unpacks on the way lies where the next run finds it, if this one is interrupted.
+        let temporary = self.unfinished.with_file_name("pip-temporary");
+        files::remove(&temporary)?;
+        fs::create_dir_all(&temporary)
+            .with_context(|| format!("建不了 {}：请检查权限和磁盘空间", temporary.display()))?;
+        pip.env("TMPDIR", &temporary);
         let output = log::finish(pip, |stream, line| {
             if stream == Stream::Stderr {
             } else if let Some(package) = line.strip_prefix("Collecting ") {
@@ -245,6 +251,7 @@ impl Environment {
                 let _ = fs::write(&self.unfinished, self.folder.as_os_str().as_encoded_bytes());
             }
         });
+        let _ = files::remove(&temporary);
         let output = output.with_context(|| match self.own {
             true => format!(
                 "运行不了 {}：请删除 {} 后重试",
