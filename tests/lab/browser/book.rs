@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -12,44 +14,68 @@ use super::webdriver::{Browser, ENTER, RIGHT, TAB};
 use crate::common::FIRST_CELL;
 use crate::common::command::SHORT;
 
+/// How many look at the book at once.
+const BROWSERS: usize = 2;
+
 /// Opens every page of the book in `folder`; pictures of them are kept in `target/screenshots/`.
 pub fn can_be_read_without_network(folder: &Path) {
-    let browser = Browser::without_network();
-    // What the browser asks itself for at its start is not ours.
-    browser.open("about:blank");
-    drop((browser.requests(), browser.console()));
     let axe = Axe::installed();
     let entries = fs::read_dir(folder).unwrap();
     let pages: BTreeSet<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    for path in &pages {
-        let page = Page {
-            browser: &browser,
-            path,
-            name: format!("book-{}", path.file_stem().unwrap().display()),
-        };
-        page.open();
-        page.asks_for_nothing();
-        page.has_glyphs_for_chinese();
-        page.has_a_text_for_every_picture();
-        page.leads_only_to_what_is_there(&pages);
-        page.follows_the_systems_light_and_dark();
-        if page.has_slides() {
-            page.goes_on_from_slide_to_slide();
-            page.has_slides_for_a_phone();
-        } else {
-            page.keeps_its_outline_in_view();
-            page.fits_on_a_phone();
-            page.fits_on_paper();
+    // By several browsers, since axe keeps a processor busy for minutes; the longest page comes first.
+    let left = Mutex::new(pages.iter().rev());
+    thread::scope(|scope| {
+        for _ in 0..BROWSERS {
+            scope.spawn(|| {
+                let browser = quiet();
+                loop {
+                    let path = left.lock().unwrap().next();
+                    let Some(path) = path else { return };
+                    is_whole(&browser, path, &pages, axe.as_ref());
+                }
+            });
         }
-        page.asks_for_nothing();
-        if let Some(axe) = &axe {
-            page.can_be_read_by_everybody(axe);
-        }
-    }
+    });
+    let browser = quiet();
     the_buttons_work(&browser, &folder.join("01-why-coroutines.html"));
     the_keyboard_is_enough(&browser, folder);
     the_search_finds(&browser, folder);
     the_whole_course_can_be_printed(&browser, folder);
+}
+
+/// A browser without network that has done what it does at its start: what is asked for from then on is
+/// the page's.
+fn quiet() -> Browser {
+    let browser = Browser::without_network();
+    browser.open("about:blank");
+    drop((browser.requests(), browser.console()));
+    browser
+}
+
+fn is_whole(browser: &Browser, path: &Path, pages: &BTreeSet<PathBuf>, axe: Option<&Axe>) {
+    let page = Page {
+        browser,
+        path,
+        name: format!("book-{}", path.file_stem().unwrap().display()),
+    };
+    page.open();
+    page.asks_for_nothing();
+    page.has_glyphs_for_chinese();
+    page.has_a_text_for_every_picture();
+    page.leads_only_to_what_is_there(pages);
+    page.follows_the_systems_light_and_dark();
+    if page.has_slides() {
+        page.goes_on_from_slide_to_slide();
+        page.has_slides_for_a_phone();
+    } else {
+        page.keeps_its_outline_in_view();
+        page.fits_on_a_phone();
+        page.fits_on_paper();
+    }
+    page.asks_for_nothing();
+    if let Some(axe) = axe {
+        page.can_be_read_by_everybody(axe);
+    }
 }
 
 struct Page<'a> {
