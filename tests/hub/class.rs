@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::common::command::{SHORT, finish};
 use crate::common::{FIRST_CELL, clean, free_port, program, project, run};
-use base::processes::of_user;
+use base::processes::{command_line, of_user};
 use hub::browser::{Body, Browser};
 use hub::channels::Channels;
 use hub::played::PlayedHub;
@@ -543,13 +543,8 @@ fn another_students_server_files_and_kernels_are_refused() {
         // No channel of a kernel is on a port, where any user could listen: neither those to
         // Jupyter nor those to evcxr.
         let inner = of_user(server)
-            .filter_map(|process| fs::read(format!("/proc/{process}/cmdline")).ok())
-            .flat_map(|line| {
-                String::from_utf8_lossy(&line)
-                    .split('\0')
-                    .map(PathBuf::from)
-                    .collect::<Vec<_>>()
-            })
+            .flat_map(command_line)
+            .map(PathBuf::from)
             .find(|argument| argument.ends_with("inner.json"));
         let outer = Path::new(&runtime).join(format!("kernel-{id}.json"));
         for file in [outer, inner.unwrap()] {

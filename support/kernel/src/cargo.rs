@@ -21,7 +21,7 @@
 //! (`first_await.rs`).
 //!
 //! What takes long it tells the student (`progress.rs`), and what rustc says of a cell the front
-//! (`front.rs`).
+//! (`tell.rs`).
 
 mod cell;
 mod first_await;
