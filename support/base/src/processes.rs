@@ -15,12 +15,14 @@ pub fn runs(process: u32) -> bool {
     !state.is_empty() && !state.starts_with(" Z")
 }
 
-/// The program that a process runs and its arguments; nothing of one that has ended.
+/// The program that a process runs and its arguments; nothing of one that has ended, or that is so
+/// new that Linux has not written them down: whoever starts a process is told so a moment earlier.
 pub fn command_line(process: u32) -> Vec<OsString> {
     words(process, "cmdline")
 }
 
-/// What a process was given as an environment variable when it was started.
+/// What a process was given as an environment variable when it was started; nothing of one whose
+/// [`command_line`] is not there yet.
 pub fn variable(process: u32, name: &str) -> Option<OsString> {
     words(process, "environ").into_iter().find_map(|entry| {
         let value = entry.as_bytes().strip_prefix(name.as_bytes())?;
@@ -149,6 +151,10 @@ mod tests {
             .spawn()
             .unwrap();
         assert_eq!(parent(shell.id()), Some(std::process::id()));
+        // Linux writes them down last.
+        while variable(shell.id(), "SHELL_OF_A_TEST").is_none() {
+            std::thread::yield_now();
+        }
         assert_eq!(command_line(shell.id())[1..], ["-c", "sleep 60 & wait"]);
         assert_eq!(variable(shell.id(), "SHELL_OF_A_TEST"), Some("a b".into()));
         assert_eq!(variable(shell.id(), "SHELL_OF"), None);
