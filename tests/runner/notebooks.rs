@@ -71,7 +71,7 @@ const WHY_COROUTINES: Expected = Expected {
         (
             "parallel-run",
             &[
-                "两个等待：0.2",
+                "两个等待：0.",
                 "一个任务里，两个计算：0.",
                 "两个任务，两个计算：0.",
             ],
@@ -730,7 +730,7 @@ const CHANNELS: Expected = Expected {
         ("broadcast", &["Err(Lagged(6))\nOk(7)\n"]),
         ("watch", &["最后一个是 Some(100)\n"]),
         ("multi-probe", &["✓ ", "✓ "]),
-        ("multi-probe-first", &["Some(", "收到 10 个请求，答复了 "]),
+        ("multi-probe-first", &["Some(", " 个请求，答复了 "]),
         ("tracker", &["TaskTracker：0 个\nJoinSet：100 个\n"]),
         ("token-clone", &["克隆的也取消了吗？true\n"]),
         (

@@ -92,7 +92,7 @@ fn serve(folder: tempfile::TempDir, port: u16, command: &mut Command) -> Service
 
 /// A MariaDB with an empty database `course`, whose user root needs no password.
 fn mariadb() -> Service {
-    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let folder = tempfile::tempdir().unwrap();
     let place =
         |option: &str, name: &str| format!("--{option}={}", folder.path().join(name).display());
     // Servers refuse to run as root unless they are told to.
@@ -108,6 +108,7 @@ fn mariadb() -> Service {
         LONG,
     )
     .succeeded();
+    let port = free_port(); // not before what takes its time
     fs::write(
         folder.path().join("init.sql"),
         "CREATE DATABASE course CHARACTER SET utf8mb4;\n",
