@@ -270,9 +270,10 @@ async fn serve(stream: TcpStream, site: Arc<Site>) {
         // Clients may go away at any time, which is no error here.
         _ = &mut connection => {}
         () = reset.notified() => {
+            // First: whoever is reset may ask at once how many were.
+            count(&site.counts.resets);
             // Without time to linger, closing sends a reset.
             let _ = connection.into_parts().io.into_inner().set_zero_linger();
-            count(&site.counts.resets);
         }
     }
 }

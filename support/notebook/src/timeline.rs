@@ -242,7 +242,7 @@ impl Timeline {
     /// # nest_tokio::runtime::Runtime::new().unwrap().block_on(async {
     /// let watch = notebook::watch();
     /// let stuck = nest_tokio::spawn(std::future::pending::<()>());
-    /// nest_tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    /// nest_tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     /// assert!(watch.lints()[0].contains("没有谁拿着它的 waker"));
     /// # });
     /// ```
@@ -413,7 +413,7 @@ mod tests {
         let runtime = nest_tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let timeline = Timeline::new();
-            let here = timeline.track("here", async {});
+            let here = timeline.track("here", nest_tokio::task::yield_now());
             here.await;
             let blocking = timeline.track("there", async {
                 std::thread::sleep(Duration::from_millis(12))

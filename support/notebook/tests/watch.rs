@@ -134,7 +134,7 @@ const MISTAKES: [(&str, &str, Program); 12] = [
     ("is never ready", "没有谁拿着它的 waker", || {
         Box::pin(async {
             let task = tokio::spawn(std::future::pending::<()>());
-            sleep(20 * MS).await;
+            sleep(200 * MS).await;
             keep(task)
         })
     }),
@@ -152,7 +152,7 @@ const MISTAKES: [(&str, &str, Program); 12] = [
                     })
                     .await;
                 });
-                sleep(20 * MS).await;
+                sleep(200 * MS).await;
                 keep(task)
             })
         },
@@ -319,7 +319,7 @@ fn tasks_are_named_by_their_functions_below_those_that_started_them_with_what_wo
     let (watch, ()) = watched(|| async {
         let notify = Arc::new(Notify::new());
         let family = tokio::spawn(parent(notify.clone()));
-        sleep(10 * MS).await;
+        sleep(200 * MS).await;
         let tells = tokio::spawn(async move { notify.notify_one() });
         tells.await.unwrap();
         family.await.unwrap();
@@ -401,7 +401,7 @@ fn what_lives_is_a_tree_with_state_and_cause() {
             tokio::spawn(waits(rx)).await.unwrap();
         }
         let parent = tokio::spawn(starts(rx));
-        sleep(20 * MS).await;
+        sleep(200 * MS).await;
         (tx, parent)
     });
     let tasks = notebook::tasks().to_string();

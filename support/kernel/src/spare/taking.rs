@@ -15,8 +15,9 @@ use tokio::time::timeout;
 
 use super::{ACCEPTED, INTERRUPT, Needs, Request};
 
-/// How long a spare may take to answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a spare may take to answer. It gives way to others, and they may have all processors; one
+/// that does not fit closes the connection at once.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Takes a spare and lives as long as its kernel; returns the kernel's exit status. None if there is
 /// none to take: then nothing has happened.

@@ -306,6 +306,12 @@ impl Record {
     /// A copy as of `now`, with times in a unit of the clock's.
     pub(crate) fn task(&self, now: u64, unit: f64) -> Task {
         let state = self.state();
+        // In this order, or a task that is polled just now would seem to be one that waits and that
+        // nobody can wake: who wakes a task notes that, and then lets go of its waker; a poll notes
+        // that it has begun, and then takes the wake-up. It does not end while we have the state.
+        let bell = self.bell.get();
+        let holders = bell.map(|bell| bell.strong_count().saturating_sub(2));
+        let woken = self.woken.get();
         let since = self.polled_since.load(Ordering::Acquire);
         let thread = self.polled_on.load(Ordering::Relaxed);
         let in_poll = since != NOT_POLLED;
@@ -339,11 +345,8 @@ impl Record {
             created: time(self.created),
             wakes: state.wakes.last().into_iter().map(wake).collect(),
             wake_counts: state.wakes.counts(),
-            woken: self.woken.get().map(wake),
-            holders: self
-                .bell
-                .get()
-                .map(|bell| bell.strong_count().saturating_sub(2)),
+            woken: woken.map(wake),
+            holders,
             spans: state.spans.into_iter().map(span).collect(),
             merged: state.merged,
             in_poll,

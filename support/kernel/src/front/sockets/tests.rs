@@ -41,7 +41,13 @@ struct Open {
 
 impl Open {
     async fn new() -> Open {
-        Open::at(on_ports()).await.unwrap()
+        loop {
+            match Open::at(on_ports()).await {
+                // Somebody else was given one of them meanwhile.
+                Err(error) if format!("{error:#}").contains("Address already in use") => {}
+                opened => return opened.unwrap(),
+            }
+        }
     }
 
     async fn at(connection: ConnectionInfo) -> Result<Open> {
