@@ -3,18 +3,21 @@
 
 pub mod command;
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use base::processes;
 use base::toolchain::Toolchain;
 use lab::project::Project;
 use lab::python::Environment;
 use link::variable;
 use runner::client::{Execution, KernelClient, Outcome};
 use runner::kernelspec::KernelSpec;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// What a single cell may take here: a stock kernel compiles everything in its first one.
@@ -88,10 +91,27 @@ pub fn python() -> PathBuf {
     project().root().join(".venv/bin/python")
 }
 
-/// A port on loopback that nobody listens on.
+/// A port on loopback that nobody listens on. It is none of those that Linux gives to whoever asks for
+/// any: a server listens only after a while, and kernels that start meanwhile ask for five each.
 pub fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap().port()
+    loop {
+        let port = 10_000 + (uuid::Uuid::new_v4().as_u128() % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Writes a program. A child does, by `install`: what this process has open for writing, a child that
+/// another test starts at this moment has open, too, and Linux runs no program that somebody writes.
+pub fn write_program(path: &Path, text: &str) {
+    let mut install = Command::new("install");
+    install.args(["-D", "-m", "755", "/dev/stdin"]).arg(path);
+    let mut install = install.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = install.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    drop(input);
+    assert!(install.wait().unwrap().success());
 }
 
 /// A notebook file with these code cells; `true` means that a cell is tagged to fail.
@@ -252,11 +272,10 @@ pub async fn interrupted(kernel: &mut KernelClient, code: &str) -> Execution {
     let folder = tempfile::tempdir().unwrap();
     let begun = folder.path().join("begun");
     let code = format!("{{ std::fs::write({begun:?}, \"\").unwrap(); }}\n{code}");
-    let group = format!("-{}", kernel.id().unwrap());
+    let group = kernel.id().unwrap();
     let interrupt = async {
         until("the cell begins", || begun.exists()).await;
-        let status = Command::new("kill").args(["-INT", "--", &group]).status();
-        assert!(status.unwrap().success());
+        processes::signal_group(group, Signal::INT);
     };
     let (execution, ()) = tokio::join!(kernel.execute(&code, LIMIT), interrupt);
     execution.unwrap()

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::common::command::{SHORT, finish};
-use crate::common::{FIRST_CELL, clean, free_port, program, project, run};
+use crate::common::{FIRST_CELL, clean, free_port, program, project, run, write_program};
 use base::processes::{command_line, of_user};
 use hub::browser::{Body, Browser};
 use hub::channels::Channels;
@@ -391,8 +391,7 @@ fn without_npm(data: &Path) -> Command {
     fs::create_dir(&bin).unwrap();
     // Its last argument is the folder.
     let npm = "#!/bin/sh\nfor place; do :; done\nmkdir \"$place/node_modules\"\necho self-signed certificate in certificate chain >&2\nexit 1\n";
-    fs::write(bin.join("npm"), npm).unwrap();
-    fs::set_permissions(bin.join("npm"), fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&bin.join("npm"), npm);
     let mut path = vec![bin];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     let mut command = clean(program("hub"));

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::common::write_program;
 use link::variable;
 use serde_json::json;
 
@@ -49,9 +50,7 @@ impl Folder {
     }
 
     fn program(&self, name: &str, script: &str) {
-        let path = self.path(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&self.path(name), &format!("#!/bin/sh\n{script}"));
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -307,7 +306,7 @@ fn a_question_is_asked_once_for_each_manifest_and_any_folder_knows_the_answer() 
     let ask = || folder.call(&["locate-project"], ("UNUSED", "")).0;
     let answer = ask();
     assert_eq!(answer, "real cargo locate-project\n");
-    folder.write("bin/cargo", "#!/bin/sh\necho another\n");
+    folder.program("bin/cargo", "echo another\n");
     assert_eq!(ask(), answer);
     folder.write("build/Cargo.toml", "[package]");
     assert_eq!(ask(), "another\n");
@@ -319,7 +318,7 @@ fn in_which_order_evcxr_lists_dependencies_makes_no_difference_for_a_question() 
     let ask = || folder.call(&["metadata"], ("UNUSED", "")).0;
     folder.write("build/Cargo.toml", "[dependencies]\na = \"1\"\nb = \"2\"\n");
     let answer = ask();
-    folder.write("bin/cargo", "#!/bin/sh\necho another\n");
+    folder.program("bin/cargo", "echo another\n");
     folder.write("build/Cargo.toml", "[dependencies]\nb = \"2\"\na = \"1\"\n");
     assert_eq!(ask(), answer);
     folder.write("build/Cargo.toml", "[dependencies]\nb = \"2\"\na = \"3\"\n");
@@ -337,7 +336,7 @@ fn a_question_is_asked_again_when_the_manifest_of_a_path_dependency_has_changed(
     folder.write("build/Cargo.toml", &depends);
     let ask = || folder.call(&["metadata"], ("UNUSED", "")).0;
     let is_asked = |name: &str| {
-        folder.write("bin/cargo", &format!("#!/bin/sh\necho {name}\n"));
+        folder.program("bin/cargo", &format!("echo {name}\n"));
         ask() == format!("{name}\n")
     };
     assert!(is_asked("one"));

@@ -182,20 +182,30 @@ fn what_lies_in_a_buffer_at_a_cells_end_stands_in_that_cell() {
     });
 }
 
+/// What the quickest of five cells that print takes.
+async fn quickest(kernel: &mut KernelClient) -> Duration {
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let execution = ok(kernel, "println!(\"on\");").await;
+        assert_eq!(execution.stream("stdout"), "on\n");
+        quickest = quickest.min(begun.elapsed());
+    }
+    quickest
+}
+
 #[test]
 fn a_variable_that_holds_stdout_makes_no_later_cell_wait() {
     run(async {
         let mut kernel = kernel().await;
+        let usual = quickest(&mut kernel).await;
         ok(&mut kernel, "let mut locked = std::io::stdout().lock();").await;
-        let mut quickest = Duration::MAX;
-        for _ in 0..5 {
-            let begun = Instant::now();
-            let execution = ok(&mut kernel, "println!(\"on\");").await;
-            assert_eq!(execution.stream("stdout"), "on\n");
-            quickest = quickest.min(begun.elapsed());
-        }
-        // It was longer by 1.2 s, and takes a third of one.
-        assert!(quickest < Duration::from_secs(1), "{quickest:?}");
+        let now = quickest(&mut kernel).await;
+        // It was longer by 1.2 s, each time.
+        assert!(
+            now < usual + Duration::from_millis(700),
+            "{now:?}, {usual:?}"
+        );
         ok(&mut kernel, "drop(locked); print!(\"off\");").await;
         let later = ok(&mut kernel, "print!(\" and on\");").await;
         assert!(later.stream("stdout").ends_with(" and on"), "{later:?}");

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -407,7 +407,14 @@ fn a_kernel_that_ends_leaves_no_folder_and_no_process() {
 #[test]
 fn a_killed_kernel_leaves_no_process_and_the_next_one_clears_its_folder() {
     run(async {
-        let mut kernel = notebook_kernel().await;
+        // A cache of their own: any kernel that starts clears what killed ones have left.
+        let cache = tempfile::tempdir().unwrap();
+        let start = || {
+            let mut command = common::kernel_command();
+            command.env(variable::CACHE, cache.path());
+            KernelClient::start_with(command, |_| ())
+        };
+        let mut kernel = start().await.unwrap();
         ok(&mut kernel, "println!(\"here\");").await;
         let folder = build_folder(&kernel);
         let front = kernel.id().unwrap();
@@ -422,7 +429,7 @@ fn a_killed_kernel_leaves_no_process_and_the_next_one_clears_its_folder() {
         processes::signal(front, Signal::KILL);
         until("all processes end", || !runs(evcxr) && !runs(cells)).await;
         assert!(folder.exists());
-        let next = common::kernel().await;
+        let next = start().await.unwrap();
         assert!(!folder.exists());
         next.shutdown().await.unwrap();
         drop(endless.await);
@@ -503,7 +510,10 @@ fn a_start_that_finds_a_port_taken_is_tried_again() {
 fn copied() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("kernel");
-    fs::copy(common::kernelspec().program(), &program).unwrap();
+    // By a child, see `common::write_program`.
+    let mut copy = Command::new("cp");
+    let copy = copy.arg(common::kernelspec().program()).arg(&program);
+    assert!(copy.status().unwrap().success());
     (folder, program)
 }
 
@@ -519,8 +529,7 @@ fn a_kernel_whose_program_is_replaced_goes_on_as_before() {
         let mut kernel = KernelClient::start_with(command, |_| ()).await.unwrap();
         ok(&mut kernel, "let kept = 7;").await;
         let another = folder.path().join("another");
-        fs::write(&another, "#!/bin/sh\nexit 1\n").unwrap();
-        fs::set_permissions(&another, fs::Permissions::from_mode(0o755)).unwrap();
+        common::write_program(&another, "#!/bin/sh\nexit 1\n");
         fs::rename(&another, &program).unwrap();
         assert_eq!(ok(&mut kernel, "kept").await.result(), Some("7"));
         let said = told(&mut kernel, "let wrong: u32 = \"\";").await;

@@ -157,7 +157,7 @@ tokio::spawn(async {
     let _nobody_sends = std::sync::mpsc::channel::<()>();
     _nobody_sends.1.recv()
 });
-std::thread::sleep(std::time::Duration::from_secs(6));";
+std::thread::sleep(std::time::Duration::from_secs(8));";
         let execution = ok(&mut kernel, cell).await;
         let stderr = execution.stream("stderr");
         let place = format!(

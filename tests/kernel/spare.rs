@@ -16,7 +16,7 @@ use super::front::tells_of_evcxrs_end;
 use crate::common::command::{LONG, MARK, Running, SHORT, all_gone, start};
 use crate::common::{
     self, FIRST_CELL, LIMIT, clean, failure, free_port, interrupted, kernel_command, kernelspec,
-    lab, notebook, ok, project, run, set_up, until, until_within,
+    lab, notebook, ok, project, run, set_up, until, until_within, write_program,
 };
 use base::ipynb::Notebook;
 use base::process::{get_when_we_end, in_its_own_session};
@@ -383,7 +383,12 @@ impl Open {
 
     /// How many kernels run that Jupyter has started, and how many spares.
     fn count(&self) -> (usize, usize) {
-        let processes = Running::processes(&self.running.mark);
+        Open::counted(&self.running.mark)
+    }
+
+    /// The same of the processes with this mark.
+    fn counted(mark: &str) -> (usize, usize) {
+        let processes = Running::processes(mark);
         let with = |words: &str| processes.iter().filter(|line| line.contains(words)).count();
         (with("rust/kernel /"), with(SPARE))
     }
@@ -425,7 +430,7 @@ fn when_lab_open_is_told_to_end_no_spare_and_no_kernel_is_left() {
     let told = Command::new("kill").arg(id.to_string()).status();
     assert!(told.unwrap().success());
     open.running.finish(SHORT);
-    all_gone(&mark, Duration::from_secs(1));
+    all_gone(&mark, SHORT);
     let left = fs::read_dir(open.folder.path()).unwrap().flatten();
     let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("lab"));
     assert_eq!(left.count(), 0, "the sockets' folder is gone");
@@ -490,7 +495,7 @@ impl Terminal {
 
     async fn until(&self, text: &str) {
         let text = text.as_bytes();
-        until("it is on the screen", || {
+        until_within(LIMIT, "it is on the screen", || {
             let screen = self.screen.lock().unwrap();
             screen.windows(text.len()).any(|part| part == text)
         })
@@ -542,8 +547,10 @@ fn no_spare_is_kept_when_none_is_wanted() {
     let mut open = Open::start("0");
     let name = first().file_name().unwrap().to_string_lossy().into_owned();
     open.open(&name);
-    assert_eq!(open.count(), (1, 0));
+    // What a kernel starts is a copy of it until it is another program.
     let mark = open.running.mark.clone();
+    let is_alone = || Open::counted(&mark) == (1, 0);
+    open.running.until("one kernel, no spare", SHORT, is_alone);
     open.running.signal("TERM");
     open.running.finish(SHORT);
     all_gone(&mark, SHORT);
@@ -566,9 +573,7 @@ fn a_spare_that_cannot_be_made_is_given_up_with_one_message_and_jupyter_stays_op
         "#!/bin/sh\ncase $1 in -c) {} : ;; --version) echo Python 3.12.0 ;; -m) exec /bin/sleep 60 ;; esac\n",
         installed.join(" ")
     );
-    fs::write(path("environment/bin/python"), python).unwrap();
-    let mode = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(path("environment/bin/python"), mode).unwrap();
+    write_program(&path("environment/bin/python"), &python);
     let mut running = start(
         clean(lab())
             .args(["open", "--no-browser", "--spares", "3"])

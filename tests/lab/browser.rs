@@ -33,8 +33,10 @@ fn the_address_that_is_printed_leads_to_the_guide_and_to_nothing_else() {
     let tabs = "return [...document.querySelectorAll('#jp-main-dock-panel .lm-TabBar-tabLabel')]
         .map(tab => tab.textContent)";
     assert_eq!(browser.script(tabs, json!([])), json!(["00-guide.ipynb"]));
-    let heading = "return document.querySelector('.jp-Notebook h1').checkVisibility()";
-    assert_eq!(browser.script(heading, json!([])), true);
+    let heading = "return !!document.querySelector('.jp-Notebook h1')?.checkVisibility()";
+    browser.until("its heading is seen", SHORT, || {
+        (browser.script(heading, json!([])) == true).then_some(())
+    });
     drop(browser);
     server.close();
 }
@@ -173,7 +175,11 @@ fn cell_by_cell_everything_runs_and_only_tagged_cells_fail(lab: &JupyterLab, tex
             continue;
         }
         if spins {
-            lab.until_cell(number, "spins", |cell| cell.text.contains("thinking!"));
+            lab.browser.until("it spins", LONG, || {
+                let observed = lab.observed();
+                let mut texts = observed.iter().flatten();
+                texts.any(|text| text.contains("thinking!")).then_some(())
+            });
             lab.browser.screenshot("2-spinner");
         }
         let done = |cell: &Cell| cell.is_done() || cell.is_collapsed();

@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::a_newcomer::interrupted;
 use crate::common::command::{Ended, LONG, SHORT, all_gone, finish, start};
-use crate::common::{self, FIRST_CELL, clean, lab, notebook, project};
+use crate::common::{self, FIRST_CELL, clean, lab, notebook, project, write_program};
 use base::toolchain::Toolchain;
 use lab::project::PROJECT_ENV;
 use lab::python::PACKAGES;
@@ -67,10 +67,7 @@ impl Sandbox {
 
     /// A program made of shell builtins.
     fn script(&self, path: &str, text: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&self.path(path), &format!("#!/bin/sh\n{text}\n"));
     }
 
     /// An active environment in which everything is installed, or pip does what `pip` says.

@@ -299,13 +299,13 @@ async fn slow_answers_time_out_and_retries_have_a_limit() {
         let endless = Delay::Fixed(Duration::from_secs(3600));
         let server = Server::delay().delays(endless).start().await.unwrap();
         let options = options(&server, &folder)
-            .timeout(Duration::from_millis(50))
+            .timeout(Duration::from_millis(500))
             .retries(2);
         let report = download_many(&POP20[..1], &options).await.unwrap();
         assert_eq!(counts(&report), [0, 0, 1, 0]);
         assert_eq!(
             report.records[0].reason.as_deref(),
-            Some("0.05 秒内没有收到完整的答复")
+            Some("0.5 秒内没有收到完整的答复")
         );
         assert_eq!(server.stats().requests, 3);
     })

@@ -243,7 +243,7 @@ fn in_a_kernel_the_main_thread_is_the_foreground() {
 fn press_stop() {
     // SAFETY: it has no conditions, and there is a handler.
     assert_eq!(unsafe { libc::kill(libc::getpid(), libc::SIGINT) }, 0);
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(Duration::from_millis(1500));
 }
 
 #[test]

@@ -44,9 +44,11 @@ impl Axe {
     pub fn violations(&self, browser: &Browser, faults: Faults) -> Vec<String> {
         browser.script(&self.0, json!([]));
         let run = "const [rules] = arguments;
-            return axe.run({...rules, resultTypes: ['violations']}).then(found =>
+            const drawn = () => new Promise(requestAnimationFrame);
+            // The page's own script has then seen what the size of everything is.
+            return drawn().then(drawn).then(() => axe.run({...rules, resultTypes: ['violations']}).then(found =>
             found.violations.flatMap(one => one.nodes.map(node =>
-                `${one.id}: ${node.target}: ${node.html.slice(0, 200)}: ${node.failureSummary}`)))";
+                `${one.id}: ${node.target}: ${node.html.slice(0, 200)}: ${node.failureSummary}`))))";
         let rules = match faults {
             Faults::All => json!({}),
             Faults::OfColour => json!({"runOnly": OF_COLOUR}),

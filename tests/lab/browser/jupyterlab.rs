@@ -177,7 +177,9 @@ impl JupyterLab {
 
     /// The notebook as it stands in its file.
     pub fn saved(&self) -> Value {
-        self.try_saved().expect("the file is a notebook")
+        let limit = Duration::from_secs(20);
+        self.browser
+            .until("the file is whole", limit, || self.try_saved())
     }
 
     /// None while the server is writing it.
